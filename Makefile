@@ -1,0 +1,45 @@
+# The environment is made on first use, and again when what it is made from changes.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+INSTALLED := .venv/.installed
+SETUP := .venv/.installed-dev
+
+.PHONY: help demo setup test check update-help
+
+help:
+	@echo "make demo         train, test and predict on the embedded digits"
+	@echo "make setup        the environment for working on Sightline"
+	@echo "make test         all tests"
+	@echo "make check        style, types, layers and the lock on the help"
+	@echo "make update-help  take the help as it is now into the lock"
+
+demo: $(INSTALLED)
+	@$(BIN)/python examples/demo.py
+
+setup: $(SETUP)
+
+test: $(SETUP)
+	$(BIN)/python -m pytest -n 2
+
+check: $(SETUP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/test_cli_help.py
+
+update-help: $(SETUP)
+	SIGHTLINE_UPDATE_HELP=1 $(BIN)/python -m pytest tests/test_cli_help.py
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+$(INSTALLED): pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Installing Sightline into .venv (torch is large) ..."
+	@$(PIP) -e .
+	@touch $@
+
+$(SETUP): $(INSTALLED)
+	@$(PIP) -e '.[dev]'
+	@touch $@

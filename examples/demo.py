@@ -1,0 +1,48 @@
+"""The main job from end to end, as `make demo` runs it: train, test, look at the pictures, predict.
+
+Every line that begins with $ is a command that can be typed as it stands.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+RUNS = Path("runs")
+PICTURE = RUNS / "a-digit.png"
+
+
+def sightline(*words: str) -> None:
+    """Show a command, then run it."""
+    print(f"\n$ sightline {' '.join(words)}", flush=True)
+    code = subprocess.run([sys.executable, "-m", "sightline", *words], check=False).returncode
+    if code:
+        sys.exit(code)
+
+
+def main() -> None:
+    """Run the commands."""
+    before = set(RUNS.glob("*"))
+    sightline("train", "digits")
+    (run,) = set(RUNS.glob("*")) - before
+    sightline("test", str(run))
+    print(f"\n$ python examples/save_picture.py digits {PICTURE}", flush=True)
+    subprocess.run([sys.executable, "examples/save_picture.py", "digits", str(PICTURE)], check=True)
+    sightline("predict", str(run), str(PICTURE))
+    print(f"""
+Look at
+  {run / "curves.png"}                  accuracy and loss, epoch by epoch
+  {run / "test" / "confusion_matrix.png"}   which digits are taken for which
+  {PICTURE}                               what was just predicted
+
+Type next
+  . .venv/bin/activate
+  sightline train mnist                   downloads MNIST on first use
+  sightline train FOLDER                  your own pictures, one folder per class
+  sightline recipes
+  sightline train --help""")
+
+
+if __name__ == "__main__":
+    main()

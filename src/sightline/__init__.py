@@ -1,0 +1,85 @@
+"""Sightline: the short, straight way from labelled images to a classifier that people can trust.
+
+    import sightline as sl
+
+    result = sl.train("digits")
+    classifier = sl.load(result.run)
+    print(classifier.predict("seven.png")[0].label)
+
+Importing this module is quick and imports no torch; each name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sightline.api import resume, test, train
+    from sightline.classifier import Classifier, Prediction, load
+    from sightline.errors import (
+        DataError,
+        FileError,
+        ImageError,
+        Interrupted,
+        NumericError,
+        ResourceError,
+        SightlineError,
+        UsageError,
+    )
+    from sightline.settings import Settings
+    from sightline.testing import TestResult
+    from sightline.training import TrainResult
+
+_ROOMS = {
+    "api": ("resume", "test", "train"),
+    "classifier": ("Classifier", "Prediction", "load"),
+    "errors": (
+        "DataError",
+        "FileError",
+        "ImageError",
+        "Interrupted",
+        "NumericError",
+        "ResourceError",
+        "SightlineError",
+        "UsageError",
+    ),
+    "settings": ("Settings",),
+    "testing": ("TestResult",),
+    "training": ("TrainResult",),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+__all__ = [
+    "Classifier",
+    "DataError",
+    "FileError",
+    "ImageError",
+    "Interrupted",
+    "NumericError",
+    "Prediction",
+    "ResourceError",
+    "Settings",
+    "SightlineError",
+    "TestResult",
+    "TrainResult",
+    "UsageError",
+    "load",
+    "resume",
+    "test",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("sightline")
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module 'sightline' has no attribute '{name}'")
+    return getattr(import_module(f"sightline.{_ROOM_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,83 @@
+"""What `import sightline` offers: train, resume and test by keywords, with the same names as the flags."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sightline.recipes import resolve
+from sightline.testing import TestResult, test_model
+from sightline.training import TrainResult, make_reporter
+from sightline.training import resume as resume_run
+from sightline.training import train as train_run
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from sightline.data import ImageData
+
+
+def train(
+    data: str | Path | ImageData = "digits",
+    *,
+    model: str | nn.Module | None = None,
+    recipe: str | None = None,
+    runs: str | Path = "runs",
+    name: str | None = None,
+    quiet: bool = False,
+    **settings: Any,
+) -> TrainResult:
+    """Train a classifier and test it.
+
+    `data`: a dataset's name, a folder of pictures, or an ImageData of your own. `model`: a preset's or family's name,
+    or your own torch module, float (N, C, H, W) to logits (N, K). `recipe`: a recipe's name or YAML file; left out, the
+    dataset's own. `settings`: any setting by its flat name, as on the command line: `lr=0.1, epochs=5, batch_size=64`.
+
+    Raises UsageError, DataError, FileError, NumericError, ResourceError or Interrupted, all SightlineErrors.
+    """
+    from sightline.data import ImageData
+
+    own_data = data if isinstance(data, ImageData) else None
+    own_module = None if model is None or isinstance(model, str) else model
+    flags = {**settings, "model": model if own_module is None else None}
+    resolved = resolve(own_data.name if own_data else str(data), recipe, flags)
+    reporter = make_reporter(quiet=quiet)
+    return train_run(resolved, runs=Path(runs), name=name, module=own_module, data=own_data, reporter=reporter)
+
+
+def resume(
+    run: str | Path,
+    *,
+    epochs: int | None = None,
+    steps: int | None = None,
+    module: nn.Module | None = None,
+    data: ImageData | None = None,
+    quiet: bool = False,
+) -> TrainResult:
+    """Go on with a run as if it had never stopped, or make a finished one longer.
+
+    `module` and `data` are needed where the run was trained with some of your own. Raises FileError where `run` is no
+    run folder, UsageError for a shorter run, DataError where the images have changed.
+    """
+    reporter = make_reporter(quiet=quiet)
+    return resume_run(Path(run), epochs=epochs, steps=steps, module=module, data=data, reporter=reporter)
+
+
+def test(
+    path: str | Path,
+    data: str | Path | None = None,
+    *,
+    out: str | Path | None = None,
+    module: nn.Module | None = None,
+    device: str = "auto",
+    **settings: Any,
+) -> TestResult:
+    """Test a run or a model file, on its own test images or on other data with the same classes.
+
+    `settings`: settings of the data by their flat names, e.g. `data_dir`, `skip_bad`. Raises DataError, FileError or
+    UsageError.
+    """
+    from sightline.settings import build_settings
+
+    chosen = build_settings(None, {**settings, "data": str(data)}).data if data is not None else None
+    return test_model(Path(path), chosen, out=Path(out) if out else None, module=module, device=device)

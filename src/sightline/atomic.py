@@ -1,0 +1,100 @@
+"""Whole files or none: every file Sightline writes goes through here.
+
+Writing is: a temporary file in the same folder, flush, fsync, rename, fsync the folder. A reader sees the old file or
+the new one, and a full disk or a kill leaves the old one as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from sightline.errors import ResourceError
+
+TEMPORARY_PREFIX = ".writing-"
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Put `content` at `path`, whole or not at all."""
+    write_with(path, lambda stream: stream.write(content))
+
+
+def write_text(path: Path, content: str) -> None:
+    """Put `content` at `path` as UTF-8, whole or not at all."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Put `content` at `path` as indented JSON; NaN is refused, since JSON has none."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def write_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Let `write` fill a stream that becomes `path` when it is whole.
+
+    Raises ResourceError when the folder cannot be written or the disk is full; `path` then is as it was.
+    """
+    temporary: Path | None = None
+    with explain_disk(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor, name = tempfile.mkstemp(prefix=TEMPORARY_PREFIX, dir=path.parent)
+            temporary = Path(name)
+            with os.fdopen(descriptor, "wb") as stream:
+                write(stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+        except BaseException:
+            if temporary is not None:
+                with contextlib.suppress(OSError):
+                    temporary.unlink()
+            raise
+        _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def explain_disk(path: Path) -> Iterator[None]:
+    """Turn the system's refusal to write at `path` into one clear line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise ResourceError(
+                str(path), "the disk is full", "nothing was overwritten", "free some space and run again with --resume"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise ResourceError(str(path), "the folder cannot be written", "write permission is needed") from error
+        if error.errno in (errno.ENOTDIR, errno.EEXIST):
+            raise ResourceError(str(path), "a file is where a folder must be", advice="choose another place") from error
+        raise
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _umask() -> int:
+    current = os.umask(0o022)
+    os.umask(current)
+    return current
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # Windows cannot open a folder
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,95 @@
+"""Which images make each batch: seeded, resumable from any step, and gathered from where they live.
+
+Order is a function of (seed, epoch) alone, drawn by NumPy's Philox, so that it is the same on every device and does not
+depend on what was drawn before. Shapes: N images in the set, B in a batch, H, W, C.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sightline.data.image_set import ImageSet
+
+
+def mixed_seed(*numbers: int) -> int:
+    """One well-mixed 64-bit seed from several whole numbers, e.g. (seed, step)."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
+
+
+@dataclass(frozen=True)
+class BatchOrder:
+    """The indices of every batch of a run over `count` images.
+
+    last_batch "keep": an epoch ends with what is left, and one image left over joins the batch before it, since batch
+    norm cannot use a batch of one. "wrap": all batches have one size and the orders of the epochs follow each other
+    without a gap; an epoch then has N // B steps.
+    """
+
+    count: int
+    batch_size: int
+    seed: int
+    last_batch: Literal["keep", "wrap"] = "keep"
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Training steps in an epoch, at least one."""
+        whole, left = divmod(self.count, self.batch_size)
+        if self.last_batch == "wrap":
+            return max(1, whole)
+        return max(1, whole + (left > 1 or (left == 1 and self.batch_size == 1)))
+
+    def indices(self, step: int) -> NDArray[np.int64]:
+        """Indices of step `step`, counted from 0 over the whole run: int64 (B,) into the set."""
+        epoch, within = divmod(step, self.steps_per_epoch)
+        if self.last_batch == "keep":
+            start = within * self.batch_size
+            last = within == self.steps_per_epoch - 1
+            return self._epoch_order(epoch)[start : None if last else start + self.batch_size]
+        start = step * self.batch_size
+        parts: list[NDArray[np.int64]] = []
+        missing = self.batch_size
+        while missing:
+            epoch, offset = divmod(start, self.count)
+            part = self._epoch_order(epoch)[offset : offset + missing]
+            parts.append(part)
+            start += len(part)
+            missing -= len(part)
+        return np.concatenate(parts)
+
+    def _epoch_order(self, epoch: int) -> NDArray[np.int64]:
+        return _permutation(self.count, self.seed, epoch)
+
+
+@lru_cache(maxsize=4)
+def _permutation(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
+    return np.random.Generator(np.random.Philox(mixed_seed(seed, epoch))).permutation(count)
+
+
+class ResidentImages:
+    """A set's images where batches are gathered fast: on the device, in memory, or in a memory-mapped file."""
+
+    def __init__(self, images: ImageSet, device: torch.device) -> None:
+        self._images = images
+        self._device = device
+        self._labels = torch.from_numpy(images.labels).to(device)
+        self._pixels: torch.Tensor | None = None
+        if not isinstance(images.pixels, np.memmap):
+            own = images.pixels if device.type == "cpu" else images.images()
+            self._pixels = torch.from_numpy(own).to(device)
+            rows = images.rows if device.type == "cpu" else np.arange(len(images))
+            self._rows = torch.from_numpy(rows).to(device)
+
+    def gather(self, indices: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The images uint8 (B, H, W, C) and labels int64 (B,) at `indices`, on the device."""
+        at = torch.from_numpy(indices).to(self._device)
+        if self._pixels is None:
+            pixels = torch.from_numpy(self._images.pixels[self._images.rows[indices]]).to(self._device)
+        else:
+            pixels = self._pixels.index_select(0, self._rows.index_select(0, at))
+        return pixels, self._labels.index_select(0, at)

@@ -1,0 +1,99 @@
+"""The model file: one safetensors file of weights whose header says everything needed to use them.
+
+Header key `sightline` holds JSON: format_version, model (its settings), class_names, preprocessing. No date, path or
+run name, so that equal weights are equal bytes. Nothing in it can run code, and pickles are refused.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from sightline import atomic
+from sightline.data.preprocessing import Preprocessing
+from sightline.errors import FileError
+from sightline.settings import ModelSettings
+from sightline.settings.base import Section
+
+FORMAT_VERSION = 1
+HEADER_KEY = "sightline"
+
+
+class ModelHeader(Section):
+    """What a model file says of itself. `model` is None and `module` its class's name for a user's own module."""
+
+    format_version: int = FORMAT_VERSION
+    model: ModelSettings | None = None
+    module: str | None = None
+    class_names: tuple[str, ...] = Field(min_length=2)
+    preprocessing: Preprocessing
+
+
+def save(path: Path, tensors: Mapping[str, torch.Tensor], header: ModelHeader) -> None:
+    """Write a model file, whole or not at all."""
+    atomic.write_bytes(path, pack(tensors, {HEADER_KEY: header.model_dump_json()}))
+
+
+def load(path: Path) -> tuple[dict[str, torch.Tensor], ModelHeader]:
+    """The tensors and the header. Raises FileError for anything but a whole model file of this format."""
+    tensors, metadata = unpack(path)
+    text = metadata.get(HEADER_KEY)
+    if text is None:
+        raise FileError(str(path), "safetensors without Sightline's header", "a Sightline model file")
+    try:
+        content = json.loads(text)
+        found = content.get("format_version")
+        if found != FORMAT_VERSION:
+            raise FileError(
+                str(path), f"format version {found}", f"version {FORMAT_VERSION}", "use the Sightline that wrote it"
+            )
+        return tensors, ModelHeader.model_validate(content)
+    except (json.JSONDecodeError, AttributeError, ValidationError):
+        raise FileError(str(path), "its header is damaged", "a Sightline model file") from None
+
+
+def pack(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> bytes:
+    """Safetensors bytes of `tensors`, each copied to the CPU and made contiguous."""
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return save_tensors(plain, dict(metadata))
+
+
+def unpack(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Tensors and header strings of a safetensors file. Raises FileError for anything else."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise FileError(str(path), "no such file") from None
+    except OSError as error:
+        raise FileError(str(path), f"cannot be read ({error.strerror})") from None
+    _refuse_foreign(path, content)
+    try:
+        tensors = load_tensors(content)
+        return tensors, _metadata(content)
+    except (SafetensorError, ValueError, KeyError, struct.error) as error:
+        raise FileError(str(path), "truncated or damaged", "a whole safetensors file") from error
+
+
+def _refuse_foreign(path: Path, content: bytes) -> None:
+    pickled = content[:1] == b"\x80" or content[:2] == b"PK"
+    if pickled:
+        raise FileError(
+            str(path), "a pickle, which can run code when it is read, so it is refused", "a Sightline model file"
+        )
+    if len(content) < 8:
+        raise FileError(str(path), f"{len(content)} bytes", "a whole safetensors file")
+
+
+def _metadata(content: bytes) -> dict[str, str]:
+    (length,) = struct.unpack("<Q", content[:8])
+    header: dict[str, Any] = json.loads(content[8 : 8 + length])
+    return header.get("__metadata__", {})

@@ -1,0 +1,69 @@
+"""A network and its input step as a function from pixels to probabilities, always in float32."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from sightline.classifier import model_file
+from sightline.classifier.input_step import InputStep
+from sightline.data.preprocessing import Preprocessing
+from sightline.device import explain_memory, full_precision
+from sightline.errors import FileError
+from sightline.models import build_model
+
+
+class TorchBackend:
+    """Probabilities from a torch module. The module may still be training: its mode is put back after each call."""
+
+    def __init__(self, module: nn.Module, preprocessing: Preprocessing, device: torch.device) -> None:
+        self.module = module.to(device)
+        self.device = device
+        self._input = InputStep(preprocessing).to(device)
+
+    def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """uint8 (N, H, W, C) to float32 (N, K); each row sums to 1."""
+        training = self.module.training
+        self.module.eval()
+        try:
+            with torch.inference_mode(), full_precision(), explain_memory("inference"):
+                images = self._input(torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device))
+                logits = self.module(images.contiguous(memory_format=torch.channels_last))
+                return torch.softmax(logits.float(), dim=1).cpu().numpy()
+        finally:
+            self.module.train(training)
+
+
+def from_file(path: str, module: nn.Module | None, device: torch.device) -> tuple[TorchBackend, model_file.ModelHeader]:
+    """Read a model file into its network, or into `module` if the file holds a user's own.
+
+    Raises FileError where the file is damaged, foreign, or does not fit the module.
+    """
+    from pathlib import Path
+
+    tensors, header = model_file.load(Path(path))
+    if module is None:
+        if header.model is None:
+            raise FileError(
+                path,
+                f"it holds the weights of your own class {header.module}",
+                "that class",
+                "load it from Python: sightline.load(path, module=...)",
+            )
+        preprocessing = header.preprocessing
+        module = build_model(
+            header.model,
+            channels=preprocessing.channels,
+            image_size=(preprocessing.height, preprocessing.width),
+            num_classes=len(header.class_names),
+            seed=0,
+        )
+    try:
+        module.load_state_dict(tensors)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split("\n\t")[1:]) or str(error)
+        raise FileError(path, f"its tensors do not fit the network: {reason}"[:400]) from None
+    module = module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    return TorchBackend(module, header.preprocessing, device), header

@@ -1,0 +1,200 @@
+"""From the words on the command line to a command's answer, or to one line that says what is wrong.
+
+The overview and the version import nothing but this file; cyclopts comes with the first command, and a command's own
+imports (pydantic, torch) when it is run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sightline.cli.layout import section
+from sightline.errors import Interrupted, ResourceError, SightlineError, UsageError, unknown
+
+if TYPE_CHECKING:
+    from cyclopts import App
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command: `target` is where its function (or group of commands) lives, as `module:name`."""
+
+    name: str
+    target: str
+    about: str
+    usage: str
+    epilogue: str = ""
+
+
+COMMANDS = (
+    Command(
+        "train",
+        "sightline.cli.train:train",
+        "Train a classifier on a dataset or a folder of pictures, then test it.",
+        "sightline train [DATA] [--recipe R] [--model M] [flags]\n"
+        "       sightline train --resume RUN [--epochs N | --steps N]",
+        "Defaults stand in brackets, each with the model, optimizer or schedule that has\n"
+        "it. A recipe's values replace them, and flags replace both.\n\n"
+        "Examples\n"
+        "  sightline train digits\n"
+        "  sightline train mnist --epochs 5 --json\n"
+        "  sightline train my-pictures/ --model resnet20 --image-size 32\n"
+        "  sightline train --resume runs/digits-001",
+    ),
+    Command(
+        "test",
+        "sightline.cli.test:test",
+        "Test a trained classifier on the test images of a dataset or a folder.",
+        "sightline test RUN|MODEL [--data DATA] [flags]",
+    ),
+    Command(
+        "predict",
+        "sightline.cli.predict:predict",
+        "Say what is on pictures: files, folders, or a list of paths on stdin.",
+        "sightline predict RUN|MODEL IMAGE|FOLDER|- ... [flags]",
+        "Examples\n"
+        "  sightline predict runs/digits-001 digit.png\n"
+        "  sightline predict runs/digits-001 pictures/ --format csv > answers.csv\n"
+        "  find . -name '*.png' | sightline predict runs/digits-001 - --json",
+    ),
+    Command(
+        "summary",
+        "sightline.cli.summary:summary",
+        "Show a network part by part: output shape, parameters, multiply-adds.",
+        "sightline summary MODEL|RECIPE|RUN [--input CxHxW] [--classes N] [flags]",
+    ),
+    Command(
+        "recipes",
+        "sightline.cli.recipes:recipes",
+        "List the recipes, each with the accuracy and time to expect.",
+        "sightline recipes [--json]",
+    ),
+    Command(
+        "data",
+        "sightline.cli.data:app",
+        "List the datasets, or fetch one.",
+        "sightline data list|get ...",
+    ),
+)
+
+
+def run(words: Sequence[str]) -> int:
+    """Run one command line (without the program's name) and return its exit code. Never raises."""
+    debug = "--debug" in words
+    try:
+        _dispatch(list(words))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _abandon_stdout()
+        return 0
+    except (Exception, KeyboardInterrupt) as caught:
+        error = _as_sightline_error(caught)
+        if debug:
+            traceback.print_exception(caught)
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _dispatch(words: list[str]) -> None:
+    first = words[0] if words else "--help"
+    if first in ("--help", "-h"):
+        print(overview())
+    elif first == "--version":
+        print(version())
+    elif first.startswith("-"):
+        raise UsageError(
+            first, "a flag before the command", advice="type sightline COMMAND FLAGS, see sightline --help"
+        )
+    elif first not in (names := [command.name for command in COMMANDS]):
+        raise unknown("command", first, names)
+    else:
+        _call(words)
+
+
+def _call(words: list[str]) -> None:
+    from cyclopts import CycloptsError
+
+    from sightline.cli.parsing import explain
+
+    app = build_app()
+    try:
+        app(words, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        raise explain(error) from error
+
+
+def build_app() -> App:
+    """Build the cyclopts application, whose commands are imported when they are called."""
+    from cyclopts import App
+
+    from sightline.cli.layout import HelpLayout
+
+    app = App(
+        name="sightline",
+        version_flags=(),
+        help_format="plaintext",
+        help_formatter=HelpLayout(),
+        suppress_keyboard_interrupt=False,
+    )
+    for command in COMMANDS:
+        if command.target.endswith(":app"):
+            app.command(command.target, name=command.name, help=command.about)
+        else:
+            app.command(
+                command.target,
+                name=command.name,
+                help=command.about,
+                usage=command.usage,
+                help_epilogue=command.epilogue or None,
+            )
+    return app
+
+
+def overview() -> str:
+    """Write what `sightline --help` prints."""
+    rows = [(command.name, command.about) for command in COMMANDS]
+    return "\n".join(
+        [
+            "Usage: sightline COMMAND ...",
+            "",
+            "Sightline goes the short way from labelled images to a classifier that people",
+            "can trust.",
+            "",
+            *section("Commands", rows, width=80),
+            "",
+            "sightline COMMAND --help shows a command's flags, sightline --version the version.",
+            "To begin: sightline train digits",
+        ]
+    )
+
+
+def version() -> str:
+    """Look up the installed version."""
+    from importlib.metadata import version as installed
+
+    return installed("sightline")
+
+
+def _as_sightline_error(error: BaseException) -> SightlineError:
+    if isinstance(error, SightlineError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted("interrupted", "stopped by Ctrl-C")
+    if isinstance(error, MemoryError):
+        return ResourceError("memory", "there is not enough of it", advice="make --batch-size or --image-size smaller")
+    return SightlineError(
+        "internal error", f"{type(error).__name__}: {error}", advice="run again with --debug and report it"
+    )
+
+
+def _abandon_stdout() -> None:
+    # Whoever read our output has gone: without this, Python complains once more when it flushes at exit.
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,72 @@
+"""`sightline data list` and `sightline data get`: the datasets that have a name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Group, Parameter
+
+from sightline.cli.flags import given, setting_flags
+from sightline.cli.output import AS_TEXT, Output, print_json
+
+if TYPE_CHECKING:
+    DataDirFlag = Any
+    NONE_GIVEN: Any = None
+else:
+    DataDirFlag = setting_flags(names=("data_dir",))
+    NONE_GIVEN = DataDirFlag()
+
+DATASET = Group("Dataset", sort_key=1)
+app = App(name="data", version_flags=())
+
+
+@app.command(
+    name="list",
+    usage="sightline data list [--data-dir DIR] [--json]",
+    help="List the datasets, their sizes and where their files are.",
+)
+def list_datasets(*, flags: DataDirFlag = NONE_GIVEN, output: Output = AS_TEXT) -> None:
+    """List the datasets."""
+    with output.working():
+        from sightline.data.lookup import status
+        from sightline.settings import DataSettings
+
+        found = status(DataSettings(**given(flags)))
+    if output.json:
+        print_json({"datasets": [vars(line) for line in found]})
+        return
+    from sightline.cli.tables import table
+
+    rows: list[list[str]] = []
+    for line in found:
+        size = "x".join(map(str, (line.size[2], *line.size[:2]))) if line.size else "any"
+        counts = ["any" if count is None else f"{count:,}" for count in (line.classes, line.train, line.test)]
+        rows.append([line.name, line.title, size, *counts, line.found or "to be downloaded"])
+    table(["data", "what it is", "image", "classes", "train", "test", "where"], rows)
+    print("\nTrain on one with: sightline train NAME, or on your own folder: sightline train FOLDER")
+
+
+@app.command(
+    name="get",
+    usage="sightline data get NAME [--data-dir DIR] [--json]",
+    help="Find or download a dataset's files, and check their hashes.",
+)
+def get_dataset(
+    name: Annotated[str, Parameter(group=DATASET, help="A dataset's name.")],
+    /,
+    *,
+    flags: DataDirFlag = NONE_GIVEN,
+    output: Output = AS_TEXT,
+) -> None:
+    """Bring a dataset's files here."""
+    with output.working():
+        from sightline.data.lookup import get
+
+        files = {file: str(path) for file, path in get(name, quiet=output.json, **given(flags)).items()}
+    if output.json:
+        print_json({"data": name, "files": files})
+    elif files:
+        for path in files.values():
+            print(path)
+    else:
+        print(f"{name} needs no files")

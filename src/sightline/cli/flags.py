@@ -1,0 +1,141 @@
+"""Flags made from the settings models, so that no setting is declared twice.
+
+A flag's value stays the text that was typed: the settings models check it, so that the command line, recipes and Python
+share one check and one message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import asdict, make_dataclass
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from cyclopts import Group, Parameter
+
+from sightline.settings import MODEL_PRESETS, Settings, flat_fields
+from sightline.settings.merge import DISCRIMINATORS, FlatField, flag_of, section_kinds
+
+# Two parts of a setting that a docstring cannot hold, since the field that chooses a section has one value in each.
+CHOOSERS = {
+    "model": "The network: a preset's or a family's name.",
+    "optimizer": "The optimizer.",
+    "schedule": "How the learning rate changes.",
+}
+# Named without a flag: sightline train DATA.
+POSITIONAL = ("data",)
+SECTIONS = tuple(dict.fromkeys(field.section for field in flat_fields().values()))
+
+
+def setting_flags(*, sections: Container[str] = (), names: Container[str] = ()) -> type[Any]:
+    """Make a dataclass with a flag for each setting of `sections` or with one of `names`, None where not given."""
+    settings = [field for field in flat_fields().values() if field.section in sections or field.name in names]
+    settings = [field for field in settings if field.name not in POSITIONAL]
+    settings.sort(key=lambda field: (SECTIONS.index(field.section), field.name not in CHOOSERS))
+    fields = [(field.name, _annotation(field), None) for field in settings]
+    # cyclopts takes a class of module `types`, where make_dataclass would put it, for a built-in.
+    made = make_dataclass("SettingFlags", fields, namespace={"__module__": __name__}, frozen=True)
+    return Parameter(name="*")(made)
+
+
+def given(flags: Any) -> dict[str, Any]:
+    """Give the settings that were typed, by flat name, ready for `resolve` and `build_settings`."""
+    typed = {name: value for name, value in asdict(flags).items() if value is not None}
+    return {name: _value(flat_fields()[name], value) for name, value in typed.items()}
+
+
+def _annotation(field: FlatField) -> Any:
+    kinds = _kinds_of_value(field)
+    is_switch = bool in kinds
+    parameter = Parameter(
+        name=flag_of(field.name),
+        help=_help(field),
+        group=Group(_title(field.section), sort_key=10 + SECTIONS.index(field.section)),
+        metavar=None if is_switch else _metavar(field),
+        show_default=False,
+    )
+    return Annotated[(bool if is_switch else str) | None, parameter]
+
+
+def _title(section: str) -> str:
+    first = next(iter(section_kinds(section).values()))
+    return (first.__doc__ or section).split(":")[0].split("\n")[0].strip().rstrip(".")
+
+
+def _value(field: FlatField, value: str | bool) -> Any:
+    if isinstance(value, bool):
+        return value
+    if tuple in _kinds_of_value(field):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    for choice in _choices(field):
+        if value.replace("-", "_") == str(choice):
+            return choice
+    return value
+
+
+def _kinds_of_value(field: FlatField) -> set[Any]:
+    return {get_origin(leaf) or leaf for info in field.kinds.values() for leaf in _alternatives(info.annotation)}
+
+
+def _alternatives(annotation: Any) -> list[Any]:
+    if get_origin(annotation) is Annotated:
+        return _alternatives(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return [leaf for part in get_args(annotation) for leaf in _alternatives(part)]
+    return [] if annotation is type(None) else [annotation]
+
+
+def _choices(field: FlatField) -> tuple[Any, ...]:
+    leaves = [leaf for info in field.kinds.values() for leaf in _alternatives(info.annotation)]
+    return tuple(dict.fromkeys(c for leaf in leaves if get_origin(leaf) is Literal for c in get_args(leaf)))
+
+
+def _metavar(field: FlatField) -> str:
+    kinds = _kinds_of_value(field) | {type(choice) for choice in _choices(field)}
+    if tuple in kinds:
+        return "N,N,..."
+    if float in kinds:
+        return "X"
+    if int in kinds:
+        return "N"
+    return "DIR" if field.name.endswith("_dir") else "NAME"
+
+
+def _help(field: FlatField) -> str:
+    if field.name in CHOOSERS:
+        names = [kind.replace("_", "-") for kind in section_kinds(field.section)]
+        known = dict.fromkeys([*MODEL_PRESETS, *names] if field.name == "model" else names)
+        section = Settings.model_fields[field.section].get_default(call_default_factory=True)
+        default = getattr(section, DISCRIMINATORS[field.section])
+        return f"{CHOOSERS[field.name]} One of {', '.join(known)}. [{default}]"
+    described = next((info.description for info in field.kinds.values() if info.description), "")
+    text = " ".join(described.split())
+    choices = [str(choice) for choice in _choices(field)]
+    if not all(choice in text for choice in choices):
+        text += f" One of {', '.join(choices)}."
+    default = _default(field)
+    return f"{text} [{default}]" if default else text
+
+
+def _default(field: FlatField) -> str:
+    """Name the default, or which kind of the section has which."""
+    groups: dict[str, list[str]] = {}
+    for kind, info in field.kinds.items():
+        groups.setdefault(_shown(info.get_default(call_default_factory=True)), []).append(kind.replace("_", "-"))
+    if len(groups) == 1 and len(field.kinds) == len(section_kinds(field.section)):
+        return next(iter(groups))
+    return "; ".join(f"{', '.join(kinds)}: {default}" for default, kinds in groups.items() if default)
+
+
+def _shown(default: Any) -> str:
+    match default:
+        case None:
+            return ""
+        case bool():
+            return "yes" if default else "no"
+        case tuple():
+            return ",".join(f"{item:g}" for item in default)
+        case float():
+            return f"{default:g}".replace("e-0", "e-")
+        case _:
+            return str(default)

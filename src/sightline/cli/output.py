@@ -1,0 +1,51 @@
+"""What every command has in common: --json, --debug, and where its output goes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import sys
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from cyclopts import Group, Parameter
+
+OUTPUT = Group("Output", sort_key=90)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Output:
+    """Flags of every command."""
+
+    json: Annotated[
+        bool, Parameter(negative="", group=OUTPUT, help="Print the result as JSON on stdout, and nothing else there.")
+    ] = False
+    debug: Annotated[bool, Parameter(negative="", group=OUTPUT, help="Show where an error comes from.")] = False
+
+    @contextlib.contextmanager
+    def working(self) -> Generator[None]:
+        """While a command works, whatever a library prints must not get among the JSON: it goes to stderr."""
+        with contextlib.redirect_stdout(sys.stderr) if self.json else contextlib.nullcontext():
+            yield
+
+
+AS_TEXT = Output()
+
+
+def print_json(result: Any) -> None:
+    """Print `result` as one line of JSON on stdout, with null where a number is not finite."""
+    print(json.dumps(finite(result), ensure_ascii=False, allow_nan=False, default=str))
+
+
+def finite(value: Any) -> Any:
+    """Give `value` with None for every NaN and infinity in it, since JSON has neither."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [finite(item) for item in value]
+    return value

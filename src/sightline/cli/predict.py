@@ -1,0 +1,120 @@
+"""`sightline predict`: what is on pictures."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Group, Parameter
+
+from sightline.cli.flags import given, setting_flags
+from sightline.cli.output import AS_TEXT, Output, finite, print_json
+from sightline.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from sightline.classifier import Prediction
+
+    DeviceFlag = Any
+    NONE_GIVEN: Any = None
+else:
+    DeviceFlag = setting_flags(names=("device",))
+    NONE_GIVEN = DeviceFlag()
+
+PREDICT = Group("Predict", sort_key=1)
+
+
+def predict(
+    model: Annotated[Path, Parameter(group=PREDICT, help="A run's folder, or a model file.")],
+    /,
+    *pictures: Annotated[
+        str,
+        Parameter(
+            group=PREDICT,
+            name="picture",
+            help="A picture, a folder (with all that is in it), or - for a list of paths on stdin.",
+        ),
+    ],
+    top_k: Annotated[int, Parameter(group=PREDICT, metavar="K", help="How many of the likeliest classes to show.")] = 3,
+    format: Annotated[
+        Literal["table", "csv", "json"] | None,
+        Parameter(group=PREDICT, metavar="NAME", help="One of table, csv, json. [table]"),
+    ] = None,
+    skip_bad: Annotated[
+        bool,
+        Parameter(
+            negative="", group=PREDICT, help="Leave unreadable pictures out, and name them, instead of stopping."
+        ),
+    ] = False,
+    batch_size: Annotated[
+        int | None, Parameter(group=PREDICT, metavar="N", help="Pictures computed at once. [by their size]")
+    ] = None,
+    flags: DeviceFlag = NONE_GIVEN,
+    output: Output = AS_TEXT,
+) -> None:
+    """Predict, and print the answers."""
+    if output.json and format not in (None, "json"):
+        raise UsageError("--format", f"{format} found together with --json", advice="give one of them")
+    for flag, number in (("--top-k", top_k), ("--batch-size", batch_size)):
+        if number is not None and number < 1:
+            raise UsageError(flag, f"{number} found", "it should be at least 1")
+    with output.working():
+        paths = list(_pictures(pictures))
+        from sightline.classifier import load
+
+        classifier = load(model, **given(flags))
+        answers = classifier.predict(paths, batch_size=batch_size, skip_bad=skip_bad)
+    if skip_bad:
+        _name_skipped(paths, answers)
+    if output.json or format == "json":
+        print_json([answer.to_dict() for answer in answers])
+    elif format == "csv":
+        _show_csv(answers, classifier.class_names)
+    else:
+        _show_table(answers, top_k)
+
+
+def _pictures(arguments: Sequence[str]) -> Iterator[Path]:
+    """List every picture that the arguments name: files as they are, folders with all pictures below them, sorted."""
+    from sightline.data.decoder import SUFFIXES
+
+    if not arguments:
+        raise UsageError("PICTURE", "none given", "a picture, a folder or - is needed")
+    for argument in arguments:
+        if argument == "-":
+            yield from (Path(line) for line in sys.stdin.read().splitlines() if line.strip())
+        elif (path := Path(argument)).is_dir():
+            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+            if not found:
+                raise DataError(argument, "no picture in this folder", f"files ending in {', '.join(sorted(SUFFIXES))}")
+            yield from found
+        else:
+            yield path
+
+
+def _show_csv(answers: Sequence[Prediction], class_names: Sequence[str]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["path", "label", "probability", *(f"probability_{name}" for name in class_names)])
+    for answer in answers:
+        row = [answer.probability, *(answer.probabilities[name] for name in class_names)]
+        writer.writerow([answer.source, answer.label, *finite(row)])
+
+
+def _show_table(answers: Sequence[Prediction], top_k: int) -> None:
+    from sightline.cli.tables import percent, table
+
+    head = ["picture", "class", "probability", *(["then"] if top_k > 1 else [])]
+    rows: list[list[str]] = []
+    for answer in answers:
+        then = ", ".join(f"{label} {percent(p)}" for label, p in answer.top(top_k)[1:])
+        rows.append([answer.source, answer.label, percent(answer.probability), *([then] if top_k > 1 else [])])
+    table(head, rows)
+
+
+def _name_skipped(paths: Sequence[Path], answers: Sequence[Prediction]) -> None:
+    answered = {answer.source for answer in answers}
+    skipped = [str(path) for path in paths if str(path) not in answered]
+    if skipped:
+        print(f"skipped {len(skipped)} unreadable: {', '.join(skipped)}", file=sys.stderr)

@@ -1,0 +1,69 @@
+"""`sightline test`: how good a trained classifier is on test images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Group, Parameter
+
+from sightline.cli.flags import given, setting_flags
+from sightline.cli.output import AS_TEXT, Output, print_json
+
+if TYPE_CHECKING:
+    TestFlags = Any
+    NONE_GIVEN: Any = None
+else:
+    TestFlags = setting_flags(names=("data_dir", "test_fraction", "split_seed", "skip_bad", "device"))
+    NONE_GIVEN = TestFlags()
+
+TEST = Group("Test", sort_key=1)
+
+
+def test(
+    model: Annotated[Path, Parameter(group=TEST, help="A run's folder, or a model file.")],
+    /,
+    *,
+    data: Annotated[
+        str | None, Parameter(group=TEST, metavar="DATA", help="A dataset's name, or a folder. [the run's own]")
+    ] = None,
+    out: Annotated[
+        Path | None, Parameter(group=TEST, metavar="DIR", help="Folder for the figures. [in the run's folder]")
+    ] = None,
+    flags: TestFlags = NONE_GIVEN,
+    output: Output = AS_TEXT,
+) -> None:
+    """Test, and print the figures."""
+    with output.working():
+        import sightline
+
+        result = sightline.test(model, data, out=out, **given(flags))
+    if output.json:
+        print_json(result.report)
+    else:
+        _show(result.report, result.folder)
+
+
+def _show(report: dict[str, Any], folder: Path | None) -> None:
+    from sightline.cli.tables import facts, percent, percent_interval, table
+
+    facts(
+        [
+            ("images", f"{report['n']:,}"),
+            ("accuracy", f"{percent(report['accuracy'])}{percent_interval(report['interval'])}"),
+            (f"top {report['top_k']}", percent(report["top_k_accuracy"])),
+            ("balanced accuracy", percent(report["balanced_accuracy"])),
+            ("macro F1", percent(report["macro_f1"])),
+            ("loss", f"{report['loss']:.4f}"),
+        ]
+    )
+    print()
+    table(
+        ["class", "precision", "recall", "F1", "images"],
+        [
+            [c["name"], percent(c["precision"]), percent(c["recall"]), percent(c["f1"]), f"{c['support']:,}"]
+            for c in report["per_class"]
+        ],
+    )
+    if folder is not None:
+        print(f"\nWritten to {folder}: metrics.json, predictions.npz, confusion_matrix.png")

@@ -1,0 +1,103 @@
+"""`sightline train`: a run from its settings, or a run taken up again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Group, Parameter
+
+from sightline.cli.flags import SECTIONS, given, setting_flags
+from sightline.cli.output import AS_TEXT, OUTPUT, Output, print_json
+from sightline.errors import UsageError
+from sightline.recipes import resolve
+from sightline.settings import build_settings
+from sightline.settings.merge import flag_of
+
+if TYPE_CHECKING:
+    from sightline.training import TrainResult
+
+    SettingFlags = Any
+    NONE_GIVEN: Any = None
+else:
+    SettingFlags = setting_flags(sections=SECTIONS)
+    NONE_GIVEN = SettingFlags()
+
+RUN = Group("Run", sort_key=1)
+# All that may change when a run is taken up again.
+LONGER = ("epochs", "steps")
+
+
+def train(
+    data: Annotated[
+        str | None, Parameter(group=RUN, help="A dataset's name, or a folder. It replaces the recipe's.")
+    ] = None,
+    /,
+    *,
+    recipe: Annotated[
+        str | None, Parameter(group=RUN, metavar="NAME", help="A recipe's name, or a YAML file. [DATA's own]")
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        Parameter(group=RUN, metavar="RUN", help="Go on with this run; --epochs or --steps make it longer."),
+    ] = None,
+    runs: Annotated[
+        Path | None, Parameter(group=RUN, metavar="DIR", help="Folder that runs are kept in. [runs]")
+    ] = None,
+    name: Annotated[
+        str | None, Parameter(group=RUN, metavar="NAME", help="The run's name. [recipe or dataset, counted up]")
+    ] = None,
+    flags: SettingFlags = NONE_GIVEN,
+    quiet: Annotated[bool, Parameter(negative="", group=OUTPUT, help="No progress.")] = False,
+    output: Output = AS_TEXT,
+) -> None:
+    """Train, or resume, and print what came of it."""
+    settings = given(flags)
+    if resume is not None:
+        _only_longer({"data": data, "recipe": recipe, "runs": runs, "name": name, **settings})
+        longer = {unit: _count(settings, unit) for unit in LONGER}
+    else:
+        # Wrong settings are told before torch is imported, which takes a while.
+        resolved = resolve(data, recipe, settings)
+    with output.working():
+        from sightline import training
+
+        reporter = training.make_reporter(quiet=quiet)
+        if resume is not None:
+            result = training.resume(resume, **longer, reporter=reporter)
+        else:
+            result = training.train(resolved, runs=runs or Path("runs"), name=name, reporter=reporter)
+    if output.json:
+        print_json(result.to_dict())
+    else:
+        _show(result)
+
+
+def _only_longer(typed: dict[str, Any]) -> None:
+    others = [name for name, value in typed.items() if value is not None and name not in LONGER]
+    if others:
+        first = "DATA" if others[0] == "data" else flag_of(others[0])
+        raise UsageError(
+            first, "given with --resume", "a resumed run keeps its settings; only --epochs or --steps can grow",
+            "leave it out, or start a new run",
+        )  # fmt: skip
+
+
+def _count(settings: dict[str, Any], name: str) -> int | None:
+    """Read the number typed for --epochs or --steps, checked by the settings model that both are declared in."""
+    if name not in settings:
+        return None
+    return getattr(build_settings({}, {name: settings[name]}).training, name)
+
+
+def _show(result: TrainResult) -> None:
+    from sightline.cli.tables import facts, percent, percent_interval
+
+    rows = [("run", str(result.run)), ("model", f"{result.model} on {result.data}")]
+    rows.append(("trained", f"{result.epochs:g} epochs, {result.steps} steps, {result.train_seconds:.1f} s"))
+    if result.val_accuracy is not None:
+        rows.append(("validation", percent(result.val_accuracy)))
+    if result.test_accuracy is not None:
+        rows.append(("test", f"{percent(result.test_accuracy)}{percent_interval(result.test_interval)}"))
+    facts(rows)
+    print(f"\nTry it: sightline predict {result.run} PICTURE")

@@ -1,0 +1,116 @@
+"""What is wrong with the images, told before training: counts, imbalance, unreadable pictures, exact duplicates."""
+
+from __future__ import annotations
+
+import hashlib
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from sightline.data.folder import FolderData
+from sightline.data.image_set import ImageData, ImageSet
+from sightline.data.splits import Splits
+
+CHUNK_BYTES = 1 << 26
+NAMED_PAIRS = 20
+IMBALANCE_WORTH_TELLING = 2.0
+
+
+def audit(splits: Splits, data: ImageData) -> dict[str, Any]:
+    """Look the images over; the answer can be written as JSON.
+
+    `parts`: images and class counts of each part. `imbalance`: images of the largest training class by those of the
+    smallest (None where one has none). `skipped`: pictures left out, with the reason; `ignored_files`: files of a
+    folder that are no pictures by their suffix. `duplicates`: images whose decoded pixels are equal, `inside` each part
+    (copies beyond the first; how many of them bear another label) and `across` parts (pairs of a later part's image
+    with the first equal one of an earlier part, up to 20 of them named).
+    """
+    parts = splits.parts()
+    counts = splits.train.class_counts()
+    return {
+        "parts": {
+            name: {
+                "images": len(part),
+                "classes": dict(zip(part.class_names, part.class_counts().tolist(), strict=True)),
+            }
+            for name, part in parts.items()
+        },
+        "imbalance": round(float(counts.max() / counts.min()), 3) if counts.min() else None,
+        "skipped": dict(data.skipped),
+        "ignored_files": data.ignored if isinstance(data, FolderData) else 0,
+        "duplicates": _duplicates(parts),
+    }
+
+
+def _duplicates(parts: dict[str, ImageSet]) -> dict[str, Any]:
+    hashes = {name: _row_hashes(part) for name, part in parts.items()}
+    first: dict[str, dict[bytes, int]] = {}
+    inside: dict[str, dict[str, int]] = {}
+    for name, part in parts.items():
+        seen = first.setdefault(name, {})
+        copies = conflicts = 0
+        for index, digest in enumerate(hashes[name]):
+            other = seen.setdefault(digest, index)
+            if other != index:
+                copies += 1
+                conflicts += int(part.labels[other] != part.labels[index])
+        inside[name] = {"images": copies, "other_label": conflicts}
+    count = conflicts = 0
+    pairs: list[dict[str, Any]] = []
+    for earlier, later in combinations(parts, 2):
+        seen = first[earlier]
+        for index, digest in enumerate(hashes[later]):
+            other = seen.get(digest)
+            if other is None:
+                continue
+            same = bool(parts[earlier].labels[other] == parts[later].labels[index])
+            count, conflicts = count + 1, conflicts + (not same)
+            if len(pairs) < NAMED_PAIRS:
+                names = [parts[earlier].ids[other], parts[later].ids[index]]
+                pairs.append({"parts": [earlier, later], "images": names, "same_label": same})
+    return {"inside": inside, "across": {"pairs": count, "other_label": conflicts, "named": pairs}}
+
+
+def _row_hashes(part: ImageSet) -> list[bytes]:
+    chunk = max(1, CHUNK_BYTES // int(np.prod(part.size)))
+    return [
+        hashlib.blake2b(image.data, digest_size=16).digest()
+        for start in range(0, len(part), chunk)
+        for image in part.images(start, start + chunk)
+    ]
+
+
+def audit_lines(found: dict[str, Any]) -> list[str]:
+    """Say the audit in short plain sentences: the counts always, everything else only where there is something."""
+    lines: list[str] = []
+    for name, part in found["parts"].items():
+        counts = list(part["classes"].values())
+        spread = f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,} to {max(counts):,}"
+        lines.append(f"{name}: {part['images']:,} images in {len(counts)} classes, {spread} a class")
+        if absent := [label for label, count in part["classes"].items() if count == 0]:
+            lines.append(f"{name} has no image of {_some(absent)}")
+    if found["imbalance"] is not None and found["imbalance"] >= IMBALANCE_WORTH_TELLING:
+        lines.append(f"the largest class has {found['imbalance']:.1f} times the images of the smallest")
+    if found["skipped"]:
+        lines.append(f"{len(found['skipped'])} unreadable pictures left out: {_some(list(found['skipped']))}")
+    if found["ignored_files"]:
+        lines.append(f"{found['ignored_files']} files that are no pictures by their suffix were ignored")
+    for name, copies in found["duplicates"]["inside"].items():
+        if copies["images"]:
+            lines.append(f"{copies['images']} exact duplicates inside {name}{_conflicts(copies['other_label'])}")
+    across = found["duplicates"]["across"]
+    if across["pairs"]:
+        names = _some([" = ".join(pair["images"]) for pair in across["named"]], across["pairs"])
+        lines.append(f"{across['pairs']} exact duplicates across parts{_conflicts(across['other_label'])}: {names}")
+    return lines
+
+
+def _conflicts(count: int) -> str:
+    return f", {count} with another label" if count else ""
+
+
+def _some(names: list[str], total: int | None = None) -> str:
+    shown = names[:3]
+    more = (total or len(names)) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")

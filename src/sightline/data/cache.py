@@ -1,0 +1,273 @@
+"""A folder's pictures, decoded once: worker processes fill a memory-mapped file in the user's cache folder.
+
+The file's name holds the listing (paths, sizes, times) and what was asked for, so a changed folder, another size or
+another decoder finds no file and decodes anew; the second start of the same takes the listing's time only. Beside the
+array `NAME.npy` lies `NAME.json`, written last: its size, and the pictures that could not be read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightline.atomic import TEMPORARY_PREFIX, write_json, write_with
+from sightline.data.decoder import DECODER_VERSION, decode
+from sightline.data.lookup import cache_folder
+from sightline.data.preprocessing import Preprocessing, unit_preprocessing
+from sightline.errors import DataError, ImageError, ResourceError
+
+Pixels = NDArray[np.uint8]
+Size = tuple[int, int, int]
+
+INLINE_BELOW = 500
+"""Pictures up to which starting processes takes longer than decoding."""
+MOST_WORKERS = 8
+CHUNK_FILES = 64
+GROUP_BYTES = 1 << 27
+"""Decoded bytes on their way from the workers at once."""
+DISK_RESERVE = 1 << 26
+STALE_SECONDS = 86_400
+NAMED_PICTURES = 20
+
+
+class Picture(NamedTuple):
+    """A file of a folder. `id` is its path relative to the folder, with slashes."""
+
+    id: str
+    label: int
+    size: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is wanted of a folder's pictures. None leaves size or channels to be chosen from the pictures."""
+
+    root: Path
+    pictures: Sequence[Picture]
+    scope: Literal["all", "test"]
+    height: int | None
+    width: int | None
+    channels: Literal[1, 3] | None
+    fit: Literal["squash", "crop", "pad"]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Pixels of all pictures, uint8 (N, H, W, C), in RAM or memory-mapped; `bad` names the empty rows and why."""
+
+    pixels: Pixels
+    bad: dict[int, str]
+
+
+def listing_hash(pictures: Sequence[Picture]) -> str:
+    """Hash the paths, sizes and times, in order."""
+    lines = "".join(f"{picture.id}\0{picture.size}\0{picture.mtime_ns}\n" for picture in pictures)
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def decoded(request: Request, choose_size: Callable[[], Size], *, skip_bad: bool, quiet: bool = False) -> Decoded:
+    """Give the decoded pictures, from the cache if they are there.
+
+    `choose_size` gives the (H, W, C) to decode to, and is asked only when the cache has nothing. Raises DataError,
+    naming the unreadable pictures, unless `skip_bad`; ResourceError where neither disk nor memory holds the result.
+    """
+    listing = listing_hash(request.pictures)[:16]
+    folder = cache_folder() / "folders" / _short_hash(str(request.root.resolve()))
+    wanted = [request.height, request.width, request.channels, request.fit, DECODER_VERSION]
+    path = folder / f"{request.scope}-{listing}-{_short_hash(json.dumps(wanted))}.npy"
+    if ready := _ready(path, len(request.pictures), skip_bad):
+        return ready
+    size = choose_size()
+    shape = (len(request.pictures), *size)
+    needed = int(np.prod(shape))
+    wanted_size = unit_preprocessing(size, request.fit)
+    refusal = _no_room(folder, needed)
+    if refusal is None:
+        bad: dict[int, str] = {}
+
+        def fill(stream: BinaryIO) -> None:
+            header: dict[str, Any] = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(stream, header)
+            for _, chunk in _decode(request, wanted_size, bad, quiet=quiet):
+                stream.write(chunk.data)
+            _refuse_bad(request, bad, skip_bad)
+
+        try:
+            write_with(path, fill)
+            write_json(path.with_suffix(".json"), {"shape": shape, "bad": {str(row): why for row, why in bad.items()}})
+        except ResourceError as error:
+            refusal = error
+        else:
+            _remove_old(folder, f"{request.scope}-", f"{request.scope}-{listing}-")
+            return Decoded(_load(path, needed), bad)
+    if needed >= available_memory() // 4:
+        raise refusal
+    pixels, bad = np.empty(shape, np.uint8), {}
+    for start, chunk in _decode(request, wanted_size, bad, quiet=quiet):
+        pixels[start : start + len(chunk)] = chunk
+    _refuse_bad(request, bad, skip_bad)
+    return Decoded(pixels, bad)
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _ready(path: Path, count: int, skip_bad: bool) -> Decoded | None:
+    """Read what an earlier start left, or None where there is nothing whole."""
+    try:
+        facts = json.loads(path.with_suffix(".json").read_bytes())
+        shape = tuple(int(side) for side in facts["shape"])
+        bad = {int(row): str(why) for row, why in facts["bad"].items()}
+        mapped: Pixels = np.load(path, mmap_mode="r", allow_pickle=False)
+        whole = mapped.shape == shape and shape[0] == count and mapped.dtype == np.uint8 and mapped.flags.c_contiguous
+        if not whole or path.stat().st_size != mapped.nbytes + getattr(mapped, "offset", 0):
+            return None
+        # A picture that could not be read may be readable now, by other rights or another mount.
+        if bad and not skip_bad:
+            return None
+        return Decoded(_load(path, mapped.nbytes), bad)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError):
+        return None
+
+
+def _load(path: Path, needed: int) -> Pixels:
+    fits = needed < available_memory() // 4
+    return np.load(path, mmap_mode=None if fits else "r", allow_pickle=False)
+
+
+def _no_room(folder: Path, needed: int) -> ResourceError | None:
+    """Say why the cache cannot take so many bytes, before anything is decoded for it."""
+    advice = "free some space, name another folder with SIGHTLINE_CACHE, or take a smaller --image-size"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        return ResourceError(str(folder), f"the cache folder cannot be made ({error.strerror})", advice=advice)
+    if free < needed + DISK_RESERVE:
+        found = f"{free / 1e9:.1f} GB are free on the disk"
+        return ResourceError(str(folder), found, f"the decoded pictures take {needed / 1e9:.1f} GB", advice)
+    return None
+
+
+def _remove_old(folder: Path, scope: str, current: str) -> None:
+    """Drop what the folder's earlier listings left, and what killed writers left; another size of this one stays."""
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):
+            outdated = path.name.startswith(scope) and not path.name.startswith(current)
+            abandoned = path.name.startswith(TEMPORARY_PREFIX) and path.stat().st_mtime < time.time() - STALE_SECONDS
+            if outdated or abandoned:
+                path.unlink()
+
+
+def _refuse_bad(request: Request, bad: dict[int, str], skip_bad: bool) -> None:
+    if not bad or skip_bad:
+        return
+    names = [f"{request.pictures[row].id} ({why})" for row, why in sorted(bad.items())]
+    more = f" and {len(names) - NAMED_PICTURES} more" if len(names) > NAMED_PICTURES else ""
+    found = f"{len(names)} unreadable pictures: {', '.join(names[:NAMED_PICTURES])}{more}"
+    raise DataError(str(request.root), found, advice="repair or remove them, or leave them out with --skip-bad")
+
+
+def _decode(
+    request: Request, wanted: Preprocessing, bad: dict[int, str], *, quiet: bool
+) -> Iterator[tuple[int, Pixels]]:
+    """Decode all pictures in order, in chunks with their first row; unreadable ones are zero and named in `bad`."""
+    root = str(request.root)
+    ids = [picture.id for picture in request.pictures]
+    starts = range(0, len(ids), CHUNK_FILES)
+    workers = min(_cores(), MOST_WORKERS) if len(ids) >= INLINE_BELOW else 1
+    chunk_bytes = CHUNK_FILES * wanted.height * wanted.width * wanted.channels
+    group = max(workers, min(64, GROUP_BYTES // chunk_bytes))
+    with _progress(len(ids), quiet=quiet) as advance, _runner(workers) as run:
+        for first in range(0, len(starts), group):
+            group_starts = starts[first : first + group]
+            chunks = run([(root, ids[start : start + CHUNK_FILES], wanted) for start in group_starts])
+            for start, (pixels, failed) in zip(group_starts, chunks, strict=True):
+                bad.update({start + row: why for row, why in failed.items()})
+                advance(len(pixels))
+                yield start, pixels
+
+
+Job = tuple[str, list[str], Preprocessing]
+Chunk = tuple[Pixels, dict[int, str]]
+
+
+def _decode_chunk(root: str, ids: list[str], wanted: Preprocessing) -> Chunk:
+    pixels = np.zeros((len(ids), wanted.height, wanted.width, wanted.channels), np.uint8)
+    failed: dict[int, str] = {}
+    for row, name in enumerate(ids):
+        try:
+            pixels[row] = decode(Path(root, name), wanted)
+        except ImageError as error:
+            failed[row] = error.found
+    return pixels, failed
+
+
+@contextlib.contextmanager
+def _runner(workers: int) -> Generator[Callable[[list[Job]], Iterator[Chunk]]]:
+    """Give a function that decodes a group of chunks, in this process or in workers.
+
+    joblib's workers, unlike multiprocessing's, do not import the user's script again, which may lack a main guard.
+    """
+    if workers == 1:
+        yield lambda jobs: (_decode_chunk(*job) for job in jobs)
+        return
+    import joblib
+
+    pool: Any = joblib.Parallel(n_jobs=workers, backend="loky", max_nbytes=None, idle_worker_timeout=30)
+    delayed: Any = joblib.delayed(_decode_chunk)
+    with pool as parallel:
+
+        def run(jobs: list[Job]) -> Iterator[Chunk]:
+            return iter(parallel(delayed(*job) for job in jobs))
+
+        yield run
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextlib.contextmanager
+def _progress(total: int, *, quiet: bool) -> Generator[Callable[[int], None]]:
+    if quiet or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(f"Decoding {total:,} pictures", total=total)
+        yield lambda count: progress.advance(task, count)
+
+
+def available_memory() -> int:
+    """Estimate the bytes that this process may still take: the system's figure, or the container's where less."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration, ValueError):
+        try:
+            free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+        except (AttributeError, OSError, ValueError):
+            free = 4 << 30  # Windows tells neither way
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        group = Path("/sys/fs/cgroup")
+        limit, used = (int((group / name).read_text()) for name in ("memory.max", "memory.current"))
+        cached = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())["inactive_file"]
+        free = min(free, limit - used + int(cached))
+    return max(free, 0)

@@ -1,0 +1,300 @@
+"""The one decoder: every picture, from training to the server, becomes uint8 here and nowhere else.
+
+JPEG, PNG, WebP, BMP, GIF (first frame) and TIFF. What is made of each kind of picture:
+
+- EXIF orientation is applied.
+- Transparency, whether an alpha channel or a palette's, is composited on white.
+- 1-bit becomes 0 and 255; palettes, YCbCr and Lab become RGB; CMYK becomes RGB as Pillow does it (Adobe's inverted
+  CMYK included), without a colour profile. Embedded colour profiles are not applied.
+- 16-bit gray is scaled from its whole range (v / 257, rounded), not clipped; 12-bit TIFF from 0..4095. 32-bit integers
+  are taken as 16-bit ones and refused beyond 0..65535.
+- Float TIFF must lie in [0, 1] and is scaled by 255; anything else is refused, since its white is unknown.
+- Colour becomes gray by ITU-R 601 luma; gray becomes colour by repetition.
+- `fit`: squash ignores the aspect; crop takes the largest centred part of the target's aspect; pad scales the whole
+  picture to fit and fills the rest with zero. Resizing is Pillow's bilinear filter, which averages when it shrinks.
+
+Free of torch, so that a server needs none.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+import warnings
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+# The plug-ins register themselves; without them Image.open would import every format that Pillow knows.
+from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+from PIL import Image as PillowImage
+from PIL import __version__ as pillow_version
+
+from sightline.data.preprocessing import Preprocessing
+from sightline.errors import ImageError
+
+Pixels = NDArray[np.uint8]
+Fit = Literal["squash", "crop", "pad"]
+
+DECODER_VERSION = f"1, pillow {pillow_version}"
+"""Changes when the same picture could give other pixels."""
+MAX_PIXELS = 100_000_000
+FORMATS = tuple(
+    plugin.format
+    for plugin in (
+        JpegImagePlugin.JpegImageFile,
+        PngImagePlugin.PngImageFile,
+        WebPImagePlugin.WebPImageFile,
+        BmpImagePlugin.BmpImageFile,
+        GifImagePlugin.GifImageFile,
+        TiffImagePlugin.TiffImageFile,
+    )
+    if plugin.format
+)
+SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"),
+)
+EXPECTED = "a whole JPEG, PNG, WebP, BMP, GIF or TIFF picture is needed"
+
+GRAY_MODES = frozenset(("1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"))
+EXIF_ORIENTATION = 0x0112
+TURNS = {
+    2: (False, False, True),
+    3: (False, True, True),
+    4: (False, True, False),
+    5: (True, False, False),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (True, True, False),
+}
+"""For each EXIF orientation: exchange rows and columns, then reverse rows, reverse columns."""
+TIFF_BITS, TIFF_PHOTOMETRIC, TIFF_WHITE_IS_ZERO = 258, 262, 0
+
+
+def decode(
+    source: Path | bytes, preprocessing: Preprocessing, *, name: str | None = None, max_pixels: int = MAX_PIXELS
+) -> Pixels:
+    """Decode a picture to what the network's input step wants, uint8 (H, W, C) of the preprocessing's size.
+
+    `source` is a file or an encoded picture's bytes, which `name` then stands for in messages. Raises ImageError, in
+    one line, for anything that is not a whole picture of a known format with at most `max_pixels` pixels.
+    """
+    own = decode_raw(source, name=name, max_pixels=max_pixels)
+    wanted = preprocessing
+    return fit_image(own, (wanted.height, wanted.width, wanted.channels), wanted.fit)
+
+
+def decode_raw(source: Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Pixels:
+    """Decode a picture in its own size, uint8 (h, w, 1 or 3). Errors as in `decode`."""
+    subject = _subject(source, name)
+    with _QUIET:
+        try:
+            with _open(source, subject, max_pixels) as image:
+                image.load()
+                pixels = _to_bytes(image, subject)
+                orientation = _orientation(image)
+        except ImageError:
+            raise
+        except Exception as error:  # Pillow raises nearly anything on a damaged file
+            raise ImageError(subject, f"it cannot be decoded ({_reason(error)})", EXPECTED) from None
+    return np.ascontiguousarray(_turn(pixels, orientation))
+
+
+def probe(source: Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> tuple[int, int, bool]:
+    """Read width, height and whether it is gray from the picture's header alone. Errors as in `decode`."""
+    subject = _subject(source, name)
+    with _QUIET:
+        try:
+            with _open(source, subject, max_pixels) as image:
+                return image.width, image.height, image.mode in GRAY_MODES
+        except ImageError:
+            raise
+        except Exception as error:
+            raise ImageError(subject, f"it cannot be decoded ({_reason(error)})", EXPECTED) from None
+
+
+def fit_image(pixels: Pixels, size: tuple[int, int, int], fit: Fit) -> Pixels:
+    """Bring one image, uint8 (h, w, 1 or 3), to `size`, (H, W, C)."""
+    height, width, channels = size
+    if channels == 1:
+        pixels = to_gray(pixels)
+    pixels = resize(pixels, height, width, fit)
+    return np.repeat(pixels, 3, axis=2) if channels > pixels.shape[2] else pixels
+
+
+def fit_images(images: Pixels, size: tuple[int, int, int], fit: Fit) -> Pixels:
+    """Bring images of one size, uint8 (N, h, w, 1 or 3), to (N, H, W, C); the same array if they have it."""
+    if images.shape[1:] == size:
+        return images
+    fitted = np.empty((len(images), *size), np.uint8)
+    for index, image in enumerate(images):
+        fitted[index] = fit_image(image, size, fit)
+    return fitted
+
+
+def to_gray(pixels: Pixels) -> Pixels:
+    """Take the ITU-R 601 luma of a colour image, uint8 (h, w, 3) -> (h, w, 1); a gray image stays as it is."""
+    if pixels.shape[2] == 1:
+        return pixels
+    return np.asarray(PillowImage.fromarray(pixels).convert("L"))[..., None]
+
+
+def resize(pixels: Pixels, height: int, width: int, fit: Fit) -> Pixels:
+    """Bring one image, uint8 (h, w, C), to (height, width, C) with Pillow's bilinear filter."""
+    h, w, channels = pixels.shape
+    if (h, w) == (height, width):
+        return pixels
+    if fit == "crop":
+        crop_h, crop_w = _largest_inside((h, w), (height, width))
+        top, left = (h - crop_h) // 2, (w - crop_w) // 2
+        pixels = pixels[top : top + crop_h, left : left + crop_w]
+    inner_h, inner_w = _largest_inside((height, width), (h, w)) if fit == "pad" else (height, width)
+    image = PillowImage.fromarray(np.ascontiguousarray(pixels if channels == 3 else pixels[..., 0]))
+    scaled = np.asarray(image.resize((inner_w, inner_h), PillowImage.Resampling.BILINEAR))
+    scaled = scaled.reshape(inner_h, inner_w, channels)
+    if (inner_h, inner_w) == (height, width):
+        return scaled
+    padded = np.zeros((height, width, channels), np.uint8)
+    top, left = (height - inner_h) // 2, (width - inner_w) // 2
+    padded[top : top + inner_h, left : left + inner_w] = scaled
+    return padded
+
+
+def _largest_inside(outer: tuple[int, int], aspect: tuple[int, int]) -> tuple[int, int]:
+    """(H, W) of the largest box of the given aspect, itself (H, W), inside `outer`; each side at least 1."""
+    height, width = outer
+    if height * aspect[1] <= width * aspect[0]:
+        return height, max(1, min(width, round(height * aspect[1] / aspect[0])))
+    return max(1, min(height, round(width * aspect[0] / aspect[1]))), width
+
+
+def _subject(source: Path | bytes, name: str | None) -> str:
+    return name or (str(source) if isinstance(source, Path) else "image")
+
+
+def _reason(error: Exception) -> str:
+    """Pillow's own words, without the address of the stream that it likes to name."""
+    if isinstance(error, PillowImage.DecompressionBombError):
+        return "too many pixels"
+    text = str(error).split("<_io.")[0].strip()
+    return (text or type(error).__name__)[:120]
+
+
+def _open(source: Path | bytes, subject: str, max_pixels: int) -> PillowImage.Image:
+    if isinstance(source, Path):
+        # A pipe or a device would be read for ever.
+        if not source.is_file():
+            found = "it is not a file" if source.exists() else "no such file"
+            raise ImageError(subject, found, EXPECTED)
+        try:
+            source = source.read_bytes()
+        except OSError as error:
+            raise ImageError(subject, f"it cannot be read ({error.strerror})") from None
+    if not source:
+        raise ImageError(subject, "it is empty", EXPECTED)
+    try:
+        image = PillowImage.open(io.BytesIO(source), formats=FORMATS)
+    except PillowImage.UnidentifiedImageError:
+        found = "it is no picture of a known format and kind, or damaged at its start"
+        raise ImageError(subject, found, EXPECTED) from None
+    if image.width * image.height > max_pixels:
+        limit = f"at most {max_pixels:,} are decoded"
+        raise ImageError(subject, f"it has {image.width} x {image.height} pixels", limit, "make it smaller first")
+    if image.width == 0 or image.height == 0:
+        raise ImageError(subject, f"it has {image.width} x {image.height} pixels", EXPECTED)
+    return image
+
+
+def _to_bytes(image: PillowImage.Image, subject: str) -> Pixels:
+    """uint8 (h, w, 1 or 3) of a loaded image, not yet turned."""
+    mode = image.mode
+    if mode == "F":
+        return _from_float(image, subject)
+    if mode == "I" or mode.startswith("I;"):
+        return _from_integers(image, subject)
+    gray = mode in GRAY_MODES
+    flat = "L" if gray else "RGB"
+    if image.has_transparency_data:
+        with_alpha = image.convert("LA" if gray else "RGBA")
+        background = PillowImage.new(flat, image.size, 255 if gray else (255, 255, 255))
+        background.paste(with_alpha.convert(flat), mask=with_alpha.getchannel("A"))
+        image = background
+    pixels = np.asarray(image if image.mode == flat else image.convert(flat))
+    return pixels[..., None] if gray else pixels
+
+
+def _from_integers(image: PillowImage.Image, subject: str) -> Pixels:
+    """Gray of more than 8 bits."""
+    values = np.asarray(image).astype(np.int64)
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > 65535:
+        raise ImageError(subject, f"its values go from {low} to {high}", "0 to 65535 is what 16 bits hold")
+    white = 65535
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        if image.tag_v2.get(TIFF_BITS) == (12,):
+            white = 4095
+        # Pillow turns 8-bit pictures of this kind round by itself, 16-bit ones not.
+        if image.tag_v2.get(TIFF_PHOTOMETRIC) == TIFF_WHITE_IS_ZERO:
+            values = white - values
+    scaled = ((values * 255 + white // 2) // white).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        scaled[values == transparent] = 255
+    return scaled[..., None]
+
+
+def _from_float(image: PillowImage.Image, subject: str) -> Pixels:
+    values = np.asarray(image)
+    low, high = float(values.min()), float(values.max())
+    if not (low >= 0 and high <= 1):
+        found = f"its float values go from {low:g} to {high:g}"
+        raise ImageError(subject, found, "0 to 1 is needed", "save it with 8 or 16 bits")
+    return np.rint(values * np.float32(255)).astype(np.uint8)[..., None]
+
+
+def _orientation(image: PillowImage.Image) -> int:
+    """1 to 8; 1 too where the EXIF block is damaged, since the picture itself is whole."""
+    try:
+        return int(image.getexif().get(EXIF_ORIENTATION, 1))
+    except Exception:
+        return 1
+
+
+def _turn(pixels: Pixels, orientation: int) -> Pixels:
+    exchange, flip_rows, flip_columns = TURNS.get(orientation, (False, False, False))
+    if exchange:
+        pixels = pixels.transpose(1, 0, 2)
+    return pixels[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
+
+
+class _QuietPillow:
+    """Pillow's warnings off as long as any thread decodes.
+
+    They tell of odd metadata, which users can do nothing about, and must not become errors where warnings are errors.
+    `warnings` keeps one list for all threads, so the last one out puts it back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._saved: warnings.catch_warnings[None] | None = None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._inside == 0:
+                self._saved = warnings.catch_warnings()
+                self._saved.__enter__()
+                warnings.simplefilter("ignore")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0 and self._saved is not None:
+                self._saved.__exit__(None, None, None)
+                self._saved = None
+
+
+_QUIET = _QuietPillow()

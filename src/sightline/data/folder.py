@@ -1,0 +1,235 @@
+"""A folder of pictures: `train/ [val/] test/` with a folder per class, or one folder per class.
+
+A class folder's pictures may lie in sub-folders of it. Hidden files are left alone; files that are no pictures by
+their suffix are ignored and counted. Labels come from the paths, in the order of the sorted class names.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightline.data.cache import Decoded, Picture, Request, Size, decoded, listing_hash
+from sightline.data.decoder import SUFFIXES, probe
+from sightline.data.image_set import ImageData, ImageSet
+from sightline.data.preprocessing import Preprocessing
+from sightline.data.splits import hold_out
+from sightline.errors import DataError, ImageError
+from sightline.settings.data import DataSettings
+
+VALIDATION_NAMES = ("val", "valid", "validation")
+SAMPLE = 2000
+SMALLEST_SIDE, LARGEST_SIDE = 8, 224
+LAYOUT = "train/ [val/] test/ with a folder per class, or one folder per class, is needed"
+
+
+@dataclass(frozen=True)
+class FolderData(ImageData):
+    """A folder as it was read. `ignored` counts the files that are no pictures by their suffix."""
+
+    ignored: int = 0
+
+
+@dataclass(frozen=True)
+class Part:
+    """The pictures under one folder with a folder per class, sorted by class and name."""
+
+    folder: Path
+    class_names: tuple[str, ...]
+    pictures: Sequence[Picture]
+    ignored: int
+
+
+def load_folder(root: Path, settings: DataSettings, *, quiet: bool = False) -> FolderData:
+    """Read a folder for training: decoded once into the cache, to the size that `settings` ask for.
+
+    Without `image_size` the side is the median of the training pictures' shorter sides (of at most 2,000 of them,
+    evenly chosen, by their headers), 8 at least and 224 at most; without `channels` it is 1 where all of these are
+    gray, else 3. Where there is no `test/`, a stratified `test_fraction` is held out by `split_seed`.
+
+    Raises DataError for no or one class, an empty class folder, parts with different classes, and unreadable pictures
+    unless `skip_bad`; ResourceError where neither disk nor memory holds the decoded pictures.
+    """
+    parts = _list_parts(root)
+    names = parts["train"].class_names
+    for part in parts.values():
+        same_classes(str(part.folder), part.class_names, names, "train/")
+    pictures = [picture for part in parts.values() for picture in part.pictures]
+    side = settings.image_size
+    request = Request(root, pictures, "all", side, side, settings.channels, settings.fit)
+
+    def size() -> Size:
+        return _choose_size(root, parts["train"].pictures, side, settings.channels)
+
+    result = decoded(request, size, skip_bad=settings.skip_bad, quiet=quiet)
+    sets: dict[str, ImageSet] = {}
+    start = 0
+    for name, part in parts.items():
+        sets[name] = _image_set(result, part, start, names)
+        start += len(part.pictures)
+    train, test = sets["train"], sets.get("test")
+    if test is None:
+        train, test = hold_out(train, settings.test_fraction, settings.split_seed, "--test-fraction")
+    return FolderData(
+        root.resolve().name,
+        train,
+        sets.get("val"),
+        test,
+        {"listing": listing_hash(pictures)},
+        {pictures[row].id: why for row, why in result.bad.items()},
+        sum(part.ignored for part in parts.values()),
+    )
+
+
+def load_test_folder(
+    root: Path, class_names: tuple[str, ...], preprocessing: Preprocessing, *, skip_bad: bool, quiet: bool = False
+) -> ImageSet:
+    """Read a folder's test images as a model wants them: its `test/`, or all of it where it has one folder per class.
+
+    Labels follow the model's order of classes. Raises DataError when the classes are not the model's, when there is a
+    `train/` without a `test/`, and as `load_folder` does.
+    """
+    folder = root / "test"
+    if not _has_folders(folder):
+        folder = root
+        if _has_folders(root / "train"):
+            raise DataError(str(root), "it has train/ but no test/", "a test/ with a folder per class is needed")
+    part = _list_part(root, folder)
+    same_classes(str(folder), part.class_names, class_names, "the model")
+    channels: Literal[1, 3] = preprocessing.channels
+    height, width = preprocessing.height, preprocessing.width
+    request = Request(root, part.pictures, "test", height, width, channels, preprocessing.fit)
+    result = decoded(request, lambda: (height, width, channels), skip_bad=skip_bad, quiet=quiet)
+    return _image_set(result, part, 0, class_names)
+
+
+def _list_parts(root: Path) -> dict[str, Part]:
+    """List train, and val and test where they are; a folder without train/ is all train."""
+    if not root.is_dir():
+        found = "it is a file" if root.exists() else "no such folder"
+        raise DataError(str(root), found, LAYOUT)
+    # A class may be called "train": what makes a part is that folders are inside.
+    if not _has_folders(root / "train"):
+        if (root / "train").is_dir() and (root / "test").is_dir():
+            raise DataError(str(root / "train"), "no class folders in it", LAYOUT)
+        if _has_folders(root / "test"):
+            raise DataError(str(root), "it has test/ but no train/", LAYOUT)
+        return {"train": _list_part(root, root)}
+    parts = {"train": _list_part(root, root / "train")}
+    brought = [name for name in VALIDATION_NAMES if (root / name).is_dir()]
+    if len(brought) > 1:
+        raise DataError(str(root), f"it has {' and '.join(f'{name}/' for name in brought)}", "one of them is needed")
+    if brought:
+        parts["val"] = _list_part(root, root / brought[0])
+    if (root / "test").is_dir():
+        parts["test"] = _list_part(root, root / "test")
+    return parts
+
+
+def _has_folders(folder: Path) -> bool:
+    return folder.is_dir() and any(entry.is_dir() for entry in _entries(folder))
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """List what is in a folder, sorted, without what the system hides there."""
+    try:
+        with os.scandir(folder) as entries:
+            seen = [entry for entry in entries if not entry.name.startswith(".") and entry.name != "__MACOSX"]
+    except OSError as error:
+        raise DataError(str(folder), f"it cannot be listed ({error.strerror})") from None
+    return sorted(seen, key=lambda entry: entry.name)
+
+
+def _list_part(root: Path, folder: Path) -> Part:
+    pictures: list[Picture] = []
+    classes: list[str] = []
+    empty: list[str] = []
+    ignored = 0
+    prefix = folder.relative_to(root).as_posix()
+    prefix = "" if prefix == "." else f"{prefix}/"
+    for entry in _entries(folder):
+        if not entry.is_dir():
+            ignored += 1
+            continue
+        before = len(pictures)
+        ignored += _list_class(Path(entry.path), f"{prefix}{entry.name}/", len(classes), pictures)
+        classes.append(entry.name)
+        if len(pictures) == before:
+            empty.append(entry.name)
+    if not classes:
+        raise DataError(str(folder), "no class folders in it", LAYOUT)
+    if empty:
+        raise DataError(
+            str(folder), f"no pictures in class {_some(empty)}", "at least one in each", "fill or remove it"
+        )
+    if len(classes) == 1:
+        raise DataError(str(folder), f"one class only, {classes[0]}", "two or more are needed")
+    return Part(folder, tuple(classes), pictures, ignored)
+
+
+def _list_class(folder: Path, prefix: str, label: int, pictures: list[Picture]) -> int:
+    """Append the pictures under a folder, count the other files. Links to folders are not followed: they may loop."""
+    ignored = 0
+    for entry in _entries(folder):
+        if entry.is_dir(follow_symlinks=False):
+            ignored += _list_class(Path(entry.path), f"{prefix}{entry.name}/", label, pictures)
+        elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122 (a Path per file costs seconds)
+            try:
+                facts = entry.stat()
+            except OSError as error:
+                raise DataError(entry.path, f"it cannot be read ({error.strerror})") from None
+            pictures.append(Picture(f"{prefix}{entry.name}", label, facts.st_size, facts.st_mtime_ns))
+        else:
+            ignored += 1
+    return ignored
+
+
+def same_classes(subject: str, found: Sequence[str], expected: Sequence[str], whose: str = "the model") -> None:
+    """Check that two parts have the same classes, in whatever order. Raises DataError naming the differences."""
+    missing, extra = [n for n in expected if n not in set(found)], [n for n in found if n not in set(expected)]
+    if missing or extra:
+        parts = [f"class {_some(missing)} is missing"] * bool(missing) + [f"class {_some(extra)} is extra"] * bool(
+            extra
+        )
+        raise DataError(subject, " and ".join(parts), f"the classes of {whose} are needed")
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:10])
+    return shown if len(names) <= 10 else f"{shown} and {len(names) - 10} more"
+
+
+def _choose_size(root: Path, pictures: Sequence[Picture], side: int | None, channels: Literal[1, 3] | None) -> Size:
+    if side is not None and channels is not None:
+        return side, side, channels
+    shorter: list[int] = []
+    all_gray = True
+    for picture in pictures[:: -(-len(pictures) // SAMPLE)]:
+        try:
+            width, height, gray = probe(root / picture.id)
+        except ImageError:
+            continue  # decoding will name it
+        shorter.append(min(width, height))
+        all_gray = all_gray and gray
+    if side is None:
+        side = int(np.clip(np.median(shorter), SMALLEST_SIDE, LARGEST_SIDE)) if shorter else SMALLEST_SIDE
+    return side, side, channels or (1 if all_gray else 3)
+
+
+def _image_set(result: Decoded, part: Part, start: int, class_names: tuple[str, ...]) -> ImageSet:
+    """Take the readable pictures of a part, whose first is row `start`."""
+    order = np.array([class_names.index(name) for name in part.class_names], np.int64)
+    good = [index for index in range(len(part.pictures)) if start + index not in result.bad]
+    labels: NDArray[np.int64] = order[[part.pictures[index].label for index in good]]
+    counts = np.bincount(labels, minlength=len(class_names))
+    if not counts.all():
+        unreadable = [class_names[index] for index in np.flatnonzero(counts == 0)]
+        raise DataError(str(part.folder), f"no readable picture in class {_some(unreadable)}", "at least one in each")
+    ids = [part.pictures[index].id for index in good]
+    return ImageSet(result.pixels, np.array(good, np.int64) + start, labels, ids, class_names)

@@ -1,0 +1,93 @@
+"""What is done to every picture before the network: stored in the model file, the same everywhere.
+
+The decoder brings a picture to uint8 of `height` x `width` x `channels`; the network's input step then computes
+`(pixel / 255 - mean) / std`, or standardises each image with its own figures.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from sightline.data.image_set import ImageSet
+from sightline.settings.base import Count, Positive, Section
+from sightline.settings.data import DataSettings
+
+LEVELS = 256
+SMALLEST_STD = 1 / 255
+CHUNK_VALUES = 1 << 26
+
+
+class Preprocessing(Section):
+    """What is done to every picture before the network.
+
+    `mean` and `std` hold a value per channel, in units where the brightest pixel is 1; 0 and 1 leave the image in
+    [0, 1]. With `per_image` the input step standardises each image by its own mean and deviation over all its values,
+    the deviation no less than 1/sqrt(values), and `mean` and `std` are 0 and 1.
+    """
+
+    height: Count
+    width: Count
+    channels: Literal[1, 3]
+    fit: Literal["squash", "crop", "pad"] = "squash"
+    mean: Annotated[tuple[float, ...], Field(min_length=1)] = (0.0,)
+    std: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0,)
+    per_image: bool = False
+
+    @model_validator(mode="after")
+    def _a_figure_a_channel(self) -> Preprocessing:
+        if not len(self.mean) == len(self.std) == self.channels:
+            raise ValueError(
+                f"{len(self.mean)} means and {len(self.std)} deviations; one a channel, so {self.channels}"
+            )
+        return self
+
+
+def unit_preprocessing(
+    size: tuple[int, int, int], fit: Literal["squash", "crop", "pad"] = "squash", *, per_image: bool = False
+) -> Preprocessing:
+    """Make the preprocessing that only scales to [0, 1]. `size` is (H, W, C)."""
+    height, width, channels = size
+    assert channels in (1, 3)
+    return Preprocessing(
+        height=height,
+        width=width,
+        channels=channels,
+        fit=fit,
+        mean=(0.0,) * channels,
+        std=(1.0,) * channels,
+        per_image=per_image,
+    )
+
+
+def fit_preprocessing(train: ImageSet, settings: DataSettings) -> Preprocessing:
+    """Make the preprocessing for a model that is trained on `train`, from nothing else of the dataset.
+
+    `normalize: dataset` takes the training images' mean and deviation of each channel, the deviation no less than one
+    grey level (1/255), so that a channel that never changes stays finite.
+    """
+    unit = unit_preprocessing(train.size, settings.fit, per_image=settings.normalize == "image")
+    if settings.normalize != "dataset":
+        return unit
+    counts = _histograms(train)
+    levels = np.arange(LEVELS, dtype=np.float64) / 255
+    total = counts.sum(axis=1)
+    mean = counts @ levels / total
+    deviation = np.sqrt((counts * (levels - mean[:, None]) ** 2).sum(axis=1) / total)
+    std = np.maximum(deviation, SMALLEST_STD)
+    return unit.model_copy(update={"mean": tuple(mean.tolist()), "std": tuple(std.tolist())})
+
+
+def _histograms(images: ImageSet) -> NDArray[np.int64]:
+    """Count each level in each channel, int64 (C, 256), in chunks so that a memory map of any size works."""
+    height, width, channels = images.size
+    counts = np.zeros((channels, LEVELS), np.int64)
+    chunk = max(1, CHUNK_VALUES // (height * width * channels))
+    for start in range(0, len(images), chunk):
+        pixels = images.images(start, start + chunk)
+        for channel in range(channels):
+            counts[channel] += np.bincount(pixels[..., channel].reshape(-1), minlength=LEVELS)
+    return counts

@@ -1,0 +1,85 @@
+"""What can go wrong, each kind with its exit code.
+
+    SightlineError                 1
+    ├── UsageError                 2   a wrong name, flag, type or value
+    ├── DataError                  3   images, labels, dataset files
+    │   └── ImageError             3   one picture that cannot be read
+    ├── FileError                  4   a model file or a run folder
+    ├── NumericError               5   NaN, infinity, failed parity
+    ├── ResourceError              6   memory, disk, port
+    └── Interrupted              130   Ctrl-C
+
+Every message is one line: `SUBJECT: what was found; what was expected; what to do`.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import ClassVar
+
+LONGEST_LIST = 40
+
+
+class SightlineError(Exception):
+    """Anything Sightline refuses or cannot do.
+
+    `subject` names the flag, file or setting; `found` what is there; `expected` what would be right; `advice` what to
+    do about it. Empty parts are left out of the message.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, subject: str, found: str, expected: str = "", advice: str = "") -> None:
+        self.subject, self.found, self.expected, self.advice = subject, found, expected, advice
+        parts = [part for part in (found, expected, advice) if part]
+        super().__init__(" ".join(f"{subject}: {'; '.join(parts)}".split()))
+
+
+class UsageError(SightlineError):
+    """A wrong name, flag, type or value."""
+
+    exit_code = 2
+
+
+class DataError(SightlineError):
+    """Images, labels or dataset files that cannot be used."""
+
+    exit_code = 3
+
+
+class ImageError(DataError):
+    """One picture that cannot be read."""
+
+
+class FileError(SightlineError):
+    """A model file or run folder that is damaged, foreign or refused."""
+
+    exit_code = 4
+
+
+class NumericError(SightlineError):
+    """A non-finite loss or gradient, or two back ends that disagree."""
+
+    exit_code = 5
+
+
+class ResourceError(SightlineError):
+    """Too little memory or disk, or a port in use."""
+
+    exit_code = 6
+
+
+class Interrupted(SightlineError):  # noqa: N818
+    """The user stopped the work; what was done is kept."""
+
+    exit_code = 130
+
+
+def unknown(subject: str, name: str, known: Iterable[str], kind: type[SightlineError] = UsageError) -> SightlineError:
+    """The error for a name that is none of `known`, with the nearest of them first."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
+    advice = f"did you mean {' or '.join(near)}?" if near else ""
+    listed = f"known are {', '.join(names)}" if len(names) <= LONGEST_LIST or not near else ""
+    return kind(subject, f"'{name}' is not known", listed, advice)

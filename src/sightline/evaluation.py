@@ -1,0 +1,223 @@
+"""A classifier over an image set: stored probabilities, and every figure from them.
+
+Nothing here computes a network: whatever gives probabilities for pixels can be tested, and what was stored can be
+tested again without it. N images, K classes.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightline import atomic, metrics, plots
+from sightline.data.image_set import ImageSet
+from sightline.errors import DataError, FileError, NumericError, UsageError
+from sightline.statistics import wilson_interval
+
+BATCH_SIZE = 1024
+METRICS, PREDICTIONS, CONFUSION_MATRIX = "metrics.json", "predictions.npz", "confusion_matrix.png"
+KIND = "predictions written by Sightline are needed"
+# Array -> its kind of values in NumPy's letters, and its number of axes.
+ARRAYS = {"ids": ("U", 1), "labels": ("i", 1), "probabilities": ("f", 2), "class_names": ("U", 1)}
+
+
+class Predictor(Protocol):
+    """Whatever tells the probability of each class: a Classifier, a network in training, an ONNX session."""
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """The K classes in the order of the probabilities' columns."""
+        ...
+
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Give each class's probability, float32 (n, K), for images uint8 (n, H, W, C)."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a classifier said of N images: `ids` N names, `labels` int64 (N,), `probabilities` float32 (N, K)."""
+
+    ids: tuple[str, ...]
+    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+    class_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        assert self.labels.dtype == np.int64 and self.probabilities.dtype == np.float32
+        assert self.probabilities.shape == (len(self.labels), len(self.class_names))
+        assert len(self.ids) == len(self.labels)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def predicted(self) -> NDArray[np.int64]:
+        """Give each image's most probable class, the first of equals, int64 (N,)."""
+        return self.probabilities.argmax(axis=1)
+
+    def metrics(self) -> metrics.ClassificationMetrics:
+        """Compute every figure of these predictions."""
+        return metrics.compute(self.labels, self.probabilities, self.class_names)
+
+    def save(self, path: Path) -> None:
+        """Write the four arrays to `path` as .npz, with the same bytes for the same predictions.
+
+        Raises ResourceError where `path` cannot be written.
+        """
+
+        def write(stream: BinaryIO) -> None:
+            # savez dates every member 1980, so no time of writing gets into the file.
+            np.savez_compressed(
+                stream,
+                ids=np.array(self.ids, np.str_),
+                labels=self.labels,
+                probabilities=self.probabilities,
+                class_names=np.array(self.class_names, np.str_),
+            )
+
+        atomic.write_with(path, write)
+
+    @classmethod
+    def load(cls, path: Path) -> Predictions:
+        """Read what `save` wrote. Raises FileError for a file that is missing, damaged, of another kind or a pickle."""
+        arrays = _read(path)
+        wrong = _what_is_wrong(arrays)
+        if wrong:
+            raise FileError(str(path), wrong, KIND)
+        return cls(
+            ids=tuple(arrays["ids"].tolist()),
+            labels=arrays["labels"].astype(np.int64),
+            probabilities=arrays["probabilities"].astype(np.float32),
+            class_names=tuple(arrays["class_names"].tolist()),
+        )
+
+
+def evaluate(predictor: Predictor, image_set: ImageSet, batch_size: int = BATCH_SIZE) -> Predictions:
+    """Let `predictor` look at every image once, in order, `batch_size` at a time, so that no memory map is read whole.
+
+    Raises DataError where there is no image or the classes differ, UsageError where the predictor has another number
+    of outputs than classes, NumericError where a probability is NaN or infinite.
+    """
+    assert batch_size >= 1
+    if not len(image_set):
+        raise DataError("test images", "there is none", "at least one is needed")
+    names = tuple(image_set.class_names)
+    _check_classes(tuple(predictor.class_names), names)
+    probabilities = np.empty((len(image_set), len(names)), np.float32)
+    for start in range(0, len(image_set), batch_size):
+        images = image_set.images(start, start + batch_size)
+        found = predictor.probabilities(images)
+        if found.shape != (len(images), len(names)):
+            raise UsageError(
+                "model",
+                f"gives an array of shape {found.shape} for {len(images)} images",
+                f"({len(images)}, {len(names)}) is needed, a column for each of the {len(names)} classes",
+            )
+        finite = np.isfinite(found).all(axis=1)
+        if not finite.all():
+            first = image_set.ids[start + int(np.argmin(finite))]
+            raise NumericError("model", f"gives NaN or infinite probabilities, first for {first}")
+        probabilities[start : start + len(images)] = found
+    return Predictions(tuple(image_set.ids), image_set.labels.astype(np.int64), probabilities, names)
+
+
+def report_of(predictions: Predictions) -> dict[str, Any]:
+    """Give what test/metrics.json holds: every figure, and `interval`, the accuracy's 95 % Wilson interval [low, high].
+
+    Plain numbers, strings, lists and dictionaries. Raises DataError where there is no image.
+    """
+    figures = predictions.metrics()
+    report = figures.to_dict()
+    accuracy = report.pop("accuracy")
+    return {"accuracy": accuracy, "interval": list(wilson_interval(figures.correct, figures.n)), **report}
+
+
+def store_test(predictions: Predictions, folder: Path) -> dict[str, Any]:
+    """Write metrics.json, predictions.npz and confusion_matrix.png to `folder`; give what metrics.json holds.
+
+    Raises ResourceError where the folder cannot be written.
+    """
+    report = report_of(predictions)
+    predictions.save(folder / PREDICTIONS)
+    plots.confusion_matrix(np.array(report["confusion_matrix"]), predictions.class_names, folder / CONFUSION_MATRIX)
+    atomic.write_json(folder / METRICS, report)
+    return report
+
+
+def worst_mistakes(predictions: Predictions, count: int) -> list[int]:
+    """Find the `count` wrong predictions that were surest of themselves: indices, the surest first, equals in order."""
+    predicted = predictions.predicted()
+    wrong = np.flatnonzero(predicted != predictions.labels)
+    sureness = predictions.probabilities[wrong, predicted[wrong]]
+    return wrong[np.argsort(-sureness, kind="stable")][: max(0, count)].tolist()
+
+
+def _check_classes(model: tuple[str, ...], data: tuple[str, ...]) -> None:
+    if model == data:
+        return
+    differences = [
+        f"{who} has {_listed(names)}"
+        for who, names in (
+            ("only the model", [name for name in model if name not in data]),
+            ("only the data", [name for name in data if name not in model]),
+        )
+        if names
+    ]
+    raise DataError(
+        "classes",
+        "the data's differ from the model's",
+        "; ".join(differences) or "they are the same in another order",
+        "test with data of the same classes",
+    )
+
+
+def _listed(names: Sequence[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _read(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with path.open("rb") as stream:
+            if not zipfile.is_zipfile(stream):  # NumPy would take it for a pickle, and say so
+                raise FileError(str(path), "it is no .npz file, or not a whole one", KIND)
+            stream.seek(0)
+            with np.load(stream, allow_pickle=False) as archive:
+                loaded = cast(Mapping[str, Any], archive)
+                # NumPy hands out a member that is no array as its bytes; for us it isn't there.
+                members = {name: loaded[name] for name in ARRAYS if name in loaded}
+                return {name: array for name, array in members.items() if isinstance(array, np.ndarray)}
+    except FileError:
+        raise
+    except OSError as error:
+        raise FileError(str(path), (error.strerror or "it cannot be read").lower()) from error
+    except Exception as error:  # a damaged archive makes zlib, zipfile and NumPy raise nearly everything there is
+        if "allow_pickle" in str(error):
+            raise FileError(
+                str(path), "it holds a pickle", "only plain arrays are read, since a pickle can run code"
+            ) from error
+        raise FileError(str(path), f"it is damaged ({error})", advice="write it again with sightline test") from error
+
+
+def _what_is_wrong(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """Say in a few words why these are not the arrays of predictions; nothing when they are."""
+    missing = [name for name in ARRAYS if name not in arrays]
+    if missing:
+        return f"it has no {', '.join(missing)}"
+    for name, (kind, axes) in ARRAYS.items():
+        if arrays[name].dtype.kind != kind or arrays[name].ndim != axes:
+            return f"its {name} have type {arrays[name].dtype} and {arrays[name].ndim} axes"
+    labels, probabilities = arrays["labels"], arrays["probabilities"]
+    if not len(arrays["ids"]) == len(labels) == len(probabilities):
+        return f"it has {len(arrays['ids'])} ids, {len(labels)} labels and {len(probabilities)} rows of probabilities"
+    classes = len(arrays["class_names"])
+    if probabilities.shape[1] != classes:
+        return f"it has {classes} class names and {probabilities.shape[1]} columns of probabilities"
+    if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
+        return f"it has labels from {labels.min()} to {labels.max()} for {classes} classes"
+    return ""

@@ -1,0 +1,166 @@
+"""How good a classifier's probabilities are: pure functions of labels and probabilities, or of the counts they give.
+
+N images, K classes. `labels`: int64 (N,), 0 to K - 1. `probabilities`: float (N, K). The predicted class is the most
+probable one, the first of equals; every figure here follows that one rule. 0/0 counts as 0. The functions raise
+DataError where there is no image and NumericError where a probability is NaN or infinite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightline.errors import DataError, NumericError
+
+Labels = NDArray[np.int64]
+Probabilities = NDArray[np.floating[Any]]
+Figures = NDArray[np.float64]
+
+# A float32 softmax underflows to 0, whose logarithm would make one image's loss infinite; the smallest normal float32
+# caps it at 87.3 and leaves every other probability alone.
+PROBABILITY_FLOOR = float(np.finfo(np.float32).tiny)
+
+
+def accuracy(labels: Labels, probabilities: Probabilities) -> float:
+    """Measure the part of the images whose predicted class is their label, 0 to 1."""
+    _check(labels, probabilities)
+    return float(np.mean(probabilities.argmax(axis=1) == labels))
+
+
+def top_k_accuracy(labels: Labels, probabilities: Probabilities, k: int) -> float:
+    """Measure the part of the images whose label is among the `k` >= 1 most probable classes, 0 to 1.
+
+    Of equally probable classes the first comes first, so that k = 1 gives the accuracy. (scikit-learn's
+    top_k_accuracy_score puts the last first.)
+    """
+    _check(labels, probabilities)
+    assert k >= 1, f"top_k_accuracy: k is {k}"
+    own = np.take_along_axis(probabilities, labels[:, None], axis=1)
+    first_of_equals = (probabilities == own) & (np.arange(probabilities.shape[1]) < labels[:, None])
+    classes_before = ((probabilities > own) | first_of_equals).sum(axis=1)
+    return float(np.mean(classes_before < k))
+
+
+def negative_log_likelihood(labels: Labels, probabilities: Probabilities) -> float:
+    """Measure the loss, the mean of -ln(probability of the label), in nats.
+
+    A probability below PROBABILITY_FLOOR counts as the floor.
+    """
+    _check(labels, probabilities)
+    own = np.take_along_axis(probabilities, labels[:, None], axis=1).astype(np.float64)
+    return float(-np.log(np.maximum(own, PROBABILITY_FLOOR)).mean())
+
+
+def confusion_matrix(labels: Labels, probabilities: Probabilities) -> NDArray[np.int64]:
+    """Count how often each class was taken for each: int64 (K, K), rows are true classes, columns predicted ones."""
+    _check(labels, probabilities)
+    classes = probabilities.shape[1]
+    pairs = labels * classes + probabilities.argmax(axis=1)
+    return np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
+
+
+def precision_recall_f1(matrix: NDArray[np.int64]) -> tuple[Figures, Figures, Figures]:
+    """Give each class's precision, recall and F1, three float64 (K,), 0 to 1, from a confusion matrix (K, K)."""
+    correct = np.diagonal(matrix).astype(np.float64)
+    true, predicted = matrix.sum(axis=1), matrix.sum(axis=0)
+    return _divide(correct, predicted), _divide(correct, true), _divide(2 * correct, true + predicted)
+
+
+def macro_f1(matrix: NDArray[np.int64]) -> float:
+    """Average F1 over the classes that are some image's label or prediction, 0 to 1, from a confusion matrix (K, K).
+
+    A class that neither has images nor was ever predicted tells nothing and is left out, as scikit-learn leaves it out.
+    """
+    _, _, f1 = precision_recall_f1(matrix)
+    occurs = (matrix.sum(axis=1) + matrix.sum(axis=0)) > 0
+    return float(f1[occurs].mean())
+
+
+def balanced_accuracy(matrix: NDArray[np.int64]) -> float:
+    """Average recall over the classes that have images, 0 to 1, from a confusion matrix (K, K)."""
+    _, recall, _ = precision_recall_f1(matrix)
+    return float(recall[matrix.sum(axis=1) > 0].mean())
+
+
+@dataclass(frozen=True)
+class ClassScores:
+    """One class's figures: `support` is its number of images, the others are 0 to 1."""
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+@dataclass(frozen=True, eq=False)
+class ClassificationMetrics:
+    """Every figure of one test: `loss` in nats, `confusion` int64 (K, K) with true classes as rows, the rest 0 to 1.
+
+    `top_k` is 5, or with five classes or fewer one less than there are: the largest that still leaves a class out.
+    """
+
+    n: int
+    accuracy: float
+    loss: float
+    top_k: int
+    top_k_accuracy: float
+    macro_f1: float
+    balanced_accuracy: float
+    per_class: tuple[ClassScores, ...]
+    confusion: NDArray[np.int64]
+
+    @property
+    def correct(self) -> int:
+        """Number of the `n` images that were classified correctly."""
+        return int(np.trace(self.confusion))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the figures as plain numbers, strings, lists and dictionaries, as JSON has them."""
+        return {
+            "accuracy": self.accuracy,
+            "n": self.n,
+            "loss": self.loss,
+            "top_k": self.top_k,
+            "top_k_accuracy": self.top_k_accuracy,
+            "macro_f1": self.macro_f1,
+            "balanced_accuracy": self.balanced_accuracy,
+            "per_class": [vars(scores).copy() for scores in self.per_class],
+            "confusion_matrix": self.confusion.tolist(),
+        }
+
+
+def compute(labels: Labels, probabilities: Probabilities, class_names: Sequence[str]) -> ClassificationMetrics:
+    """Compute every figure at once; `class_names` are the K names in the order of the columns."""
+    assert len(class_names) == probabilities.shape[1], f"{len(class_names)} names, {probabilities.shape[1]} columns"
+    matrix = confusion_matrix(labels, probabilities)
+    top_k = max(1, min(5, len(class_names) - 1))
+    figures = zip(class_names, *precision_recall_f1(matrix), matrix.sum(axis=1), strict=True)
+    return ClassificationMetrics(
+        n=len(labels),
+        accuracy=accuracy(labels, probabilities),
+        loss=negative_log_likelihood(labels, probabilities),
+        top_k=top_k,
+        top_k_accuracy=top_k_accuracy(labels, probabilities, top_k),
+        macro_f1=macro_f1(matrix),
+        balanced_accuracy=balanced_accuracy(matrix),
+        per_class=tuple(ClassScores(name, float(p), float(r), float(f), int(n)) for name, p, r, f, n in figures),
+        confusion=matrix,
+    )
+
+
+def _check(labels: Labels, probabilities: Probabilities) -> None:
+    assert labels.ndim == 1 and probabilities.ndim == 2 and len(labels) == len(probabilities)
+    if not len(labels):
+        raise DataError("metrics", "there is no image", "at least one is needed")
+    assert labels.min() >= 0 and labels.max() < probabilities.shape[1], "a label has no column"
+    if not np.isfinite(probabilities).all():
+        raise NumericError("metrics", "a probability is NaN or infinite", "every one must be a finite number")
+
+
+def _divide(numerator: Figures, denominator: NDArray[np.int64]) -> Figures:
+    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0)

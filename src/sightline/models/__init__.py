@@ -1,0 +1,62 @@
+"""Networks built from frozen settings: `cnn`, the residual family `resnet`, and `resnet_pad`.
+
+Every network takes float images (N, C, H, W), already scaled, and gives logits (N, K). See `Network` for its two parts.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from sightline.errors import UsageError
+from sightline.models.cnn import build_cnn
+from sightline.models.initializers import initialize
+from sightline.models.network import Network
+from sightline.models.resnet import build_resnet, zero_residual_branches
+from sightline.models.resnet_pad import build_resnet_pad
+from sightline.models.summary import ModelSummary, Part, summarize
+from sightline.settings.model import CnnSettings, ModelSettings, PadResNetSettings, ResNetSettings
+
+__all__ = ["ModelSummary", "Network", "Part", "build_model", "summarize"]
+
+
+def build_model(
+    settings: ModelSettings, *, channels: int, image_size: tuple[int, int], num_classes: int, seed: int | None = None
+) -> Network:
+    """Build the network that `settings` describe, in float32 on the CPU, with fresh weights.
+
+    `image_size` is (H, W). The weights depend on `seed` alone, and torch's global generator is neither read nor
+    changed; None takes a seed from the operating system. Raises UsageError for an image that is too small, naming the
+    least size, and for stages that no parameter-free shortcut can join.
+    """
+    _check_counts(channels, image_size, num_classes)
+    with torch.device("meta"):  # building allocates and draws nothing, so every value comes from `initialize`
+        network = _layers(settings, channels, image_size, num_classes)
+    network.to_empty(device="cpu")
+    generator = torch.Generator()
+    if seed is None:
+        generator.seed()
+    else:
+        generator.manual_seed(seed)
+    initialize(network, settings.init, generator)
+    if isinstance(settings, ResNetSettings) and settings.zero_residual:
+        zero_residual_branches(network)
+    return network
+
+
+def _layers(settings: ModelSettings, channels: int, image_size: tuple[int, int], num_classes: int) -> Network:
+    match settings:
+        case CnnSettings():
+            return build_cnn(settings, channels, image_size, num_classes)
+        case ResNetSettings():
+            return build_resnet(settings, channels, num_classes)
+        case PadResNetSettings():
+            return build_resnet_pad(settings, channels, image_size, num_classes)
+
+
+def _check_counts(channels: int, image_size: tuple[int, int], num_classes: int) -> None:
+    height, width = image_size
+    if min(height, width) < 1:
+        raise UsageError("--image-size", f"{height}x{width} found", "the least size is 1x1")
+    for subject, count in (("channels", channels), ("classes", num_classes)):
+        if count < 1:
+            raise UsageError(subject, f"{count} found", "at least 1 is needed")

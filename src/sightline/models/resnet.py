@@ -1,0 +1,95 @@
+"""The residual family: version 1 (arXiv 1512.03385) and version 2 (arXiv 1603.05027), of any depth and width.
+
+Version 1 has batch norm and ReLU behind the first convolution, version 2 before the last pooling. All strided layers
+pad alike on both sides, as the papers' programs do (reference program R6 too, but for its max pooling, which adds a row
+and a column only behind), so each halving gives ceil(H / 2) pixels, and any image of at least one pixel goes through.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from torch import nn
+
+from sightline.errors import UsageError
+from sightline.models.blocks import (
+    EXPANSION,
+    BasicBlockV1,
+    BasicBlockV2,
+    BlockPlan,
+    BottleneckV1,
+    BottleneckV2,
+    ResidualBlock,
+    conv,
+    norm,
+)
+from sightline.models.network import ConvNormReLU, GlobalMean, Network, NormReLU
+from sightline.settings.model import ResNetSettings
+
+
+def plan_stages(settings: ResNetSettings) -> tuple[tuple[BlockPlan, ...], ...]:
+    """Give the numbers of every block, stage by stage.
+
+    Raises UsageError where a stage narrows and the shortcut is one that can only add channels.
+    """
+    stages: list[tuple[BlockPlan, ...]] = []
+    entering = settings.stage_widths[0]
+    for number, (depth, width) in enumerate(zip(settings.stage_depths, settings.stage_widths, strict=True)):
+        first = _first_block(settings, entering, width, stride=1 if number == 0 else 2)
+        leaving = first.leaving
+        rest = BlockPlan(leaving, width, leaving, 1, "identity")
+        stages.append((first, *[rest] * (depth - 1)))
+        entering = leaving
+    return tuple(stages)
+
+
+def _first_block(settings: ResNetSettings, entering: int, width: int, stride: int) -> BlockPlan:
+    leaving = width if settings.block == "basic" else EXPANSION * width
+    if stride > 1 or entering != leaving:
+        shortcut = settings.shortcut
+    else:
+        every_stage = settings.shortcut == "projection" and settings.project == "every_stage"
+        shortcut = "projection" if every_stage else "identity"
+    if shortcut in ("pool_pad", "stride_pad") and leaving < entering:
+        found = f"a stage goes from {entering} to {leaving} channels, and {shortcut} can only add channels"
+        raise UsageError("--stage-widths", found, advice="use --shortcut projection")
+    return BlockPlan(entering, width, leaving, stride, shortcut)
+
+
+def build_resnet(settings: ResNetSettings, channels: int, num_classes: int) -> Network:
+    """Lay out a `resnet`."""
+    stages = plan_stages(settings)
+    block_type = _block_type(settings)
+    body = _stem(settings, channels)
+    for number, stage in enumerate(stages, start=1):
+        blocks = ((f"block{i}", block_type(plan, settings)) for i, plan in enumerate(stage, start=1))
+        body[f"stage{number}"] = nn.Sequential(OrderedDict(blocks))
+    leaving = stages[-1][-1].leaving
+    if settings.version == 2:
+        body["norm"] = NormReLU(norm(leaving, settings))
+    head = OrderedDict[str, nn.Module](pool=GlobalMean(), dense=nn.Linear(leaving, num_classes))
+    return Network(nn.Sequential(body), nn.Sequential(head))
+
+
+def zero_residual_branches(network: nn.Module) -> None:
+    """Let every residual block start as its shortcut."""
+    for module in network.modules():
+        if isinstance(module, ResidualBlock):
+            module.zero_branch()
+
+
+def _stem(settings: ResNetSettings, channels: int) -> OrderedDict[str, nn.Module]:
+    width = settings.stage_widths[0]
+    small = settings.stem == "small"
+    first = conv(channels, width, 3, 1, settings) if small else conv(channels, width, 7, 2, settings)
+    stem = OrderedDict[str, nn.Module]()
+    stem["stem"] = ConvNormReLU(first, norm(width, settings)) if settings.version == 1 else first
+    if not small:
+        stem["stem_pool"] = nn.MaxPool2d(3, stride=2, padding=1)
+    return stem
+
+
+def _block_type(settings: ResNetSettings) -> type[ResidualBlock]:
+    if settings.block == "basic":
+        return BasicBlockV1 if settings.version == 1 else BasicBlockV2
+    return BottleneckV1 if settings.version == 1 else BottleneckV2

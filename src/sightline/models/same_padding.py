@@ -1,0 +1,54 @@
+"""Convolution and pooling padded as TensorFlow's 'same' pads them.
+
+The output has ceil(size / stride) pixels along each side. When an odd number of pixels must be added, the additional
+one goes to the bottom and the right: a 3x3 kernel with stride 2 pads an even side by 0 before and 1 after, where
+PyTorch's padding=1 would pad it by 1 before. The reference programs R1 and R2 are TensorFlow programs.
+"""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """Give the pixels to add (before, after) along a side of `size` pixels."""
+    outputs = -(-size // stride)
+    total = max((outputs - 1) * stride + kernel - size, 0)
+    return total // 2, total - total // 2
+
+
+class SameConv2d(nn.Conv2d):
+    """A square convolution with TensorFlow's 'same' padding."""
+
+    def __init__(self, entering: int, leaving: int, kernel: int, stride: int = 1) -> None:
+        super().__init__(entering, leaving, kernel, stride)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C', ceil(H / stride), ceil(W / stride))."""
+        top, bottom = same_padding(input.shape[2], self.kernel_size[0], self.stride[0])
+        left, right = same_padding(input.shape[3], self.kernel_size[1], self.stride[1])
+        if top == bottom and left == right:
+            return F.conv2d(input, self.weight, self.bias, self.stride, (top, left))
+        padded = F.pad(input, (left, right, top, bottom))
+        return F.conv2d(padded, self.weight, self.bias, self.stride)
+
+
+class SameMeanPool(nn.Module):
+    """Mean pooling with stride = kernel and 'same' padding, which is left out of the mean."""
+
+    def __init__(self, kernel: int) -> None:
+        super().__init__()
+        self.kernel = kernel
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, ceil(H / kernel), ceil(W / kernel))."""
+        height, width = x.shape[2:]
+        top, bottom = same_padding(height, self.kernel, self.kernel)
+        left, right = same_padding(width, self.kernel, self.kernel)
+        if top == bottom == left == right == 0:
+            return F.avg_pool2d(x, self.kernel)
+        padding = (left, right, top, bottom)
+        sums = F.avg_pool2d(F.pad(x, padding), self.kernel, divisor_override=1)
+        inside = F.pad(x.new_ones(1, 1, height, width), padding)
+        return sums / F.avg_pool2d(inside, self.kernel, divisor_override=1)

@@ -1,0 +1,115 @@
+"""What a network is made of: each part's output shape, parameters and multiply-adds, without computing anything."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sightline.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Part:
+    """One row: a part's name in the model, its type, its output shape for one image, its parameters and its MACs.
+
+    `output` is None for a part that is not called by itself. A parameter that several parts share stands in each.
+    """
+
+    name: str
+    type: str
+    output: tuple[int, ...] | None
+    parameters: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """The parts of a model in order, and its totals, for an input of shape `input` (1, C, H, W).
+
+    1 MAC is one multiply-add of a convolution or a dense layer; biases, norms, activations and poolings count as none.
+    """
+
+    input: tuple[int, int, int, int]
+    parts: tuple[Part, ...]
+    parameters: int
+    macs: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the same as plain dictionaries and tuples, for JSON or YAML."""
+        return asdict(self)
+
+
+def summarize(model: nn.Module, channels: int, image_size: tuple[int, int]) -> ModelSummary:
+    """Describe `model` for one image of `channels` and `image_size` (H, W), in evaluation mode.
+
+    The model itself is neither run nor changed: a copy without storage (torch's meta device) is run in its place.
+    Sequences are opened into their members; every other module is one part. Raises UsageError when the model cannot
+    take such an image.
+    """
+    shape = (1, channels, *image_size)
+    twin = _without_storage(model).eval()
+    outputs: dict[str, tuple[int, ...]] = {}
+    macs: dict[str, int] = {}
+    for name, module in twin.named_modules():
+        module.register_forward_hook(_recorder(name, outputs, macs))
+    try:
+        with torch.no_grad():
+            twin(torch.empty(shape, device="meta"))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError("model", f"cannot take an input of {'x'.join(map(str, shape))} ({reason})") from error
+    parts = tuple(
+        Part(
+            name=name or "(itself)",
+            type=type(part).__name__,
+            output=outputs.get(name),
+            parameters=sum(p.numel() for p in part.parameters(recurse=whole)),
+            macs=sum(count for owner, count in macs.items() if _belongs(owner, name, whole)),
+        )
+        for name, part, whole in _parts(model, "")
+    )
+    return ModelSummary(shape, parts, sum(p.numel() for p in model.parameters()), sum(macs.values()))
+
+
+def _without_storage(model: nn.Module) -> nn.Module:
+    """Copy `model`, its tensors on the meta device; deepcopy takes from the memo what it finds there."""
+    memo: dict[int, Any] = {}
+    for parameter in model.parameters():
+        memo[id(parameter)] = nn.Parameter(torch.empty_like(parameter, device="meta"), parameter.requires_grad)
+    for buffer in model.buffers():
+        memo[id(buffer)] = torch.empty_like(buffer, device="meta")
+    return copy.deepcopy(model, memo)
+
+
+def _recorder(name: str, outputs: dict[str, tuple[int, ...]], macs: dict[str, int]) -> Any:
+    def record(module: nn.Module, _inputs: Any, output: Any) -> None:
+        if not isinstance(output, Tensor):
+            return
+        outputs[name] = tuple(output.shape)
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear):
+            each = module.weight[0].numel()
+            macs[name] = macs.get(name, 0) + output.numel() * each
+
+    return record
+
+
+def _parts(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module, bool]]:
+    """Give (name, module, whether its children are part of it) for every row."""
+    children = list(module.named_children())
+    opened = not name or type(module) in (nn.Sequential, nn.ModuleList)
+    if not children or not opened:
+        yield name, module, True
+        return
+    if any(True for _ in module.parameters(recurse=False)):
+        yield name, module, False
+    for child_name, child in children:
+        yield from _parts(child, f"{name}.{child_name}" if name else child_name)
+
+
+def _belongs(owner: str, part: str, whole: bool) -> bool:
+    return owner == part or (whole and (not part or owner.startswith(f"{part}.")))

@@ -1,0 +1,77 @@
+"""Named runs: YAML files in this folder, each with the figures to expect and where they were measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sightline.errors import FileError, unknown
+from sightline.settings import Settings, build_settings
+
+FOLDER_RECIPE = "folder"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe as it stands in its file.
+
+    `about` has title, command, accuracy, time, hardware, date and, where it is a dataset's default, default_for;
+    `settings` is nested by section.
+    """
+
+    name: str
+    about: Mapping[str, Any]
+    settings: Mapping[str, Any]
+
+
+@cache
+def recipe_names() -> tuple[str, ...]:
+    """The recipes in the package."""
+    files = resources.files(__name__).iterdir()
+    return tuple(sorted(Path(file.name).stem for file in files if file.name.endswith(".yaml")))
+
+
+def load_recipe(name: str) -> Recipe:
+    """A recipe of the package by its name, or a user's own YAML file by its path.
+
+    Raises UsageError for an unknown name, FileError for a file that is no recipe.
+    """
+    own = name.endswith((".yaml", ".yml"))
+    if not own and name not in recipe_names():
+        raise unknown("--recipe", name, recipe_names())
+    try:
+        text = Path(name).read_text("utf-8") if own else (resources.files(__name__) / f"{name}.yaml").read_text("utf-8")
+        content = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        raise FileError(name, "it cannot be read", "a recipe in YAML") from None
+    if not isinstance(content, dict) or not all(isinstance(part, dict) for part in content.values()):
+        raise FileError(name, "no recipe", "sections of settings, as sightline recipes shows them")
+    about = content.pop("about", {})
+    return Recipe(Path(name).stem, about, content)
+
+
+def default_recipe(data: str) -> str | None:
+    """The recipe a dataset is trained with when none is named; for a folder the folder recipe."""
+    for name in recipe_names():
+        if data in load_recipe(name).about.get("default_for", ()):
+            return name
+    return FOLDER_RECIPE if Path(data).is_dir() else None
+
+
+def resolve(data: str | None, recipe: str | None, flags: Mapping[str, Any]) -> Settings:
+    """Defaults < recipe < flags, with `data` overriding the recipe's dataset.
+
+    Without a recipe the dataset's default one is taken, unless `flags` choose a model: then only defaults and flags.
+    """
+    flags = {**flags, "data": data} if data is not None else dict(flags)
+    name = recipe or default_recipe(str(flags.get("data") or "digits"))
+    if name is None:
+        return build_settings(None, flags)
+    found = load_recipe(name)
+    return build_settings(found.settings, flags, recipe_name=found.name)

@@ -1,0 +1,202 @@
+"""The folder of a run: the only room that knows its file names and their schema version.
+
+settings.yaml  environment.json  splits.json  audit.json     before step 1; settings.yaml is written last
+results.csv  steps.csv  probabilities.csv                     a row an epoch; a row every log_steps; on request
+weights/best.safetensors  weights/last.safetensors  checkpoints/step-000400.safetensors
+test/metrics.json  test/predictions.npz  test/confusion_matrix.png
+curves.png  augmentation.png
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sightline import atomic
+from sightline.errors import FileError
+from sightline.settings import Settings, settings_from_yaml, settings_to_yaml
+
+SCHEMA_VERSION = 1
+RESULTS, STEPS, PROBABILITIES = "results.csv", "steps.csv", "probabilities.csv"
+TIME_COLUMNS = ("seconds", "images_per_second")
+_FACTS = {"environment": "environment.json", "splits": "splits.json", "audit": "audit.json"}
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's folder on disk."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, runs: Path, name: str) -> RunFolder:
+        """A new, empty folder `runs/NAME-001`, or the next number that is free."""
+        stem = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "run"
+        with atomic.explain_disk(runs):
+            runs.mkdir(parents=True, exist_ok=True)
+            for number in range(1, 1_000_000):
+                path = runs / f"{stem}-{number:03d}"
+                try:
+                    path.mkdir()
+                except FileExistsError:
+                    continue
+                return cls(path)
+        raise FileError(str(runs), f"a million runs are called {stem}", advice="choose another --name")
+
+    @classmethod
+    def open(cls, path: Path) -> RunFolder:
+        """A run that exists, begun at least. Raises FileError for anything else."""
+        if not path.is_dir():
+            raise FileError(str(path), "no such run folder")
+        folder = cls(path)
+        if not folder.settings_path.is_file():
+            raise FileError(
+                str(path), "it has no settings.yaml", "a run folder", "it was stopped before it began; start it again"
+            )
+        return folder
+
+    @property
+    def settings_path(self) -> Path:
+        """Where the settings are."""
+        return self.path / "settings.yaml"
+
+    @property
+    def best_weights(self) -> Path:
+        """The selected model file."""
+        return self.path / "weights" / "best.safetensors"
+
+    @property
+    def last_weights(self) -> Path:
+        """The model file of the last step."""
+        return self.path / "weights" / "last.safetensors"
+
+    @property
+    def test_folder(self) -> Path:
+        """Where the test's files are."""
+        return self.path / "test"
+
+    @property
+    def metrics_path(self) -> Path:
+        """The test's figures."""
+        return self.test_folder / "metrics.json"
+
+    @property
+    def curves_path(self) -> Path:
+        """The picture of accuracy and loss."""
+        return self.path / "curves.png"
+
+    @property
+    def augmentation_path(self) -> Path:
+        """The picture of what the network sees."""
+        return self.path / "augmentation.png"
+
+    def model_file(self) -> Path:
+        """The selected weights if there are some, else the last. Raises FileError when there are none yet."""
+        for path in (self.best_weights, self.last_weights):
+            if path.is_file():
+                return path
+        raise FileError(str(self.path), "it has no weights yet", advice="go on with sightline train --resume")
+
+    def write_settings(self, settings: Settings) -> None:
+        """Record what the run does."""
+        atomic.write_text(self.settings_path, f"# schema {SCHEMA_VERSION}\n{settings_to_yaml(settings)}")
+
+    def settings(self) -> Settings:
+        """What the run does. Raises FileError where the file is damaged or of another schema."""
+        text = _read(self.settings_path)
+        head = re.match(r"# schema (\d+)\n", text)
+        if head and int(head[1]) != SCHEMA_VERSION:
+            raise FileError(str(self.settings_path), f"schema {head[1]}", f"schema {SCHEMA_VERSION}")
+        return settings_from_yaml(text, str(self.settings_path))
+
+    def write_fact(self, name: str, content: Mapping[str, Any]) -> None:
+        """Record `environment`, `splits` or `audit`."""
+        atomic.write_json(self.path / _FACTS[name], {"schema": SCHEMA_VERSION, **content})
+
+    def fact(self, name: str) -> dict[str, Any]:
+        """Read `environment`, `splits` or `audit`. Raises FileError where it is damaged."""
+        return read_json(self.path / _FACTS[name])
+
+    def append_rows(self, file: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows to results.csv, steps.csv or probabilities.csv; the first row of a file gives its columns."""
+        if not rows:
+            return
+        path = self.path / file
+        text = io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+        with atomic.explain_disk(path):
+            if not path.exists():
+                writer.writeheader()
+            writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+            with path.open("a", encoding="utf-8") as stream:
+                stream.write(text.getvalue())
+                stream.flush()
+
+    def rows(self, file: str) -> list[dict[str, str]]:
+        """The rows of results.csv, steps.csv or probabilities.csv."""
+        path = self.path / file
+        if not path.exists():
+            return []
+        with path.open(encoding="utf-8", newline="") as stream:
+            return list(csv.DictReader(stream))
+
+    def cut_rows(self, file: str, count: int) -> None:
+        """Keep the first `count` rows and nothing behind them, not even a half-written one."""
+        path = self.path / file
+        if not path.exists():
+            return
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        if len(lines) != count + 1:
+            if count == 0:
+                path.unlink()
+            else:
+                atomic.write_text(path, "".join(lines[: count + 1]))
+
+    def checkpoint_path(self, step: int) -> Path:
+        """Where the checkpoint of a step is."""
+        return self.path / "checkpoints" / f"step-{step:06d}.safetensors"
+
+    def checkpoints(self) -> list[Path]:
+        """All checkpoints, the latest first."""
+        found = (self.path / "checkpoints").glob("step-*.safetensors")
+        return sorted(found, key=lambda path: int(path.stem.removeprefix("step-")), reverse=True)
+
+    def prune_checkpoints(self, keep: int) -> None:
+        """Remove all but the last `keep` checkpoints, and what a killed write left behind."""
+        for path in self.checkpoints()[keep:]:
+            path.unlink(missing_ok=True)
+        for path in (self.path / "checkpoints").glob(f"{atomic.TEMPORARY_PREFIX}*"):
+            path.unlink(missing_ok=True)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a run's file. Raises FileError where there is none."""
+    try:
+        content = json.loads(_read(path))
+    except json.JSONDecodeError:
+        raise FileError(str(path), "damaged", "a JSON object") from None
+    if not isinstance(content, dict):
+        raise FileError(str(path), "damaged", "a JSON object")
+    return content
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise FileError(str(path), "no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(str(path), f"cannot be read ({type(error).__name__})") from None
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.9g}" if isinstance(value, float) else os.fspath(value) if isinstance(value, Path) else str(value)

@@ -1,0 +1,42 @@
+"""What a run is: frozen, checked where it is built, the same for YAML recipes, flags and Python.
+
+`Settings` has a section each for data, augmentation, model, optimizer, schedule, training, checkpoints and device.
+Every setting has one flat name (`lr`, `batch_size`), which is its flag, its keyword in Python and its name in messages.
+"""
+
+from __future__ import annotations
+
+from sightline.settings.data import DataSettings, data_name
+from sightline.settings.merge import Settings, build_settings, flat_fields, settings_from_yaml, settings_to_yaml
+from sightline.settings.model import (
+    MODEL_PRESETS,
+    CnnSettings,
+    ModelSettings,
+    PadResNetSettings,
+    ResNetSettings,
+    model_name,
+)
+from sightline.settings.optimizer import OptimizerSettings, ScheduleSettings
+from sightline.settings.training import AugmentSettings, CheckpointSettings, DeviceSettings, TrainingSettings
+
+__all__ = [
+    "MODEL_PRESETS",
+    "AugmentSettings",
+    "CheckpointSettings",
+    "CnnSettings",
+    "DataSettings",
+    "DeviceSettings",
+    "ModelSettings",
+    "OptimizerSettings",
+    "PadResNetSettings",
+    "ResNetSettings",
+    "ScheduleSettings",
+    "Settings",
+    "TrainingSettings",
+    "build_settings",
+    "data_name",
+    "flat_fields",
+    "model_name",
+    "settings_from_yaml",
+    "settings_to_yaml",
+]

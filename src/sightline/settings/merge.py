@@ -1,0 +1,190 @@
+"""From defaults, a recipe and flags to one checked `Settings`, with messages that name the flag."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Annotated, Any, get_args
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from sightline.errors import FileError, UsageError, unknown
+from sightline.settings.base import Section
+from sightline.settings.data import DataSettings
+from sightline.settings.model import MODEL_PRESETS, CnnSettings, ModelSettings
+from sightline.settings.optimizer import ConstantSettings, OptimizerSettings, ScheduleSettings, SgdSettings
+from sightline.settings.training import AugmentSettings, CheckpointSettings, DeviceSettings, TrainingSettings
+
+
+class Settings(Section):
+    """Everything that decides what a run does."""
+
+    recipe: str | None = None
+    """The recipe it began from."""
+    extended_from_step: Annotated[int, Field(ge=0)] = 0
+    """Step at which a finished run was made longer: cosine and one-cycle schedules run again from there."""
+    data: DataSettings = DataSettings()
+    augment: AugmentSettings = AugmentSettings()
+    model: ModelSettings | None = Field(default_factory=CnnSettings)
+    """None where the user brought a module of their own."""
+    optimizer: OptimizerSettings = Field(default_factory=SgdSettings)
+    schedule: ScheduleSettings = Field(default_factory=ConstantSettings)
+    training: TrainingSettings = TrainingSettings()
+    checkpoints: CheckpointSettings = CheckpointSettings()
+    device: DeviceSettings = DeviceSettings()
+
+
+# What is no section and has no flag.
+NOT_SECTIONS = {"recipe", "extended_from_step"}
+# A section chosen by a name: the key that chooses.
+DISCRIMINATORS = {"model": "family", "optimizer": "optimizer", "schedule": "schedule"}
+
+
+@dataclass(frozen=True)
+class FlatField:
+    """One setting under its flat name: its section and, for a chosen section, its field in each kind that has it."""
+
+    name: str
+    section: str
+    kinds: Mapping[str, FieldInfo]
+
+    @property
+    def info(self) -> FieldInfo:
+        """The field as its first kind declares it."""
+        return next(iter(self.kinds.values()))
+
+
+def section_kinds(section: str) -> dict[str, type[BaseModel]]:
+    """The models a section can be, by the name that chooses them ("" where there is only one)."""
+    annotation = Settings.model_fields[section].annotation
+    if section not in DISCRIMINATORS:
+        assert isinstance(annotation, type)
+        return {"": annotation}
+    kinds: dict[str, type[BaseModel]] = {}
+    for candidate in _leaves(annotation):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            kinds[candidate.model_fields[DISCRIMINATORS[section]].default] = candidate
+    return kinds
+
+
+def _leaves(annotation: Any) -> list[Any]:
+    arguments = [a for a in get_args(annotation) if not isinstance(a, FieldInfo)]
+    return [leaf for a in arguments for leaf in _leaves(a)] if arguments else [annotation]
+
+
+@cache
+def flat_fields() -> Mapping[str, FlatField]:
+    """Every setting by its flat name, in the order of the sections.
+
+    `data` and `model` are the flat names of the dataset and of the model's preset or family.
+    """
+    found: dict[str, FlatField] = {}
+    for section in Settings.model_fields:
+        if section in NOT_SECTIONS:
+            continue
+        for kind, model in section_kinds(section).items():
+            for name, info in model.model_fields.items():
+                flat = _flat_name(section, name)
+                known = found.get(flat)
+                assert known is None or known.section == section, f"{flat} stands in {section} and in {known.section}"
+                kinds = {**(known.kinds if known else {}), kind: info}
+                found[flat] = FlatField(flat, section, kinds)
+    return found
+
+
+def _flat_name(section: str, name: str) -> str:
+    return {("data", "name"): "data", ("model", "family"): "model"}.get((section, name), name)
+
+
+def build_settings(
+    recipe: Mapping[str, Any] | None = None, flags: Mapping[str, Any] | None = None, *, recipe_name: str | None = None
+) -> Settings:
+    """Merge defaults < recipe < flags, then check the whole.
+
+    `recipe` is nested by section; `flags` is flat (`{"lr": 0.1, "model": "resnet20"}`), and None in it means not
+    given. A flag that chooses another model, optimizer or schedule drops what the recipe said of the old one.
+
+    Raises UsageError with one line that names the flag, the value and what is allowed.
+    """
+    merged: dict[str, Any] = {name: dict(values) for name, values in (recipe or {}).items()}
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    fields = flat_fields()
+    for name in given:
+        if name not in fields:
+            raise unknown(flag_of(name), name, fields)
+    for section, key in DISCRIMINATORS.items():
+        flat = _flat_name(section, key)
+        if flat in given:
+            chosen = given.pop(flat)
+            _choose(merged, section, key, chosen)
+    if "epochs" in given or "steps" in given:
+        for unit in ("epochs", "steps"):
+            merged.setdefault("training", {}).pop(unit, None)
+    for name, value in given.items():
+        section = fields[name].section
+        key = "name" if name == "data" else name
+        merged.setdefault(section, {})[key] = value
+    for section, key in DISCRIMINATORS.items():
+        if section in merged and key not in merged[section]:
+            default = Settings.model_fields[section].get_default(call_default_factory=True)
+            merged[section][key] = getattr(default, key)
+    try:
+        return Settings.model_validate({**merged, "recipe": recipe_name})
+    except ValidationError as error:
+        raise _one_line(error) from None
+
+
+def _choose(merged: dict[str, Any], section: str, key: str, chosen: Any) -> None:
+    if section == "model" and chosen in MODEL_PRESETS:
+        preset = MODEL_PRESETS[chosen]
+        old = merged.get("model", {})
+        # The recipe's own numbers hold only for the preset's own family when nothing else was chosen.
+        merged["model"] = dict(preset) if old.get("family") != preset["family"] or len(preset) > 1 else dict(old)
+        return
+    kinds = section_kinds(section)
+    if str(chosen).replace("-", "_") not in kinds:
+        known = {*kinds, *MODEL_PRESETS} if section == "model" else kinds
+        raise unknown(flag_of(_flat_name(section, key)), str(chosen), known)
+    chosen = str(chosen).replace("-", "_")
+    if merged.get(section, {}).get(key) != chosen:
+        merged[section] = {key: chosen}
+
+
+def flag_of(name: str) -> str:
+    """The flag of a setting's flat name."""
+    return f"--{name.replace('_', '-')}"
+
+
+def _one_line(error: ValidationError) -> UsageError:
+    first = error.errors(include_url=False)[0]
+    section, *inner = [str(part) for part in first["loc"]] or ["settings"]
+    if first["type"] == "value_error":
+        return UsageError(section, first["msg"].removeprefix("Value error, "))
+    kind = inner.pop(0) if section in DISCRIMINATORS and inner else ""
+    flag = flag_of(_flat_name(section, inner[0]) if inner else section)
+    if first["type"] == "extra_forbidden":
+        owner = f"{section} '{kind}'" if kind else section
+        own = section_kinds(section)[kind].model_fields if inner else Settings.model_fields
+        names = ", ".join(name for name in own if name != DISCRIMINATORS.get(section))
+        return UsageError(flag, f"not a setting of {owner}", f"it has {names}")
+    expected = first["msg"][0].lower() + first["msg"][1:]
+    expected = re.sub(r"^input should be", "it should be", expected)
+    return UsageError(flag, f"{first['input']!r} found", expected)
+
+
+def settings_to_yaml(settings: Settings) -> str:
+    """The settings as YAML, every value written out, in the order of the sections."""
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def settings_from_yaml(text: str, subject: str) -> Settings:
+    """Read what `settings_to_yaml` wrote. Raises FileError, naming `subject`, for anything else."""
+    try:
+        return Settings.model_validate(yaml.safe_load(text))
+    except (yaml.YAMLError, ValidationError) as error:
+        reason = str(_one_line(error)) if isinstance(error, ValidationError) else "not YAML"
+        raise FileError(subject, f"not Sightline settings ({reason})") from None

@@ -1,0 +1,155 @@
+"""The model families and the presets built from them.
+
+A preset is a name for a family with numbers. `resnet18` and its like have the ImageNet stem; `resnet20` and its like
+(depth 6n+2) the small one for 32x32 images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from sightline.settings.base import Count, Fraction, Positive, Section
+
+Initializer = Literal["he", "glorot", "variance_scaling", "torch"]
+Widths = Annotated[tuple[Count, ...], Field(min_length=1)]
+
+
+class ModelSection(Section):
+    """Model"""
+
+    init: Initializer = "he"
+    """Kernel initialiser: he (normal, fan-out), glorot (uniform, zero biases), variance_scaling (truncated normal,
+    fan-in), torch (the framework's own)."""
+
+
+class CnnSettings(ModelSection):
+    """Model: cnn, convolutions each with ReLU and a 2x2 max pooling, then dense layers (reference program R2)."""
+
+    family: Literal["cnn"] = "cnn"
+    conv_widths: Widths = (32, 64)
+    """Channels of each convolution."""
+    kernel: Annotated[int, Field(ge=1, le=11)] = 5
+    """Side of the convolution kernels."""
+    hidden: Count = 1024
+    """Units of the dense layer before the last."""
+    dropout: Fraction = 0.4
+    """Part of the dense layer's outputs that training drops."""
+
+
+class ResNetSettings(ModelSection):
+    """Model: resnet, residual networks v1 (arXiv 1512.03385) and v2 (arXiv 1603.05027)."""
+
+    family: Literal["resnet"] = "resnet"
+    version: Literal[1, 2] = 1
+    """1 post-activation, 2 pre-activation."""
+    block: Literal["basic", "bottleneck"] = "basic"
+    """basic has two 3x3 convolutions, bottleneck 1x1, 3x3 (which carries the stride), 1x1 with four times the width."""
+    stem: Literal["small", "imagenet"] = "imagenet"
+    """small is a 3x3 convolution; imagenet a 7x7 one with stride 2, then 3x3 max pooling with stride 2."""
+    stage_depths: Widths = (2, 2, 2, 2)
+    """Residual blocks of each stage."""
+    stage_widths: Widths = (64, 128, 256, 512)
+    """Width of each stage; every stage but the first halves the image."""
+    shortcut: Literal["projection", "pool_pad", "stride_pad"] = "projection"
+    """Where shapes differ: projection is a 1x1 convolution; pool_pad averages 2x2 and stride_pad takes every second
+    pixel, and both pad with zero channels, without parameters."""
+    projection_norm: bool = True
+    """Batch norm behind the projection (v1)."""
+    project: Literal["shape_change", "every_stage"] = "shape_change"
+    """Project where shapes differ, or in the first block of every stage."""
+    conv_bias: bool = False
+    """Biases in the convolutions."""
+    zero_residual: bool = False
+    """Start each residual branch at zero, so that a block starts as its shortcut."""
+    bn_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Part of the running mean and variance kept each step (one minus torch's momentum)."""
+    bn_eps: Positive = 1e-5
+    """Constant added to the variance in batch norm."""
+
+    @model_validator(mode="after")
+    def _stages_agree(self) -> ResNetSettings:
+        if len(self.stage_depths) != len(self.stage_widths):
+            raise ValueError(
+                f"stage_depths has {len(self.stage_depths)} stages and stage_widths {len(self.stage_widths)};"
+                " they must be as many"
+            )
+        return self
+
+
+class PadResNetSettings(ModelSection):
+    """Model: resnet_pad, the residual network with padded shortcuts of reference program R1."""
+
+    family: Literal["resnet_pad"] = "resnet_pad"
+    init: Initializer = "glorot"
+    block_widths: Widths = (16,)
+    """Channels of each residual block: equal to the one before, or its double (stride 2)."""
+    stem_width: Count = 16
+    """Channels of the first convolution."""
+    norm: Literal["untrained", "batch"] = "untrained"
+    """untrained only divides by sqrt(1.001), as the program does, with gamma and beta; batch is real batch norm."""
+    bn_decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """Part of the running mean and variance kept each step (one minus torch's momentum)."""
+    bn_eps: Positive = 1e-3
+    """Constant added to the variance in batch norm."""
+
+    @model_validator(mode="after")
+    def _widths_equal_or_double(self) -> PadResNetSettings:
+        before = self.stem_width
+        for width in self.block_widths:
+            if width not in (before, 2 * before):
+                raise ValueError(
+                    f"a block goes from {before} to {width} channels; only {before} or {2 * before} can follow"
+                )
+            before = width
+        return self
+
+
+ModelSettings = Annotated[CnnSettings | ResNetSettings | PadResNetSettings, Field(discriminator="family")]
+
+
+def _cifar_resnet(depth: int, *, version: int = 1) -> dict[str, Any]:
+    blocks = (depth - 2) // 6
+    return {
+        "family": "resnet",
+        "version": version,
+        "stem": "small",
+        "stage_depths": (blocks,) * 3,
+        "stage_widths": (16, 32, 64),
+    }
+
+
+def _imagenet_resnet(block: str, *depths: int, version: int = 1) -> dict[str, Any]:
+    return {"family": "resnet", "version": version, "block": block, "stage_depths": depths}
+
+
+def _presets() -> dict[str, dict[str, Any]]:
+    presets: dict[str, dict[str, Any]] = {"cnn": {"family": "cnn"}, "resnet-pad": {"family": "resnet_pad"}}
+    imagenet = {
+        18: ("basic", 2, 2, 2, 2),
+        34: ("basic", 3, 4, 6, 3),
+        50: ("bottleneck", 3, 4, 6, 3),
+        101: ("bottleneck", 3, 4, 23, 3),
+        152: ("bottleneck", 3, 8, 36, 3),
+        200: ("bottleneck", 3, 24, 36, 3),
+    }
+    for version, suffix in ((1, ""), (2, "v2")):
+        for depth, (block, *depths) in imagenet.items():
+            presets[f"resnet{depth}{suffix}"] = _imagenet_resnet(block, *depths, version=version)
+        for depth in (8, 14, 20, 32, 44, 56, 110):
+            presets[f"resnet{depth}{suffix}"] = _cifar_resnet(depth, version=version)
+    return presets
+
+
+MODEL_PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(_presets())
+
+
+def model_name(settings: CnnSettings | ResNetSettings | PadResNetSettings) -> str:
+    """The preset these settings are, or their family where they are none."""
+    for name, preset in MODEL_PRESETS.items():
+        if preset["family"] == settings.family and type(settings).model_validate(dict(preset)) == settings:
+            return name
+    return settings.family.replace("_", "-")

@@ -1,0 +1,160 @@
+"""Optimizers and learning-rate schedules. Every constant can be set."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from sightline.settings.base import Fraction, NotNegative, Positive, Section
+
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
+class OptimizerSection(Section):
+    """Optimizer"""
+
+    weight_decay: NotNegative = 0.0
+    """Weight decay: added to the gradient as L2, except in adamw, where it is decoupled (arXiv 1711.05101)."""
+    decay: Literal["all", "weights"] = "weights"
+    """What decays: all parameters, or weights only, sparing norms and biases."""
+
+
+class SgdSettings(OptimizerSection):
+    """Optimizer: sgd"""
+
+    optimizer: Literal["sgd"] = "sgd"
+    lr: Positive = 0.1
+    """Learning rate."""
+    momentum: Beta = 0.9
+    """Momentum."""
+    dampening: Beta = 0.0
+    """Dampening of the momentum."""
+    nesterov: bool = False
+    """Nesterov's momentum."""
+
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> SgdSettings:
+        if self.nesterov and (self.momentum == 0 or self.dampening != 0):
+            raise ValueError("nesterov needs a momentum above 0 and no dampening")
+        return self
+
+
+class AdamSettings(OptimizerSection):
+    """Optimizer: adam (arXiv 1412.6980)"""
+
+    optimizer: Literal["adam"] = "adam"
+    lr: Positive = 0.001
+    """Learning rate."""
+    beta1: Beta = 0.9
+    """Decay of the gradient's mean."""
+    beta2: Beta = 0.999
+    """Decay of the squared gradient's mean."""
+    eps: Positive = 1e-8
+    """Constant added to the divisor."""
+
+
+class AdamWSettings(AdamSettings):
+    """Optimizer: adamw (arXiv 1711.05101)"""
+
+    optimizer: Literal["adamw"] = "adamw"  # pyright: ignore[reportIncompatibleVariableOverride]
+    weight_decay: NotNegative = 0.01
+
+
+class AdadeltaSettings(OptimizerSection):
+    """Optimizer: adadelta (arXiv 1212.5701)"""
+
+    optimizer: Literal["adadelta"] = "adadelta"
+    lr: Positive = 1.0
+    """Learning rate."""
+    rho: Beta = 0.9
+    """Decay of the squared gradient's mean."""
+    eps: Positive = 1e-6
+    """Constant added to the divisor."""
+
+
+class RmspropSettings(OptimizerSection):
+    """Optimizer: rmsprop"""
+
+    optimizer: Literal["rmsprop"] = "rmsprop"
+    lr: Positive = 0.01
+    """Learning rate."""
+    alpha: Beta = 0.99
+    """Decay of the squared gradient's mean."""
+    momentum: Beta = 0.0
+    """Momentum."""
+    centered: bool = False
+    """Divide by the gradient's variance instead of its mean square."""
+    eps: Positive = 1e-8
+    """Constant added to the divisor."""
+
+
+OptimizerSettings = Annotated[
+    SgdSettings | AdamSettings | AdamWSettings | AdadeltaSettings | RmspropSettings, Field(discriminator="optimizer")
+]
+
+
+class ScheduleSection(Section):
+    """Schedule"""
+
+    warmup_epochs: NotNegative = 0.0
+    """Epochs over which the learning rate rises linearly to its value."""
+
+
+class ConstantSettings(ScheduleSection):
+    """Schedule: constant"""
+
+    schedule: Literal["constant"] = "constant"
+
+
+class StepSettings(ScheduleSection):
+    """Schedule: step, the learning rate falls at given epochs"""
+
+    schedule: Literal["step"] = "step"
+    step_epochs: Annotated[tuple[Positive, ...], Field(min_length=1)] = (100.0, 150.0, 200.0)
+    """Epochs from which each next factor holds."""
+    step_factors: Annotated[tuple[NotNegative, ...], Field(min_length=1)] = (0.1, 0.01, 0.001)
+    """Factors on the learning rate from those epochs on."""
+
+    @model_validator(mode="after")
+    def _a_factor_an_epoch(self) -> StepSettings:
+        if len(self.step_epochs) != len(self.step_factors):
+            raise ValueError(
+                f"{len(self.step_epochs)} step_epochs and {len(self.step_factors)} step_factors; as many of each"
+            )
+        if list(self.step_epochs) != sorted(set(self.step_epochs)):
+            raise ValueError(f"step_epochs are {self.step_epochs}; they must rise")
+        return self
+
+
+class CosineSettings(ScheduleSection):
+    """Schedule: cosine (arXiv 1608.03983, without restarts)"""
+
+    schedule: Literal["cosine"] = "cosine"
+    final_factor: Fraction = 0.0
+    """Factor on the learning rate at the end."""
+
+
+class OneCycleSettings(ScheduleSection):
+    """Schedule: one-cycle (arXiv 1708.07120), up in a line, down in a line or a cosine"""
+
+    schedule: Literal["one_cycle"] = "one_cycle"
+    peak_fraction: Fraction = 0.25
+    """Part of the run at which the learning rate is highest."""
+    start_factor: Fraction = 0.1
+    """Factor on the learning rate at the start."""
+    final_factor: Fraction = 0.0
+    """Factor on the learning rate at the end."""
+    down: Literal["linear", "cosine"] = "linear"
+    """Shape of the way down."""
+
+    @model_validator(mode="after")
+    def _rises_by_itself(self) -> OneCycleSettings:
+        if self.warmup_epochs:
+            raise ValueError("one_cycle rises by itself, so warmup_epochs must be 0; set peak_fraction")
+        return self
+
+
+ScheduleSettings = Annotated[
+    ConstantSettings | StepSettings | CosineSettings | OneCycleSettings, Field(discriminator="schedule")
+]

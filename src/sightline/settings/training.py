@@ -1,0 +1,103 @@
+"""Augmentation, the training run itself, checkpoints and logs, and what computes it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from sightline.settings.base import Count, Fraction, Positive, Section
+
+
+class AugmentSettings(Section):
+    """Augmentation"""
+
+    shift: Annotated[int, Field(ge=0)] = 0
+    """Pixels by which each training image is shifted at random, up to, in both directions."""
+    shift_padding: Literal["zero", "reflect"] = "zero"
+    """What comes in at the edge."""
+    flip: Literal["none", "random", "alternate"] = "none"
+    """Mirror images left to right: at random, or every second epoch after a random first."""
+
+
+class TrainingSettings(Section):
+    """Training"""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Seed of weights, order, augmentation and dropout."""
+    epochs: Count | None = 10
+    """Passes over the training images."""
+    steps: Count | None = None
+    """Training steps, instead of epochs."""
+    batch_size: Count = 128
+    """Images a step."""
+    last_batch: Literal["keep", "wrap"] = "keep"
+    """Short last batch of an epoch: keep it, or let batches wrap across epochs, all of one size."""
+    label_smoothing: Fraction = 0.0
+    """Part of the target spread over all classes."""
+    class_weights: Literal["none", "balanced"] = "none"
+    """balanced weighs each class by the inverse of its frequency."""
+    clip_norm: Positive | None = None
+    """Largest norm of the whole gradient; a larger one is scaled down to it."""
+    ema_decay: Fraction = 0.0
+    """Decay of the moving average of the weights that is then tested and saved; 0 is off."""
+    select: Literal["accuracy", "macro_f1", "last"] = "accuracy"
+    """Figure on the validation images that picks the best epoch, the earliest of equals; last takes the last epoch."""
+    patience: Count | None = None
+    """Stop after so many epochs without a better one."""
+    stop_at_accuracy: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Stop as soon as the validation accuracy reaches this."""
+    watch_test: bool = False
+    """Train on all training images, log the test images each epoch, keep the last weights: only for programs that
+    are run as published."""
+    log_steps: Count = 100
+    """Steps between rows of steps.csv."""
+    log_probabilities_steps: Count | None = None
+    """Steps between rows of probabilities.csv, the batch's predicted probabilities."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _steps_instead_of_epochs(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("steps") is not None and "epochs" not in values:
+            return {**values, "epochs": None}
+        return values
+
+    @model_validator(mode="after")
+    def _one_duration(self) -> TrainingSettings:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError(f"epochs is {self.epochs} and steps is {self.steps}; give one of them")
+        if self.select == "last" and self.patience is not None:
+            raise ValueError("patience needs a figure to wait for; select is last")
+        return self
+
+
+class CheckpointSettings(Section):
+    """Checkpoints"""
+
+    checkpoint_epochs: Count | None = 1
+    """Epochs between checkpoints."""
+    checkpoint_steps: Count | None = None
+    """Steps between checkpoints."""
+    checkpoint_seconds: Positive | None = None
+    """Seconds between checkpoints."""
+    keep_checkpoints: Count = 2
+    """How many of the last checkpoints are kept."""
+
+
+class DeviceSettings(Section):
+    """Device"""
+
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    """auto, cpu, mps, cuda or cuda:N."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """Precision of training; validation, test and predict always use fp32."""
+    channels_last: bool = True
+    """Keep images and kernels channels-last in memory."""
+    fused: bool = True
+    """Fused optimizer, where there is one."""
+    threads: Count | None = None
+    """CPU threads; left out: as many as the system offers."""
+    deterministic: bool = False
+    """Only deterministic operations on a GPU (on a CPU they always are)."""
+    compile: bool = False
+    """Compile the step with torch.compile."""

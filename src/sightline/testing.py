@@ -1,0 +1,71 @@
+"""Testing a finished model: on its run's own test images, or on any dataset or folder with the same classes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sightline import data as data_room
+from sightline.classifier import load
+from sightline.errors import DataError, UsageError
+from sightline.evaluation import Predictions, evaluate, report_of, store_test
+from sightline.run_folder import RunFolder
+from sightline.settings import DataSettings, data_name
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """A test: `report` is what metrics.json holds, `folder` where the files are, None where none were asked for."""
+
+    __test__ = False
+
+    report: dict[str, Any]
+    predictions: Predictions
+    folder: Path | None
+
+    @property
+    def accuracy(self) -> float:
+        """Part of the images answered rightly."""
+        return self.report["accuracy"]
+
+
+def test_model(
+    path: Path,
+    settings: DataSettings | None = None,
+    *,
+    out: Path | None = None,
+    module: nn.Module | None = None,
+    device: str = "auto",
+) -> TestResult:
+    """Test a run or a model file in float32.
+
+    Without `settings` a run is tested on its own test images, which must be the same as when it was trained. Files go
+    to `out`, for a run to its test/ folder (test-NAME/ for other data).
+
+    Raises DataError where there are no test images or their classes or bytes are not the model's, UsageError for a
+    model file without data, FileError for what is neither run nor model file.
+    """
+    run = RunFolder.open(path) if path.is_dir() else None
+    classifier = load(path, module=module, device=device)
+    if settings is None:
+        if run is None:
+            raise UsageError(
+                str(path), "a model file without data", "name the data", "add --data NAME or --data FOLDER"
+            )
+        own = run.settings()
+        splits = data_room.split(data_room.load(own.data), own.data, own.training.watch_test)
+        data_room.verify(run.fact("splits"), splits)
+        if splits.test is None:
+            raise DataError(str(path), "this run has no test images", advice="add --data")
+        images, out = splits.test, out or run.test_folder
+    else:
+        images = data_room.load_test(settings, classifier.class_names, classifier.preprocessing)
+        if out is None and run is not None:
+            out = run.path / f"test-{data_name(settings)}"
+    predictions = evaluate(classifier, images)
+    report = store_test(predictions, out) if out is not None else report_of(predictions)
+    return TestResult(report, predictions, out)

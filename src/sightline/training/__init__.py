@@ -1,0 +1,250 @@
+"""Training: from settings to a run folder with a tested model in it.
+
+`train` begins a run, `resume` goes on with one, exactly as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from sightline import data as data_room
+from sightline import device as device_room
+from sightline.classifier import model_file
+from sightline.errors import UsageError
+from sightline.evaluation import evaluate, store_test
+from sightline.models import build_model
+from sightline.run_folder import RESULTS, RunFolder
+from sightline.settings import Settings, data_name, model_name
+from sightline.training.loop import Trainer
+from sightline.training.progress import Reporter, Silence, make_reporter
+
+if TYPE_CHECKING:
+    from sightline.data import ImageData, Splits
+
+__all__ = ["TrainResult", "make_reporter", "resume", "train"]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished run. Accuracies are fractions; val_accuracy is the selected epoch's, test_accuracy that of the same
+    weights, with its 95 % Wilson interval; None where there were no such images.
+    """
+
+    run: Path
+    model: str
+    data: str
+    epochs: int
+    steps: int
+    train_seconds: float
+    val_accuracy: float | None
+    test_accuracy: float | None
+    test_interval: tuple[float, float] | None
+    seed: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result for JSON."""
+        return {**vars(self), "run": str(self.run)}
+
+
+def train(
+    settings: Settings,
+    *,
+    runs: Path = Path("runs"),
+    name: str | None = None,
+    module: nn.Module | None = None,
+    data: ImageData | None = None,
+    reporter: Reporter | None = None,
+) -> TrainResult:
+    """Train, select, save and test, in a new folder below `runs`.
+
+    `module` is a network of the user's own, float (N, C, H, W) to logits (N, K), instead of settings.model; `data` a
+    dataset already loaded, instead of settings.data.name. Raises DataError, UsageError, NumericError, ResourceError or
+    Interrupted; what was reached is kept in the folder.
+    """
+    reporter = reporter or Silence()
+    with device_room.explain_memory("training"):
+        compute = device_room.resolve(settings.device)
+        loaded = data or data_room.load(settings.data)
+        splits = data_room.split(loaded, settings.data, settings.training.watch_test)
+        preprocessing = data_room.fit_preprocessing(splits.train, settings.data)
+        if module is None:
+            module = _build(settings, splits, seed=settings.training.seed)
+        else:
+            settings = settings.model_copy(update={"model": None})
+        folder = RunFolder.create(runs, name or run_name(settings, module))
+        audit = data_room.audit(splits, loaded)
+        folder.write_fact("environment", device_room.environment(compute))
+        folder.write_fact("splits", data_room.record(splits))
+        folder.write_fact("audit", audit)
+        folder.write_settings(settings)
+        for line in data_room.audit_lines(audit):
+            reporter.note(line)
+        trainer = Trainer(settings, folder, splits, preprocessing, module, compute, reporter)
+        reporter.note(_opening_line(settings, trainer, module))
+        trainer.run()
+        return _finish(trainer, reporter)
+
+
+def resume(
+    run: Path,
+    *,
+    epochs: int | None = None,
+    steps: int | None = None,
+    module: nn.Module | None = None,
+    data: ImageData | None = None,
+    reporter: Reporter | None = None,
+) -> TrainResult:
+    """Go on with a run from its latest checkpoint, to a larger number of epochs or steps if one is given.
+
+    Bit-identical to never having stopped, on the same processor type, torch and thread count (on CUDA with
+    --deterministic). Raises FileError where the folder is no run, UsageError for fewer epochs or steps than before,
+    DataError where the images have changed.
+    """
+    reporter = reporter or Silence()
+    folder = RunFolder.open(run)
+    settings = _longer(folder, epochs, steps)
+    before = folder.fact("environment")
+    pinned = settings.device.model_copy(
+        update={
+            "threads": settings.device.threads or before.get("threads"),
+            "precision": before.get("precision", settings.device.precision),
+        }
+    )
+    with device_room.explain_memory("training"):
+        compute = device_room.resolve(pinned)
+        now = device_room.environment(compute)
+        differing = [key for key in ("torch", "processor", "threads", "device", "gpu") if before.get(key) != now[key]]
+        if differing:
+            told = ", ".join(f"{key} was {before.get(key)} and is {now[key]}" for key in differing)
+            reporter.note(f"warning: {told}; the result will not be bit-identical to an unbroken run")
+        loaded = data or data_room.load(settings.data)
+        splits = data_room.split(loaded, settings.data, settings.training.watch_test)
+        data_room.verify(folder.fact("splits"), splits)
+        preprocessing = data_room.fit_preprocessing(splits.train, settings.data)
+        if module is None:
+            if settings.model is None:
+                raise UsageError(str(run), "this run trains a module of your own", "sightline.resume(run, module=...)")
+            module = _build(settings, splits, seed=settings.training.seed)
+        trainer = Trainer(settings, folder, splits, preprocessing, module, compute, reporter)
+        trainer.restore()
+        if settings.extended_from_step != folder.settings().extended_from_step or epochs or steps:
+            folder.write_settings(settings)
+        reporter.note(f"{run}: goes on from step {trainer.progress.step} of {trainer.plan.total_steps}")
+        trainer.run()
+        return _finish(trainer, reporter)
+
+
+def run_name(settings: Settings, module: nn.Module | None = None) -> str:
+    """What a run's folder is called before its number: the recipe, or the data and the model."""
+    data = data_name(settings.data)
+    if settings.recipe:
+        return settings.recipe if settings.recipe.startswith(data) else f"{data}-{settings.recipe}"
+    own = type(module).__name__.lower() if module is not None else "own"
+    return f"{data}-{model_name(settings.model) if settings.model else own}"
+
+
+def _build(settings: Settings, splits: Splits, seed: int) -> nn.Module:
+    if settings.model is None:
+        raise UsageError("--model", "none found", "a preset's name, or a module of your own from Python")
+    height, width, channels = splits.train.size
+    return build_model(
+        settings.model,
+        channels=channels,
+        image_size=(height, width),
+        num_classes=len(splits.train.class_names),
+        seed=seed,
+    )
+
+
+def _longer(folder: RunFolder, epochs: int | None, steps: int | None) -> Settings:
+    """The run's settings with more epochs or steps; a duration may change its unit only if it is not shorter."""
+    settings = folder.settings()
+    if epochs is None and steps is None:
+        return settings
+    training = settings.training
+    unit, new = ("epochs", epochs) if epochs is not None else ("steps", steps)
+    assert new is not None
+    old = getattr(training, unit)
+    if old is None:
+        other = "steps" if unit == "epochs" else "epochs"
+        raise UsageError(f"--{unit}", f"{new} found", f"this run counts in {other}", f"use --{other}")
+    if new < old:
+        raise UsageError(f"--{unit}", f"{new} found", f"{old} or more, since only a longer run can go on")
+    if new == old:
+        return settings
+    start = _finished_step(folder)
+    return settings.model_copy(
+        update={
+            "training": training.model_copy(update={unit: new}),
+            "extended_from_step": settings.extended_from_step if start is None else start,
+        }
+    )
+
+
+def _finished_step(folder: RunFolder) -> int | None:
+    """The step at which a finished run ended, None for one that is still under way."""
+    checkpoints = folder.checkpoints()
+    if not folder.last_weights.exists() or not checkpoints:
+        return None
+    return int(checkpoints[0].stem.removeprefix("step-"))
+
+
+def _opening_line(settings: Settings, trainer: Trainer, module: nn.Module) -> str:
+    parameters = sum(parameter.numel() for parameter in module.parameters())
+    height, width, channels = trainer.splits.train.size
+    name = model_name(settings.model) if settings.model else type(module).__name__
+    compute = trainer.compute
+    where = (
+        f"{compute.device}, {torch.get_num_threads()} threads" if compute.device.type == "cpu" else str(compute.device)
+    )
+    return (
+        f"{name}, {parameters:,} parameters, images {channels}x{height}x{width}; {where}, {compute.precision};"
+        f" {trainer.plan.total_steps} steps; {trainer.folder.path}"
+    )
+
+
+def _finish(trainer: Trainer, reporter: Reporter) -> TrainResult:
+    """Save the last weights, test the selected ones once, and draw."""
+    from sightline import plots
+
+    folder, settings, progress = trainer.folder, trainer.settings, trainer.progress
+    if progress.stopped:
+        reporter.note(f"stopped at step {progress.step}: {progress.stopped}")
+    model_file.save(folder.last_weights, trainer.tested_model.state_dict(), trainer.header)
+    if trainer.best is not None:
+        model_file.save(folder.best_weights, trainer.best, trainer.header)
+    rows = [_numbers(row) for row in folder.rows(RESULTS)]
+    plots.curves(rows, folder.curves_path, selected_epoch=progress.best_epoch, title=folder.path.name)
+    plots.augmentation(trainer.seen(32), folder.augmentation_path, title="what the network sees")
+    report: Mapping[str, Any] = {}
+    if trainer.splits.test is not None:
+        trainer.tested_model.load_state_dict(trainer.best or trainer.tested_model.state_dict())
+        report = store_test(evaluate(trainer.classifier, trainer.splits.test), folder.test_folder)
+    interval = report.get("interval")
+    return TrainResult(
+        run=folder.path,
+        model=model_name(settings.model) if settings.model else type(trainer.model).__name__,
+        data=data_name(settings.data),
+        epochs=progress.step // trainer.plan.steps_per_epoch,
+        steps=progress.step,
+        train_seconds=progress.seconds,
+        val_accuracy=_selected_accuracy(rows, progress.best_epoch),
+        test_accuracy=report.get("accuracy"),
+        test_interval=(interval[0], interval[1]) if interval else None,
+        seed=settings.training.seed,
+    )
+
+
+def _selected_accuracy(rows: list[dict[str, Any]], epoch: int | None) -> float | None:
+    return next((row["val_accuracy"] for row in rows if row["epoch"] == epoch), None)
+
+
+def _numbers(row: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {name: float(value) if value else None for name, value in row.items()}
+    return found | {name: int(row[name]) for name in ("epoch", "step")}

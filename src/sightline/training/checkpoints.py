@@ -1,0 +1,138 @@
+"""Checkpoints: everything a run needs to go on as if it had never stopped, in one safetensors file.
+
+Tensors are saved contiguous and copied back into the strides they had: fused optimizers walk parameter and state in
+the order of memory, so a channels-last parameter with a contiguous state would go on wrongly.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from sightline import atomic
+from sightline.classifier.model_file import pack, unpack
+from sightline.errors import FileError
+
+FORMAT_VERSION = 1
+HEADER_KEY = "sightline_checkpoint"
+
+
+@dataclass
+class Progress:
+    """How far a run is: everything that is no tensor.
+
+    `rows` counts the rows of each CSV file. `best_value` is the selected figure's best, of `best_epoch`. `seconds` is
+    the time spent in training. `stopped` says why a run ended before its last step.
+    """
+
+    step: int = 0
+    rows: dict[str, int] = field(default_factory=dict[str, int])
+    best_value: float | None = None
+    best_epoch: int | None = None
+    epochs_since_best: int = 0
+    seconds: float = 0.0
+    epoch_seconds: float = 0.0
+    stopped: str | None = None
+    precision: str = "fp32"
+    threads: int = 1
+    scaler: dict[str, float | int] = field(default_factory=dict[str, float | int])
+
+
+@dataclass
+class EpochSums:
+    """Sums over the epoch so far, on the device: float64 (3,), loss times images, right answers, images."""
+
+    values: torch.Tensor
+
+    @classmethod
+    def zero(cls, device: torch.device) -> EpochSums:
+        """Sums of nothing."""
+        dtype = torch.float32 if device.type == "mps" else torch.float64
+        return cls(torch.zeros(3, dtype=dtype, device=device))
+
+    def add(self, loss: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> None:
+        """Count a batch, without waiting for the device."""
+        count = len(labels)
+        self.values[0] += loss * count
+        self.values[1] += (logits.argmax(1) == labels).sum()
+        self.values[2] += count
+
+    def means(self) -> tuple[float, float]:
+        """Mean loss and accuracy so far."""
+        loss, right, count = self.values.tolist()
+        return loss / max(count, 1), right / max(count, 1)
+
+
+def save_checkpoint(
+    path: Path,
+    progress: Progress,
+    sums: EpochSums,
+    networks: Mapping[str, nn.Module],
+    optimizer: torch.optim.Optimizer,
+    best: Mapping[str, torch.Tensor] | None,
+) -> None:
+    """Write a checkpoint, whole or not at all; `networks` is the model and, when it is on, its average."""
+    tensors = {"sums": sums.values}
+    for name, network in networks.items():
+        tensors |= {f"{name}/{key}": value for key, value in network.state_dict().items()}
+    for number, parameter in enumerate(_parameters(optimizer)):
+        for key, value in optimizer.state.get(parameter, {}).items():
+            if isinstance(value, torch.Tensor):
+                tensors[f"optimizer/{number}/{key}"] = value
+    if best is not None:
+        tensors |= {f"best/{key}": value for key, value in best.items()}
+    header = json.dumps({"format_version": FORMAT_VERSION, **asdict(progress)})
+    atomic.write_bytes(path, pack(tensors, {HEADER_KEY: header}))
+
+
+def load_checkpoint(
+    path: Path, networks: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer, device: torch.device
+) -> tuple[Progress, EpochSums, dict[str, torch.Tensor] | None]:
+    """Put a checkpoint's tensors back where they were, and return the rest.
+
+    Raises FileError where the file is damaged, of another version, or does not fit the network.
+    """
+    tensors, metadata = unpack(path)
+    progress = read_progress(path, metadata)
+    try:
+        for name, network in networks.items():
+            network.load_state_dict(_below(tensors, name))
+    except RuntimeError:
+        raise FileError(str(path), "its tensors do not fit the network that settings.yaml describes") from None
+    for number, parameter in enumerate(_parameters(optimizer)):
+        state = _below(tensors, f"optimizer/{number}")
+        for key, value in state.items():
+            if value.shape == parameter.shape and value.ndim:
+                optimizer.state[parameter][key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+            else:
+                # Adam counts its steps on the CPU unless it is fused on a GPU.
+                on_device = value.ndim or optimizer.param_groups[0].get("fused")
+                optimizer.state[parameter][key] = value.to(device) if on_device else value
+    sums = EpochSums(tensors["sums"].to(device))
+    return progress, sums, _below(tensors, "best") or None
+
+
+def read_progress(path: Path, metadata: Mapping[str, str]) -> Progress:
+    """A checkpoint's header. Raises FileError where it is another kind of file or another version."""
+    try:
+        content = json.loads(metadata[HEADER_KEY])
+        found = content.pop("format_version")
+    except (KeyError, json.JSONDecodeError):
+        raise FileError(str(path), "no checkpoint", "one that Sightline wrote") from None
+    if found != FORMAT_VERSION:
+        raise FileError(str(path), f"checkpoint version {found}", f"version {FORMAT_VERSION}")
+    return Progress(**content)
+
+
+def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.nn.Parameter]:
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+
+
+def _below(tensors: Mapping[str, torch.Tensor], name: str) -> dict[str, torch.Tensor]:
+    start = f"{name}/"
+    return {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}

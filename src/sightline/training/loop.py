@@ -1,0 +1,326 @@
+"""The loop: steps, epochs, validation, selection, logs and checkpoints of one run."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from sightline.augment import build_augmentation
+from sightline.batches import BatchOrder, ResidentImages, mixed_seed
+from sightline.classifier import Classifier, model_file
+from sightline.classifier.input_step import InputStep
+from sightline.classifier.torch_backend import TorchBackend
+from sightline.data import Preprocessing, Splits
+from sightline.device import Compute
+from sightline.errors import Interrupted, NumericError, UsageError
+from sightline.evaluation import evaluate
+from sightline.run_folder import PROBABILITIES, RESULTS, STEPS, RunFolder
+from sightline.settings import Settings
+from sightline.training.checkpoints import EpochSums, Progress, load_checkpoint, save_checkpoint
+from sightline.training.interruption import Interruption, watch_for_interruption
+from sightline.training.optimizers import FUSED, build_optimizer
+from sightline.training.progress import Reporter
+from sightline.training.schedules import learning_rate
+from sightline.training.step import TrainingStep
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long a run is: `total_steps` from 0, in epochs of `steps_per_epoch`."""
+
+    total_steps: int
+    steps_per_epoch: int
+
+    @classmethod
+    def of(cls, settings: Settings, order: BatchOrder) -> Plan:
+        """The plan of a run in epochs or in steps."""
+        epochs, steps = settings.training.epochs, settings.training.steps
+        if steps is None:
+            assert epochs is not None
+            steps = epochs * order.steps_per_epoch
+        return cls(steps, order.steps_per_epoch)
+
+
+class Trainer:
+    """One run, from its first step or from a checkpoint to its end."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        folder: RunFolder,
+        splits: Splits,
+        preprocessing: Preprocessing,
+        module: nn.Module,
+        compute: Compute,
+        reporter: Reporter,
+    ) -> None:
+        self.settings, self.folder, self.splits, self.reporter = settings, folder, splits, reporter
+        training = settings.training
+        if training.batch_size == 1 and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in module.modules()):
+            raise UsageError("--batch-size", "1 found", "2 or more, since this network has batch norm")
+        model = module.to(compute.device)
+        if settings.device.channels_last:
+            model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        self.model = model.train()
+        fused = settings.device.fused and settings.optimizer.optimizer in FUSED and compute.device.type != "mps"
+        self.optimizer = build_optimizer(settings.optimizer, model, fused=fused)
+        self.take_step = TrainingStep(
+            torch.compile(model) if settings.device.compile else model,  # pyright: ignore[reportArgumentType]
+            InputStep(preprocessing).to(compute.device),
+            self.optimizer,
+            compute,
+            training,
+            optimizer_name=settings.optimizer.optimizer,
+            fused=fused,
+            class_weights=self._class_weights(compute.device),
+        )
+        self.order = BatchOrder(len(splits.train), training.batch_size, training.seed, training.last_batch)
+        self.images = ResidentImages(splits.train, compute.device)
+        self.augment = build_augmentation(
+            settings.augment, count=len(splits.train), seed=training.seed, device=compute.device
+        )
+        self.plan = Plan.of(settings, self.order)
+        self.compute = compute
+        self.header = model_file.ModelHeader(
+            model=settings.model,
+            module=None if settings.model else type(module).__qualname__,
+            class_names=splits.train.class_names,
+            preprocessing=preprocessing,
+        )
+        backend = TorchBackend(self.tested_model, preprocessing, compute.device)
+        self.classifier = Classifier(backend, preprocessing, splits.train.class_names, settings.model)
+        self.progress = Progress(precision=compute.precision, threads=torch.get_num_threads())
+        self.sums = EpochSums.zero(compute.device)
+        self.best: dict[str, torch.Tensor] | None = None
+
+    @property
+    def tested_model(self) -> nn.Module:
+        """The network that is validated, selected and saved: the moving average where it is on."""
+        return self.take_step.average.model if self.take_step.average else self.model
+
+    def _class_weights(self, device: torch.device) -> torch.Tensor | None:
+        if self.settings.training.class_weights == "none":
+            return None
+        counts = self.splits.train.class_counts()
+        weights = counts.sum() / (len(counts) * np.maximum(counts, 1))
+        return torch.tensor(weights, dtype=torch.float32, device=device)
+
+    def restore(self) -> None:
+        """Go back to the latest checkpoint, or to the start where there is none, and cut the logs to it."""
+        self.folder.prune_checkpoints(self.settings.checkpoints.keep_checkpoints)
+        checkpoints = self.folder.checkpoints()
+        if checkpoints:
+            self.progress, self.sums, self.best = load_checkpoint(
+                checkpoints[0], self._networks(), self.optimizer, self.compute.device
+            )
+            self.take_step.scaler.load_state_dict(self.progress.scaler)
+        for file in (RESULTS, STEPS, PROBABILITIES):
+            self.folder.cut_rows(file, self.progress.rows.get(file, 0))
+
+    def run(self) -> None:
+        """Train to the end of the plan, or until a rule stops it.
+
+        Raises NumericError when the loss or gradient is not finite, Interrupted on Ctrl-C; what was reached is kept.
+        """
+        progress, plan = self.progress, self.plan
+        self.reporter.begin(step=progress.step, total_steps=plan.total_steps, steps_per_epoch=plan.steps_per_epoch)
+        clock = Clock(progress)
+        checkpoint_due = time.monotonic() + (self.settings.checkpoints.checkpoint_seconds or math.inf)
+        try:
+            with watch_for_interruption() as interruption:
+                while progress.step < plan.total_steps and progress.stopped is None:
+                    self._step(clock)
+                    at_epoch_end = progress.step % plan.steps_per_epoch == 0
+                    if at_epoch_end:
+                        self._end_epoch(clock)
+                    if self._checkpoint_is_due(at_epoch_end, time.monotonic() >= checkpoint_due):
+                        clock.note(progress)
+                        self._checkpoint()
+                        checkpoint_due = time.monotonic() + (self.settings.checkpoints.checkpoint_seconds or math.inf)
+                    self._stop_if_asked(interruption, clock)
+                clock.note(progress)
+                if not self.folder.checkpoint_path(progress.step).exists():
+                    self._check_sound()
+                    self._checkpoint()
+            if progress.step % plan.steps_per_epoch:
+                # Behind the checkpoint, so that a run with more steps goes on as if this had not been the end.
+                self._end_epoch(clock)
+            clock.note(progress)
+        finally:
+            self.reporter.end()
+
+    def _step(self, clock: Clock) -> None:
+        """Take one step and log it."""
+        training, progress = self.settings.training, self.progress
+        step = progress.step
+        rate = learning_rate(
+            self.settings.schedule,
+            self.settings.optimizer.lr,
+            step,
+            total_steps=self.plan.total_steps,
+            steps_per_epoch=self.plan.steps_per_epoch,
+            start_step=self.settings.extended_from_step,
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        torch.manual_seed(mixed_seed(training.seed, step))
+        indices = self.order.indices(step)
+        pixels, labels = self.images.gather(indices)
+        pixels = self.augment(pixels, torch.from_numpy(indices), step // self.plan.steps_per_epoch)
+        loss, logits = self.take_step(step, pixels, labels)
+        self.sums.add(loss, logits, labels)
+        progress.step += 1
+        clock.count(len(indices))
+        waits = self.compute.device.type == "cpu"
+        logs = progress.step % training.log_steps == 0
+        if waits or logs:
+            self._check_sound()
+            self.reporter.step(step, clock.images_per_second, *self.sums.means())
+        else:
+            self.reporter.step(step, clock.images_per_second, None, None)
+        if logs:
+            row = {
+                "step": progress.step,
+                "epoch": step // self.plan.steps_per_epoch + 1,
+                "lr": rate,
+                "loss": float(loss),
+                "images_per_second": clock.images_per_second,
+            }
+            self._append(STEPS, [row])
+        if training.log_probabilities_steps and progress.step % training.log_probabilities_steps == 0:
+            self._log_probabilities(indices, logits)
+
+    def seen(self, most: int) -> NDArray[np.uint8]:
+        """The first images of the first batch as the network sees them, uint8 (n, H, W, C) with n up to `most`."""
+        torch.manual_seed(mixed_seed(self.settings.training.seed, 0))
+        indices = self.order.indices(0)
+        pixels = self.augment(self.images.gather(indices)[0], torch.from_numpy(indices), 0)
+        return pixels[:most].cpu().numpy()
+
+    def _log_probabilities(self, indices: NDArray[np.int64], logits: torch.Tensor) -> None:
+        images, names = self.splits.train, self.splits.train.class_names
+        rows: list[dict[str, Any]] = []
+        for index, probabilities in zip(indices, torch.softmax(logits, 1).tolist(), strict=True):
+            row = {"step": self.progress.step, "id": images.ids[index], "label": names[images.labels[index]]}
+            rows.append(row | dict(zip(names, probabilities, strict=True)))
+        self._append(PROBABILITIES, rows)
+
+    def _end_epoch(self, clock: Clock) -> None:
+        """Validate, select, log, and start the next epoch's sums."""
+        training, progress = self.settings.training, self.progress
+        self._check_sound()
+        train_loss, train_accuracy = self.sums.means()
+        epoch = math.ceil(progress.step / self.plan.steps_per_epoch)
+        row: dict[str, Any] = {"epoch": epoch, "step": progress.step, "lr": self.optimizer.param_groups[0]["lr"]}
+        row |= {"train_loss": train_loss, "train_accuracy": train_accuracy}
+        if self.splits.validation is not None:
+            figures = evaluate(self.classifier, self.splits.validation).metrics()
+            row |= {"val_loss": figures.loss, "val_accuracy": figures.accuracy, "val_macro_f1": figures.macro_f1}
+            value = figures.macro_f1 if training.select == "macro_f1" else figures.accuracy
+            self._select(epoch, value)
+            if training.stop_at_accuracy is not None and figures.accuracy >= training.stop_at_accuracy:
+                progress.stopped = f"validation accuracy reached {training.stop_at_accuracy:g}"
+            if training.patience is not None and progress.epochs_since_best >= training.patience:
+                progress.stopped = f"no better epoch in {training.patience}"
+        if training.watch_test and self.splits.test is not None:
+            figures = evaluate(self.classifier, self.splits.test).metrics()
+            row |= {"test_loss": figures.loss, "test_accuracy": figures.accuracy}
+        row |= {"seconds": clock.epoch_seconds, "images_per_second": clock.images_per_second}
+        self._append(RESULTS, [row])
+        self.reporter.epoch(row)
+        self.sums = EpochSums.zero(self.compute.device)
+        clock.begin_epoch()
+
+    def _select(self, epoch: int, value: float) -> None:
+        progress = self.progress
+        better = progress.best_value is None or value > progress.best_value
+        if not better and self.settings.training.select != "last":
+            progress.epochs_since_best += 1
+            return
+        progress.best_value, progress.best_epoch, progress.epochs_since_best = value, epoch, 0
+        self.best = {name: tensor.detach().cpu().clone() for name, tensor in self.tested_model.state_dict().items()}
+        model_file.save(self.folder.best_weights, self.best, self.header)
+
+    def _checkpoint_is_due(self, at_epoch_end: bool, time_is_up: bool) -> bool:
+        rules, step = self.settings.checkpoints, self.progress.step
+        by_epoch = at_epoch_end and (step // self.plan.steps_per_epoch) % (rules.checkpoint_epochs or math.inf) == 0
+        by_step = rules.checkpoint_steps is not None and step % rules.checkpoint_steps == 0
+        return by_epoch or by_step or time_is_up
+
+    def _checkpoint(self) -> None:
+        self._check_sound()
+        self.progress.scaler = dict(self.take_step.scaler.state_dict())
+        path = self.folder.checkpoint_path(self.progress.step)
+        save_checkpoint(path, self.progress, self.sums, self._networks(), self.optimizer, self.best)
+        self.folder.prune_checkpoints(self.settings.checkpoints.keep_checkpoints)
+
+    def _networks(self) -> Mapping[str, nn.Module]:
+        average = self.take_step.average
+        return {"model": self.model} | ({"average": average.model} if average else {})
+
+    def _check_sound(self) -> None:
+        if bool(self.take_step.failed):
+            kept = "the best weights are kept" if self.best is not None else "there are no weights to keep yet"
+            raise NumericError(
+                str(self.folder.path),
+                f"the loss or its gradient was not finite near step {self.progress.step}, so nothing was updated",
+                kept,
+                "lower --lr, set --clip-norm or --warmup-epochs, or use --precision fp32",
+            )
+
+    def _stop_if_asked(self, interruption: Interruption, clock: Clock) -> None:
+        if interruption.asked and self.progress.step < self.plan.total_steps:
+            clock.note(self.progress)
+            self._checkpoint()
+            raise Interrupted(
+                str(self.folder.path),
+                f"stopped at step {self.progress.step} of {self.plan.total_steps}",
+                "a checkpoint is kept",
+                f"go on with sightline train --resume {self.folder.path}",
+            )
+
+    def _append(self, file: str, rows: list[dict[str, Any]]) -> None:
+        self.folder.append_rows(file, rows)
+        self.progress.rows[file] = self.progress.rows.get(file, 0) + len(rows)
+
+
+class Clock:
+    """Seconds of training and of the epoch, and the images a second, over all sittings of a run."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._start = time.perf_counter() - progress.seconds
+        self._epoch_start = time.perf_counter() - progress.epoch_seconds
+        self._sitting = time.perf_counter()
+        self._images = 0
+
+    def count(self, images: int) -> None:
+        """Count a batch."""
+        self._images += images
+
+    @property
+    def images_per_second(self) -> float:
+        """Training images a second, in this sitting's part of the epoch."""
+        return self._images / max(1e-9, time.perf_counter() - self._sitting)
+
+    @property
+    def epoch_seconds(self) -> float:
+        """Seconds of the epoch so far."""
+        return time.perf_counter() - self._epoch_start
+
+    def begin_epoch(self) -> None:
+        """Start the next epoch's time."""
+        self._epoch_start = self._sitting = time.perf_counter()
+        self._images = 0
+
+    def note(self, progress: Progress) -> None:
+        """Put the times where the checkpoint keeps them."""
+        progress.seconds = time.perf_counter() - self._start
+        progress.epoch_seconds = self.epoch_seconds

@@ -1,0 +1,142 @@
+"""What a user sees while a network trains: a live display on a terminal, plain lines anywhere else, or nothing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any, Protocol, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+
+class Reporter(Protocol):
+    """Told of a run's progress. Steps are counted from 0, epochs from 1."""
+
+    def note(self, text: str) -> None:
+        """A sentence about the run."""
+
+    def begin(self, *, step: int, total_steps: int, steps_per_epoch: int) -> None:
+        """Training starts or goes on."""
+
+    def step(self, step: int, images_per_second: float, loss: float | None, accuracy: float | None) -> None:
+        """A step is done. Loss and accuracy are the epoch's so far, None where the device would have to be asked."""
+
+    def epoch(self, row: Mapping[str, Any]) -> None:
+        """An epoch is done: its row of results.csv."""
+
+    def end(self) -> None:
+        """Training is over, for whatever reason."""
+
+
+class Silence:
+    """Says nothing."""
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+    def begin(self, *, step: int, total_steps: int, steps_per_epoch: int) -> None:
+        """Say nothing."""
+
+    def step(self, step: int, images_per_second: float, loss: float | None, accuracy: float | None) -> None:
+        """Say nothing."""
+
+    def epoch(self, row: Mapping[str, Any]) -> None:
+        """Say nothing."""
+
+    def end(self) -> None:
+        """Say nothing."""
+
+
+class Lines(Silence):
+    """A line an epoch, for logs, pipes and notebooks."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._epochs = 0
+
+    def note(self, text: str) -> None:
+        """Print it."""
+        print(text, file=self._stream, flush=True)
+
+    def begin(self, *, step: int, total_steps: int, steps_per_epoch: int) -> None:
+        """Remember how many epochs there are."""
+        del step
+        self._epochs = -(-total_steps // steps_per_epoch)
+
+    def epoch(self, row: Mapping[str, Any]) -> None:
+        """Print the epoch's line."""
+        print(epoch_line(row, self._epochs), file=self._stream, flush=True)
+
+
+class Live:
+    """A line an epoch and a moving bar below them, for terminals."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._console = Console(file=stream)
+        self._progress: Progress | None = None
+        self._task = TaskID(0)
+        self._epochs = 0
+        self._steps_per_epoch = 1
+
+    def note(self, text: str) -> None:
+        """Print it above the bar."""
+        self._console.print(text, markup=False, highlight=False)
+
+    def begin(self, *, step: int, total_steps: int, steps_per_epoch: int) -> None:
+        """Show the bar."""
+        self._epochs = -(-total_steps // steps_per_epoch)
+        self._steps_per_epoch = steps_per_epoch
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[figures]}"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            expand=True,
+        )
+        self._task = self._progress.add_task(self._place(step), total=total_steps, completed=step, figures="")
+        self._progress.start()
+
+    def step(self, step: int, images_per_second: float, loss: float | None, accuracy: float | None) -> None:
+        """Move the bar."""
+        if self._progress is None:
+            return
+        self._progress.update(self._task, completed=step + 1, description=self._place(step))
+        if loss is not None and accuracy is not None:
+            figures = f"loss {loss:.4f}  accuracy {accuracy:.4f}  {images_per_second:,.0f} images/s"
+            self._progress.update(self._task, figures=figures)
+
+    def epoch(self, row: Mapping[str, Any]) -> None:
+        """Print the epoch's line above the bar."""
+        self.note(epoch_line(row, self._epochs))
+
+    def end(self) -> None:
+        """Take the bar away."""
+        if self._progress is not None:
+            self._progress.stop()
+            self._progress = None
+
+    def _place(self, step: int) -> str:
+        return f"epoch {step // self._steps_per_epoch + 1}/{self._epochs}"
+
+
+def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
+    """One epoch in one line: loss, accuracies, speed, seconds."""
+    width = len(str(epochs))
+    parts = [f"epoch {row['epoch']:>{width}}/{epochs}", f"loss {row['train_loss']:.4f}"]
+    for part in ("train", "val", "test"):
+        value = row.get(f"{part}_accuracy")
+        if value is not None:
+            parts.append(f"{part} {value:.4f}")
+    parts += [f"{row['images_per_second']:,.0f} images/s", f"{row['seconds']:.1f} s"]
+    return "  ".join(parts)
+
+
+def make_reporter(*, quiet: bool = False, stream: TextIO | None = None) -> Reporter:
+    """The reporter for a stream, stderr if none is named: live on a terminal, lines otherwise, silent when `quiet`."""
+    stream = stream or sys.stderr
+    if quiet:
+        return Silence()
+    return Live(stream) if stream.isatty() else Lines(stream)

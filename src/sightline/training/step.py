@@ -1,0 +1,100 @@
+"""One training step, to be read from top to bottom. B images a batch, K classes."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from sightline.classifier.input_step import InputStep
+from sightline.device import Compute
+from sightline.settings import TrainingSettings
+from sightline.training.optimizers import FUSED
+
+EMA_WARMUP = 10
+
+
+class MovingAverage:
+    """The moving average of a network's weights and buffers; a young one forgets faster."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.model = copy.deepcopy(model).requires_grad_(False).eval()
+        self._decay = decay
+        source, target = model.state_dict(), self.model.state_dict()
+        self._averaged = [(target[name], source[name]) for name in source if source[name].is_floating_point()]
+        self._copied = [(target[name], source[name]) for name in source if not source[name].is_floating_point()]
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Move towards the network as it is behind step `step`, counted from 0."""
+        decay = min(self._decay, (1 + step) / (EMA_WARMUP + step))
+        torch._foreach_lerp_([a for a, _ in self._averaged], [b for _, b in self._averaged], 1 - decay)  # pyright: ignore[reportPrivateUsage]
+        for target, source in self._copied:
+            target.copy_(source)
+
+
+class TrainingStep:
+    """Forward, loss, backward, check, clip, update, average."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        input_step: InputStep,
+        optimizer: torch.optim.Optimizer,
+        compute: Compute,
+        settings: TrainingSettings,
+        *,
+        optimizer_name: str,
+        fused: bool,
+        class_weights: torch.Tensor | None,
+    ) -> None:
+        self.model = model
+        self.input_step = input_step
+        self.optimizer = optimizer
+        self.compute = compute
+        self.settings = settings
+        self.class_weights = class_weights
+        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.average = MovingAverage(model, settings.ema_decay) if settings.ema_decay else None
+        self.scaler = torch.amp.GradScaler(compute.device.type, enabled=compute.precision == "fp16")
+        # A fused optimizer can be told on the device to leave everything as it is; the host need not wait to know.
+        self.masks = compute.device.type == "cuda" and fused and optimizer_name in FUSED
+        self.failed = torch.zeros((), dtype=torch.bool, device=compute.device)
+
+    def __call__(self, step: int, pixels: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Train on uint8 (B, H, W, C) and int64 (B,): the mean loss () and the logits (B, K) before the update.
+
+        When loss or gradient is not finite, `failed` becomes and stays true and nothing is updated.
+        """
+        images = self.input_step(pixels)  # B, C, H, W
+        with self.compute.autocast():
+            logits = self.model(images)  # B, K
+        logits = logits.float()
+        loss = functional.cross_entropy(
+            logits, labels, self.class_weights, label_smoothing=self.settings.label_smoothing
+        )
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimizer)
+        if self._is_sound(loss.detach()):
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+            if self.average:
+                self.average.update(step)
+        self.optimizer.zero_grad(set_to_none=True)
+        return loss.detach(), logits.detach()
+
+    def _is_sound(self, loss: torch.Tensor) -> bool:
+        """Clip, and whether the update may go on; on a GPU always, masked on the device where it may not."""
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        if self.settings.clip_norm is not None:
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.settings.clip_norm, norm)
+        # The scaler expects infinite gradients now and then, and skips those steps by itself.
+        sound = torch.isfinite(loss) if self.scaler.is_enabled() else torch.isfinite(loss) & torch.isfinite(norm)
+        self.failed |= ~sound
+        if self.masks and not self.scaler.is_enabled():
+            self.optimizer.found_inf = self.failed.float()  # pyright: ignore[reportAttributeAccessIssue]
+            return True
+        return not bool(self.failed)

@@ -1,0 +1,89 @@
+"""Order of batches: every image once an epoch, the same from any step, no batch of one."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sightline.augment import build_augmentation, flip, shift
+from sightline.batches import BatchOrder, ResidentImages
+from sightline.data.image_set import ImageSet
+from sightline.settings import AugmentSettings
+
+counts = st.integers(2, 60)
+sizes = st.integers(2, 70)
+
+
+@given(counts, sizes, st.integers(0, 5), st.integers(0, 3))
+def test_keep_shows_every_image_once_an_epoch_and_never_one_alone(n: int, b: int, seed: int, epoch: int) -> None:
+    order = BatchOrder(n, b, seed)
+    start = epoch * order.steps_per_epoch
+    batches = [order.indices(step) for step in range(start, start + order.steps_per_epoch)]
+    assert sorted(np.concatenate(batches)) == list(range(n))
+    assert min(len(batch) for batch in batches) >= 2
+
+
+@given(counts, sizes, st.integers(0, 5))
+def test_wrap_has_one_size_and_shows_images_equally_often(n: int, b: int, seed: int) -> None:
+    order = BatchOrder(n, b, seed, "wrap")
+    batches = [order.indices(step) for step in range(2 * n)]
+    assert {len(batch) for batch in batches} == {b}
+    seen = np.bincount(np.concatenate(batches), minlength=n)
+    assert seen.max() - seen.min() <= 1
+
+
+def test_epochs_and_seeds_differ() -> None:
+    order = BatchOrder(50, 50, 1)
+    assert (order.indices(0) != order.indices(1)).any()
+    assert (order.indices(0) != BatchOrder(50, 50, 2).indices(0)).any()
+    assert (order.indices(3) == BatchOrder(50, 50, 1).indices(3)).all()
+
+
+def test_gather_takes_the_rows_of_the_set(tmp_path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 4, 5, 3), np.uint8)
+    names = tuple("abcde")
+    every = ImageSet.of(pixels, np.arange(20) % 5, [str(i) for i in range(20)], names)
+    part = every.select(np.array([3, 17, 4, 9]))
+    np.save(tmp_path / "pixels.npy", pixels)
+    mapped = np.load(tmp_path / "pixels.npy", mmap_mode="r")
+    on_disk = ImageSet(mapped, part.rows, part.labels, part.ids, names)
+    for images in (part, on_disk):
+        found, labels = ResidentImages(images, torch.device("cpu")).gather(np.array([2, 0]))
+        assert (found.numpy() == pixels[[4, 3]]).all()
+        assert labels.tolist() == [4, 3]
+
+
+def test_shift_moves_whole_images_and_fills_with_zero() -> None:
+    images = torch.arange(1, 1 + 200 * 5 * 6, dtype=torch.int64).reshape(200, 5, 6, 1).remainder(251).add(1).byte()
+    torch.manual_seed(0)
+    moved = shift(images, 2)
+    offsets = set()
+    for before, after in zip(images[..., 0].numpy(), moved[..., 0].numpy(), strict=True):
+        padded = np.pad(before, 2)
+        fits = [(y, x) for y in range(5) for x in range(5) if (padded[y : y + 5, x : x + 6] == after).all()]
+        assert fits
+        offsets.add(fits[0])
+    assert len(offsets) == 25
+
+
+def test_reflected_shift_equals_numpys_padding() -> None:
+    images = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (100, 7, 7, 3), np.uint8))
+    torch.manual_seed(0)
+    moved = shift(images, 3, reflect=True).numpy()
+    for before, after in zip(images.numpy(), moved, strict=True):
+        padded = np.pad(before, ((3, 3), (3, 3), (0, 0)), mode="reflect")
+        assert any((padded[y : y + 7, x : x + 7] == after).all() for y in range(7) for x in range(7))
+
+
+def test_alternating_flip_mirrors_each_image_every_second_epoch() -> None:
+    images = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (40, 4, 4, 1), np.uint8))
+    augment = build_augmentation(AugmentSettings(flip="alternate"), count=40, seed=3, device=torch.device("cpu"))
+    at = torch.arange(40)
+    first, second, third = (augment(images, at, epoch) for epoch in range(3))
+    assert (first == third).all()
+    assert (first == second.flip(2)).all()
+    flipped = (first != images).flatten(1).any(1)
+    assert 5 < int(flipped.sum()) < 35
+    assert (flip(images, torch.ones(40, dtype=torch.bool)) == images.flip(2)).all()

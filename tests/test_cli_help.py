@@ -1,0 +1,96 @@
+"""The help is locked word for word, and stays quick: `make update-help` takes it as it is now into tests/help."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sightline.cli.app import COMMANDS, run
+
+LOCK = Path(__file__).parent / "help"
+PAGES = {
+    "sightline": ["--help"],
+    **{command.name: [command.name, "--help"] for command in COMMANDS},
+    "data-list": ["data", "list", "--help"],
+    "data-get": ["data", "get", "--help"],
+}
+HEAVY = ("torch", "pydantic", "rich", "numpy", "PIL", "cyclopts")
+
+
+@pytest.fixture(autouse=True)
+def _eighty_columns(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_help_is_what_the_lock_holds(page, capsys):
+    assert run(PAGES[page]) == 0
+    text = capsys.readouterr().out
+    lock = LOCK / f"{page}.txt"
+    if os.environ.get("SIGHTLINE_UPDATE_HELP"):
+        lock.parent.mkdir(exist_ok=True)
+        lock.write_text(text, "utf-8")
+    assert text == lock.read_text("utf-8"), "the help has changed; if it should have, run: make update-help"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_help_fits_eighty_columns(page, capsys):
+    run(PAGES[page])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 3
+    assert [line for line in lines if len(line) > 80] == []
+
+
+def test_no_lock_is_left_of_a_command_that_is_gone():
+    assert {path.stem for path in LOCK.glob("*.txt")} == set(PAGES)
+
+
+def test_the_words_alone_show_the_overview(capsys):
+    assert run([]) == 0
+    bare = capsys.readouterr().out
+    run(["-h"])
+    assert bare == capsys.readouterr().out
+    assert all(re.search(rf"^  {command.name} ", bare, re.MULTILINE) for command in COMMANDS)
+
+
+def test_version_is_the_packages(capsys):
+    assert run(["--version"]) == 0
+    # pip, which reads the metadata on its own, is who we believe.
+    shown = subprocess.run(
+        [sys.executable, "-m", "pip", "show", "sightline"], capture_output=True, text=True, check=True
+    ).stdout
+    assert f"Version: {capsys.readouterr().out.strip()}\n" in shown
+
+
+def _imported_by(words: list[str]) -> set[str]:
+    code = f"import sys; from sightline.cli.app import run; run({words}); print('\\n', *sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stderr.split())
+
+
+def test_overview_imports_nothing_heavy():
+    assert _imported_by(["--help"]).isdisjoint(HEAVY)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "sightline"])
+def test_help_of_commands_imports_no_torch(page):
+    imported = _imported_by(PAGES[page])
+    assert "cyclopts" in imported  # so that this test sees what is imported
+    assert "torch" not in imported
+
+
+def test_overview_takes_less_than_four_tenths_of_a_second():
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "sightline", "--help"], capture_output=True, check=True)
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.4

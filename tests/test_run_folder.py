@@ -1,0 +1,126 @@
+"""Run folders: numbering, whole files, logs that can be cut back, and what a full disk leaves."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from sightline import atomic
+from sightline.errors import FileError, ResourceError
+from sightline.run_folder import RESULTS, RunFolder
+from sightline.settings import build_settings
+
+
+def test_names_count_up(tmp_path: Path) -> None:
+    names = [RunFolder.create(tmp_path, "mnist/cnn").path.name for _ in range(3)]
+    assert names == ["mnist-cnn-001", "mnist-cnn-002", "mnist-cnn-003"]
+
+
+def test_settings_and_facts_come_back(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "x")
+    settings = build_settings(None, {"model": "resnet20", "lr": 0.3})
+    folder.write_settings(settings)
+    folder.write_fact("environment", {"torch": "2"})
+    assert RunFolder.open(folder.path).settings() == settings
+    assert folder.fact("environment")["torch"] == "2"
+
+
+def test_a_folder_without_settings_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="before it began"):
+        RunFolder.open(tmp_path)
+    with pytest.raises(FileError, match="no such"):
+        RunFolder.open(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("text", ["# schema 99\nrecipe: null\n", "[", "# schema 1\nlr: 3\n"])
+def test_damaged_settings_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "settings.yaml").write_text(text)
+    with pytest.raises(FileError):
+        RunFolder.open(tmp_path).settings()
+
+
+def test_damaged_facts_are_refused(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "x")
+    for text in ("", "[1]", '{"a":'):
+        (folder.path / "splits.json").write_text(text)
+        with pytest.raises(FileError, match="damaged"):
+            folder.fact("splits")
+
+
+def test_rows_are_cut_back_with_a_half_written_one(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.append_rows(RESULTS, [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": None}])
+    folder.append_rows(RESULTS, [{"epoch": 3, "loss": 0.25}])
+    with (tmp_path / RESULTS).open("a") as stream:
+        stream.write("4,0.1")
+    folder.cut_rows(RESULTS, 2)
+    assert folder.rows(RESULTS) == [{"epoch": "1", "loss": "0.5"}, {"epoch": "2", "loss": ""}]
+    folder.cut_rows(RESULTS, 0)
+    assert not (tmp_path / RESULTS).exists()
+
+
+def test_the_last_checkpoints_are_kept_and_leftovers_removed(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    for step in (5, 100, 20, 1_000_000):
+        atomic.write_bytes(folder.checkpoint_path(step), b"x")
+    (tmp_path / "checkpoints" / f"{atomic.TEMPORARY_PREFIX}abc").write_bytes(b"half")
+    folder.prune_checkpoints(2)
+    assert [path.name for path in folder.checkpoints()] == ["step-1000000.safetensors", "step-000100.safetensors"]
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 2
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    atomic.write_text(path, "old")
+
+    def fail(stream) -> None:
+        stream.write(b"new")
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        atomic.write_with(path, fail)
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_full_disk_is_one_line_and_keeps_the_old_file(tmp_path: Path) -> None:
+    """A file-size limit fails a write in the same place as a full disk does."""
+    script = textwrap.dedent(
+        """
+        import resource, signal, sys
+        from pathlib import Path
+        from sightline import atomic
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        try:
+            atomic.write_bytes(Path(sys.argv[1]), bytes(5000))
+        except atomic.ResourceError as error:
+            print(error.exit_code, error)
+        """
+    )
+    path = tmp_path / "file"
+    path.write_text("old")
+    done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("6 ") and "the disk is full" in done.stdout
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+    assert resource.RLIMIT_FSIZE
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_an_unwritable_folder_is_one_line(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(ResourceError, match="cannot be written"):
+        RunFolder.create(tmp_path / "runs", "x")
+
+
+def test_a_file_where_the_folder_should_be_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(ResourceError, match="a file is where a folder must be"):
+        RunFolder.create(tmp_path / "runs", "x")

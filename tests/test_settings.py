@@ -1,0 +1,101 @@
+"""Settings: merging, messages, and the way to YAML and back."""
+
+from __future__ import annotations
+
+import pytest
+
+from sightline.errors import FileError, UsageError
+from sightline.settings import (
+    MODEL_PRESETS,
+    build_settings,
+    flat_fields,
+    model_name,
+    settings_from_yaml,
+    settings_to_yaml,
+)
+from sightline.settings.merge import section_kinds
+
+
+def test_flags_win_over_recipe_and_recipe_over_defaults() -> None:
+    recipe = {"optimizer": {"optimizer": "adam", "lr": 0.01}, "training": {"epochs": 3}}
+    settings = build_settings(recipe, {"lr": 0.02})
+    assert settings.optimizer.optimizer == "adam"
+    assert settings.optimizer.lr == 0.02
+    assert settings.training.epochs == 3
+    assert settings.training.batch_size == 128
+
+
+def test_another_optimizer_drops_the_recipes_numbers() -> None:
+    recipe = {"optimizer": {"optimizer": "sgd", "lr": 0.5, "nesterov": True}}
+    assert build_settings(recipe, {"optimizer": "adam"}).optimizer.lr == 0.001
+    assert build_settings(recipe, {"optimizer": "sgd"}).optimizer.lr == 0.5
+
+
+def test_a_preset_replaces_the_recipes_model() -> None:
+    recipe = {"model": {"family": "resnet", "stage_depths": [1], "stage_widths": [8]}}
+    settings = build_settings(recipe, {"model": "resnet50", "bn_eps": 1e-3})
+    assert settings.model is not None and settings.model.family == "resnet"
+    assert settings.model.stage_depths == (3, 4, 6, 3)
+    assert settings.model.bn_eps == 1e-3
+
+
+@pytest.mark.parametrize("name", ["steps", "epochs"])
+def test_a_duration_replaces_the_other_unit(name: str) -> None:
+    recipe = {"training": {"steps": 9} if name == "epochs" else {"epochs": 9}}
+    training = build_settings(recipe, {name: 4}).training
+    assert (training.steps, training.epochs) == ((4, None) if name == "steps" else (None, 4))
+
+
+@pytest.mark.parametrize(
+    ("flags", "parts"),
+    [
+        ({"lr": float("nan")}, ["--lr", "nan", "finite"]),
+        ({"lr": -1}, ["--lr", "-1", "greater than 0"]),
+        ({"lr": "fast"}, ["--lr", "'fast'", "number"]),
+        ({"epochs": 0}, ["--epochs", "0"]),
+        ({"batch_size": -3}, ["--batch-size", "-3"]),
+        ({"model": "resnet19"}, ["--model", "resnet19", "resnet18"]),
+        ({"optimizer": "adm"}, ["--optimizer", "adm", "did you mean adam"]),
+        ({"bach_size": 3}, ["--bach-size", "batch_size"]),
+        ({"model": "cnn", "shortcut": "projection"}, ["--shortcut", "cnn", "conv_widths"]),
+        ({"epochs": 1, "steps": 2}, ["epochs is 1 and steps is 2"]),
+        ({"model": "resnet-pad", "block_widths": (16, 48)}, ["from 16 to 48", "16 or 32"]),
+        ({"device": "gpu"}, ["--device", "'gpu'"]),
+        ({"model": "cnn", "conv_widths": (3, -1)}, ["--conv-widths", "-1"]),
+        ({"fit": "x"}, ["--fit", "squash"]),
+        ({"momentum": 1.0}, ["--momentum", "less than 1"]),
+        ({"nesterov": True, "momentum": 0}, ["nesterov needs a momentum"]),
+    ],
+)
+def test_messages_name_flag_value_and_what_is_allowed(flags: dict, parts: list[str]) -> None:
+    with pytest.raises(UsageError) as error:
+        build_settings(None, flags)
+    text = str(error.value)
+    assert "\n" not in text and "pydantic" not in text and "http" not in text
+    for part in parts:
+        assert part in text
+
+
+def test_yaml_brings_every_setting_back() -> None:
+    settings = build_settings(None, {"model": "resnet50v2", "optimizer": "adamw", "schedule": "cosine", "steps": 7})
+    assert settings_from_yaml(settings_to_yaml(settings), "x") == settings
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "lr: 3", "training: {epochs: 0}"])
+def test_damaged_yaml_is_one_line(text: str) -> None:
+    with pytest.raises(FileError, match="settings.yaml"):
+        settings_from_yaml(text, "settings.yaml")
+
+
+def test_every_setting_has_one_flat_name_and_a_description() -> None:
+    fields = flat_fields()
+    total = sum(len(kind.model_fields) for section in ("data", "training") for kind in section_kinds(section).values())
+    assert sum(field.section in ("data", "training") for field in fields.values()) == total
+    discriminators = {"optimizer", "schedule", "model"}
+    assert [name for name, field in fields.items() if not field.info.description and name not in discriminators] == []
+
+
+def test_every_preset_is_valid_and_knows_its_name() -> None:
+    for name in MODEL_PRESETS:
+        model = build_settings(None, {"model": name}).model
+        assert model is not None and model_name(model) == name
