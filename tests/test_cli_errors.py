@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -51,6 +52,7 @@ USAGE = [
     ("predict runs/x a.png --top-k 0", ["--top-k: 0 found"]),
     ("predict runs/x a.png --format xml", ["--format: 'xml' found", "csv"]),
     ("predict runs/x a.png --format csv --json", ["--format", "--json"]),
+    ("predict runs/x a.png --top-kk 3", ["--top-kk: not a flag", "did you mean --top-k"]),
     ("summary", ["MODEL: its value is missing"]),
     ("summary resnet19", ["MODEL: 'resnet19' is not known", "resnet18"]),
     ("summary resnet20 --input 3x32", ["--input: '3x32' found", "1x224x224"]),
@@ -129,14 +131,15 @@ def test_a_reader_that_leaves_early_is_no_error():
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "wb") as closed:
-        done = subprocess.run([sys.executable, "-m", "sightline", "recipes"], stdout=closed, stderr=subprocess.PIPE)
+        words = [sys.executable, "-m", "sightline", "recipes"]
+        done = subprocess.run(words, check=False, stdout=closed, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_both_ways_to_start_give_the_exit_code_and_the_line():
-    program = os.path.join(os.path.dirname(sys.executable), "sightline")
+    program = Path(sys.executable).parent / "sightline"
     for start in ([sys.executable, "-m", "sightline"], [program]):
-        done = subprocess.run([*start, "trian"], capture_output=True, text=True)
+        done = subprocess.run([*start, "trian"], check=False, capture_output=True, text=True)
         assert (done.returncode, done.stdout) == (2, "")
         assert done.stderr.startswith("error: command: 'trian'") and done.stderr.count("\n") == 1
 

@@ -98,8 +98,14 @@ def test_resume_passes_a_longer_run_on(trained):
 
 @pytest.mark.parametrize(
     ("word", "named"),
-    [("mnist", "DATA"), ("--lr=1", "--lr"), ("--recipe=mnist", "--recipe"), ("--no-fused", "--fused"), ("--name=x", "--name")],
-)  # fmt: skip
+    [
+        ("mnist", "DATA"),
+        ("--lr=1", "--lr"),
+        ("--recipe=mnist", "--recipe"),
+        ("--no-fused", "--fused"),
+        ("--runs=x", "--runs"),
+    ],
+)
 def test_resume_changes_nothing_else(trained, capsys, word, named):
     assert run(["train", "--resume", "runs/a-001", "--epochs", "9", word]) == 2
     assert capsys.readouterr().err.startswith(f"error: {named}: given with --resume")

@@ -39,8 +39,6 @@ def test_every_preset_gives_logits_for_a_tiny_image(name, monkeypatch):
     assert sum(part.parameters for part in summary.parts) == sum(p.numel() for p in model.parameters())
     assert sum(part.macs for part in summary.parts) == summary.macs
     assert summary.parameters == sum(p.numel() for p in model.parameters())
-    features = model.eval().forward_features(torch.empty(2, 1, 8, 9, device="meta"))
-    assert features.dim() == 4
 
 
 @pytest.mark.parametrize("init", INITS)

@@ -83,6 +83,9 @@ COMMANDS = (
     ),
 )
 
+# cyclopts takes a lone hyphen for a flag without a name, so it goes by this one.
+STDIN = "<stdin>"
+
 
 def run(words: Sequence[str]) -> int:
     """Run one command line (without the program's name) and return its exit code. Never raises."""
@@ -125,7 +128,12 @@ def _call(words: list[str]) -> None:
 
     app = build_app()
     try:
-        app(words, exit_on_error=False, print_error=False, result_action="return_value")
+        app(
+            [STDIN if word == "-" else word for word in words],
+            exit_on_error=False,
+            print_error=False,
+            result_action="return_value",
+        )
     except CycloptsError as error:
         raise explain(error) from error
 
@@ -169,7 +177,7 @@ def overview() -> str:
             "",
             *section("Commands", rows, width=80),
             "",
-            "sightline COMMAND --help shows a command's flags, sightline --version the version.",
+            "A command's flags: sightline COMMAND --help. The version: sightline --version.",
             "To begin: sightline train digits",
         ]
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
+from sightline.cli.app import STDIN
 from sightline.cli.flags import given, setting_flags
 from sightline.cli.output import AS_TEXT, Output, finite, print_json
 from sightline.errors import DataError, UsageError
@@ -83,7 +84,7 @@ def _pictures(arguments: Sequence[str]) -> Iterator[Path]:
     if not arguments:
         raise UsageError("PICTURE", "none given", "a picture, a folder or - is needed")
     for argument in arguments:
-        if argument == "-":
+        if argument == STDIN:
             yield from (Path(line) for line in sys.stdin.read().splitlines() if line.strip())
         elif (path := Path(argument)).is_dir():
             found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())

@@ -52,21 +52,23 @@ def train(
     output: Output = AS_TEXT,
 ) -> None:
     """Train, or resume, and print what came of it."""
-    settings = given(flags)
-    if resume is not None:
-        _only_longer({"data": data, "recipe": recipe, "runs": runs, "name": name, **settings})
-        longer = {unit: _count(settings, unit) for unit in LONGER}
-    else:
-        # Wrong settings are told before torch is imported, which takes a while.
-        resolved = resolve(data, recipe, settings)
-    with output.working():
-        from sightline import training
+    typed = given(flags)
+    if resume is None:
+        # Before torch is imported, which takes a while: wrong settings are told at once.
+        settings = resolve(data, recipe, typed)
+        with output.working():
+            from sightline.training import make_reporter
+            from sightline.training import train as begin
 
-        reporter = training.make_reporter(quiet=quiet)
-        if resume is not None:
-            result = training.resume(resume, **longer, reporter=reporter)
-        else:
-            result = training.train(resolved, runs=runs or Path("runs"), name=name, reporter=reporter)
+            result = begin(settings, runs=runs or Path("runs"), name=name, reporter=make_reporter(quiet=quiet))
+    else:
+        _only_longer({"data": data, "recipe": recipe, "runs": runs, "name": name, **typed})
+        epochs, steps = (_count(typed, unit) for unit in LONGER)
+        with output.working():
+            from sightline.training import make_reporter
+            from sightline.training import resume as go_on
+
+            result = go_on(resume, epochs=epochs, steps=steps, reporter=make_reporter(quiet=quiet))
     if output.json:
         print_json(result.to_dict())
     else:
@@ -83,11 +85,9 @@ def _only_longer(typed: dict[str, Any]) -> None:
         )  # fmt: skip
 
 
-def _count(settings: dict[str, Any], name: str) -> int | None:
+def _count(typed: dict[str, Any], name: str) -> int | None:
     """Read the number typed for --epochs or --steps, checked by the settings model that both are declared in."""
-    if name not in settings:
-        return None
-    return getattr(build_settings({}, {name: settings[name]}).training, name)
+    return getattr(build_settings({}, {name: typed[name]}).training, name) if name in typed else None
 
 
 def _show(result: TrainResult) -> None:

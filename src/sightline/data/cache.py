@@ -228,9 +228,10 @@ def _runner(workers: int) -> Generator[Callable[[list[Job]], Iterator[Chunk]]]:
         return
     import joblib
 
-    pool: Any = joblib.Parallel(n_jobs=workers, backend="loky", max_nbytes=None, idle_worker_timeout=30)
+    # joblib's annotations are narrower than what it takes.
+    pool: Any = joblib.Parallel
     delayed: Any = joblib.delayed(_decode_chunk)
-    with pool as parallel:
+    with pool(n_jobs=workers, backend="loky", batch_size=1, max_nbytes=None, idle_worker_timeout=30) as parallel:
 
         def run(jobs: list[Job]) -> Iterator[Chunk]:
             return iter(parallel(delayed(*job) for job in jobs))

@@ -17,7 +17,7 @@ from typing import Any
 
 from sightline.atomic import explain_disk
 from sightline.data.catalog import DATASETS, Source
-from sightline.errors import DataError, UsageError, unknown
+from sightline.errors import DataError, ResourceError, UsageError, unknown
 from sightline.settings.data import DataSettings
 
 DATA_VARIABLE, CACHE_VARIABLE = "SIGHTLINE_DATA", "SIGHTLINE_CACHE"
@@ -74,6 +74,9 @@ def _present(source: Source, name: str, places: list[Path]) -> Path | None:
 
 
 def _is_anothers(source: Source, path: Path) -> bool:
+    own = source.files[path.name]
+    if hash_of(path, own) == own:
+        return False
     others = [d.source for d in DATASETS.values() if d.source is not None and d.source.name != source.name]
     hashes = [other.files[path.name] for other in others if path.name in other.files]
     return any(hash_of(path, expected) == expected for expected in hashes)
@@ -102,7 +105,7 @@ def _download(source: Source, name: str, expected: str, *, quiet: bool) -> Path:
     import pooch
     import requests
 
-    logging.getLogger(pooch.get_logger().name).setLevel(logging.WARNING)
+    pooch.get_logger().setLevel(logging.WARNING)
     folder = cache_folder() / source.name
     with explain_disk(folder):
         folder.mkdir(parents=True, exist_ok=True)

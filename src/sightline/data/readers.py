@@ -26,6 +26,7 @@ Labels = NDArray[np.int64]
 
 DIGITS_TEST_IMAGES = 359  # a fifth
 IDX_IMAGES, IDX_LABELS = 0x0803, 0x0801
+DEFLATE_RATIO = 1032  # no byte of deflate stands for more
 CIFAR_SIDE = 32
 
 
@@ -86,8 +87,9 @@ def _read_idx(path: Path, magic: int, dimensions: int) -> tuple[tuple[int, ...],
             if found != magic:
                 raise DataError(str(path), f"its IDX magic number is 0x{found:08X}", f"0x{magic:08X} is needed")
             expected = int(np.prod(sizes, dtype=object))
-            if expected == 0:
-                raise DataError(str(path), f"its sizes are {' x '.join(map(str, sizes))}", "at least 1 each")
+            if not 0 < expected <= DEFLATE_RATIO * path.stat().st_size:
+                found = f"its sizes are {' x '.join(map(str, sizes))}"
+                raise DataError(str(path), found, "at least 1 each, and no more than the file can hold")
             # One byte more than there should be: enough to see a tail, whatever the file expands to.
             content = stream.read(expected + 1)
     except (OSError, EOFError, zlib.error) as error:

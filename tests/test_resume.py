@@ -1,0 +1,176 @@
+"""Going on as if never stopped: killed runs, interrupted runs, longer runs, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sightline as sl
+from sightline.run_folder import RESULTS, STEPS, TIME_COLUMNS, RunFolder
+from test_training import SMALL, small
+
+BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
+
+
+def facts(run: Path) -> tuple[Any, ...]:
+    folder = RunFolder.open(run)
+    tables = [
+        [{k: v for k, v in row.items() if k not in TIME_COLUMNS} for row in folder.rows(file)]
+        for file in (RESULTS, STEPS)
+    ]
+    return folder.best_weights.read_bytes(), folder.last_weights.read_bytes(), tables
+
+
+class Stop(Exception):
+    """Stands for a kill between two statements."""
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    """Let training die without a word at the start of a step."""
+    from sightline.training.loop import Trainer
+
+    real = Trainer._step
+
+    def dying(self: Trainer, clock: Any) -> None:
+        if self.progress.step == step:
+            raise Stop
+        real(self, clock)
+
+    monkeypatch.setattr(Trainer, "_step", dying)
+
+
+MODELS = [
+    {"model": "cnn", "dropout": 0.4, "optimizer": "adamw", "lr": 0.002},
+    {"model": "resnet8", "nesterov": True},
+    {"model": "cnn", "optimizer": "adadelta", "lr": 1.0, "dropout": 0.2},
+    {"model": "cnn", "optimizer": "rmsprop", "lr": 0.001, "centered": True, "momentum": 0.5},
+]
+
+
+@pytest.mark.parametrize("changes", MODELS, ids=[f"{m['model']}-{m.get('optimizer', 'sgd')}" for m in MODELS])
+@pytest.mark.parametrize("last_batch", ["keep", "wrap"])
+def test_a_stopped_run_goes_on_to_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], last_batch: str
+) -> None:
+    options = {
+        "last_batch": last_batch, "ema_decay": 0.9, "precision": "bf16", "shift": 1, "flip": "alternate",
+        "schedule": "one_cycle", "checkpoint_steps": 4, "log_steps": 3, **changes,
+    }  # fmt: skip
+    expected = facts(small(tmp_path / "whole", **options).run)
+    for step in (1, 11, 20):
+        with monkeypatch.context() as patch:
+            stop_at(patch, step)
+            with pytest.raises(Stop):
+                if step == 1:
+                    small(tmp_path / "broken", **options)
+                else:
+                    sl.resume(next((tmp_path / "broken").iterdir()), quiet=True)
+    result = sl.resume(next((tmp_path / "broken").iterdir()), quiet=True)
+    assert facts(result.run) == expected
+
+
+def test_a_run_killed_with_sigkill_goes_on_to_the_same_bits() -> None:
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "kill_resume.py"), "--kills", "2", "--seed", "1"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "inside a checkpoint write: True" in done.stdout
+
+
+@pytest.mark.parametrize("unit", [("epochs", 2, 4), ("steps", 13, 25)])
+def test_a_longer_constant_run_is_the_run_it_would_have_been(tmp_path: Path, unit: tuple[str, int, int]) -> None:
+    name, short, long = unit
+    options = {"schedule": "constant", "ema_decay": 0.9, "dropout": 0.3, "epochs": None, "log_steps": 4}
+    expected = facts(small(tmp_path, **{**options, name: long}).run)
+    run = small(tmp_path, **{**options, name: short}).run
+    result = sl.resume(run, quiet=True, **{name: long})
+    assert facts(result.run) == expected
+    training = RunFolder.open(run).settings().training
+    assert getattr(training, name) == long
+
+
+def test_a_longer_cosine_run_records_where_it_began_again(tmp_path: Path) -> None:
+    run = small(tmp_path, schedule="cosine", epochs=2).run
+    sl.resume(run, epochs=4, quiet=True)
+    folder = RunFolder.open(run)
+    assert folder.settings().extended_from_step == 18
+    rates = [float(row["lr"]) for row in folder.rows(RESULTS)]
+    assert rates[2] == rates[0] and rates[3] == rates[1]
+
+
+def test_a_finished_run_resumed_is_left_as_it_is(tmp_path: Path) -> None:
+    result = small(tmp_path)
+    before = facts(result.run)
+    again = sl.resume(result.run, quiet=True)
+    assert facts(result.run) == before
+    assert (again.test_accuracy, again.val_accuracy, again.steps) == (
+        result.test_accuracy,
+        result.val_accuracy,
+        result.steps,
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [({"epochs": 2}, "3 or more"), ({"steps": 100}, "counts in epochs")],
+)
+def test_shorter_runs_and_other_units_are_refused(tmp_path: Path, options: dict[str, int], message: str) -> None:
+    with pytest.raises(sl.UsageError, match=message):
+        sl.resume(small(tmp_path).run, quiet=True, **options)
+
+
+def test_changed_images_are_refused(tmp_path: Path) -> None:
+    result = small(tmp_path)
+    settings = result.run / "settings.yaml"
+    settings.write_text(settings.read_text().replace("synthetic_count: 150", "synthetic_count: 160"))
+    with pytest.raises(sl.DataError):
+        sl.resume(result.run, quiet=True)
+
+
+def test_a_damaged_checkpoint_is_one_line(tmp_path: Path) -> None:
+    result = small(tmp_path)
+    path = RunFolder(result.run).checkpoints()[0]
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(sl.FileError, match="truncated"):
+        sl.resume(result.run, epochs=5, quiet=True)
+
+
+def test_ctrl_c_keeps_a_checkpoint_and_the_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    expected = facts(small(tmp_path / "whole", epochs=40).run)
+
+    def interrupt() -> None:
+        while not list((tmp_path / "broken").glob("*/results.csv")):
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(sl.Interrupted, match="--resume") as error:
+        small(tmp_path / "broken", epochs=40)
+    thread.join()
+    assert error.value.exit_code == 130
+    run = next((tmp_path / "broken").iterdir())
+    step = int(RunFolder(run).checkpoints()[0].stem.removeprefix("step-"))
+    assert f"step {step} of" in str(error.value)
+    assert facts(sl.resume(run, quiet=True).run) == expected
+
+
+def test_an_own_module_is_needed_again(tmp_path: Path) -> None:
+    from torch import nn
+
+    options = {k: v for k, v in SMALL.items() if k not in ("model", "conv_widths", "kernel", "hidden")}
+    run = sl.train(
+        "synthetic", model=nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), runs=tmp_path, epochs=1, **options
+    ).run
+    with pytest.raises(sl.UsageError, match="module"):
+        sl.resume(run, epochs=2, quiet=True)
+    assert sl.resume(run, epochs=2, quiet=True, module=nn.Sequential(nn.Flatten(), nn.Linear(64, 3))).epochs == 2

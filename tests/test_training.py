@@ -1,0 +1,298 @@
+"""Training end to end on small data: selection, schedules, rules that stop it, and everything it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import sightline as sl
+from sightline.data.image_set import ImageData, ImageSet
+from sightline.run_folder import PROBABILITIES, RESULTS, STEPS, RunFolder
+from sightline.settings import build_settings
+from sightline.training.optimizers import build_optimizer
+from sightline.training.schedules import learning_rate
+
+SMALL: dict[str, Any] = {
+    "image_size": 8,
+    "channels": 1,
+    "synthetic_classes": 3,
+    "synthetic_count": 150,
+    "model": "cnn",
+    "conv_widths": (4, 8),
+    "kernel": 3,
+    "hidden": 16,
+    "threads": 1,
+    "batch_size": 16,
+    "lr": 0.05,
+    "quiet": True,
+}
+CNN_ONLY = ("conv_widths", "kernel", "hidden")
+
+
+def small(tmp_path: Path, **changes: Any) -> sl.TrainResult:
+    options = {**SMALL, "epochs": 3, **changes}
+    if options["model"] != "cnn":
+        options = {name: value for name, value in options.items() if name not in CNN_ONLY}
+    return sl.train("synthetic", runs=tmp_path, **options)
+
+
+def test_a_run_leaves_everything_behind(tmp_path: Path) -> None:
+    result = small(tmp_path, log_steps=2, log_probabilities_steps=5)
+    folder = RunFolder.open(result.run)
+    for name in ("settings.yaml", "environment.json", "splits.json", "audit.json", "curves.png", "augmentation.png"):
+        assert (result.run / name).is_file()
+    for name in ("metrics.json", "predictions.npz", "confusion_matrix.png"):
+        assert (folder.test_folder / name).is_file()
+    rows = folder.rows(RESULTS)
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
+    best = max(rows, key=lambda row: (float(row["val_accuracy"]), -int(row["epoch"])))
+    assert result.val_accuracy == float(best["val_accuracy"])
+    metrics = json.loads((folder.test_folder / "metrics.json").read_text())
+    assert metrics["accuracy"] == result.test_accuracy
+    assert result.test_interval is not None and result.test_interval[0] < metrics["accuracy"] <= result.test_interval[1]
+    assert [int(row["step"]) for row in folder.rows(STEPS)] == list(range(2, result.steps + 1, 2))
+    probabilities = folder.rows(PROBABILITIES)
+    assert len(probabilities) == 16 * (result.steps // 5)
+    assert math.isclose(sum(float(v) for k, v in probabilities[0].items() if k.startswith("class")), 1, abs_tol=1e-5)
+    assert json.dumps(result.to_dict(), allow_nan=False)
+
+
+def test_training_is_repeatable_and_seeds_matter(tmp_path: Path) -> None:
+    weights = [
+        RunFolder(small(tmp_path, seed=seed, dropout=0.3, shift=1).run).last_weights.read_bytes() for seed in (1, 1, 2)
+    ]
+    assert weights[0] == weights[1] != weights[2]
+
+
+def test_the_same_picture_gets_the_same_answer_everywhere(tmp_path: Path) -> None:
+    result = small(tmp_path, model="resnet8", ema_decay=0.9, epochs=2)
+    stored = sl.test(result.run)
+    again = sl.test(
+        result.run,
+        "synthetic",
+        **{k: SMALL[k] for k in ("image_size", "channels", "synthetic_classes", "synthetic_count")},
+    )
+    assert stored.accuracy == result.test_accuracy == again.accuracy
+    from sightline.evaluation import Predictions
+
+    in_training = Predictions.load(result.run / "test" / "predictions.npz").probabilities
+    np.testing.assert_allclose(again.predictions.probabilities, in_training, atol=1e-6)
+    settings = build_settings(
+        None,
+        {
+            k: v
+            for k, v in {**SMALL, "data": "synthetic"}.items()
+            if k in ("data", "image_size", "channels", "synthetic_classes", "synthetic_count")
+        },
+    )
+    from sightline.data import load
+
+    images = load(settings.data).test
+    assert images is not None
+    answers = sl.load(result.run).predict([images.images(i, i + 1)[0] for i in range(20)])
+    found = np.array([list(answer.probabilities.values()) for answer in answers])
+    np.testing.assert_allclose(found, in_training[:20], atol=1e-6)
+
+
+def test_the_test_images_never_choose(tmp_path: Path) -> None:
+    """With the test labels shuffled, training and selection are the same to the bit."""
+    from sightline.data import load
+
+    data = load(
+        build_settings(None, {"data": "synthetic", "image_size": 8, "channels": 1, "synthetic_count": 150}).data
+    )
+    assert data.test is not None
+    shuffled = np.random.default_rng(0).permutation(data.test.labels)
+    other = ImageSet(data.test.pixels, data.test.rows, shuffled, data.test.ids, data.test.class_names)
+    changed = ImageData(data.name, data.train, data.val, other, data.files, data.skipped)
+    options = {k: v for k, v in SMALL.items() if not k.startswith("synthetic")}
+    runs = [RunFolder(sl.train(d, runs=tmp_path, epochs=2, **options).run) for d in (data, changed)]
+    assert runs[0].best_weights.read_bytes() == runs[1].best_weights.read_bytes()
+    hidden = ("seconds", "images_per_second")
+    rows = [[{k: v for k, v in row.items() if k not in hidden} for row in run.rows(RESULTS)] for run in runs]
+    assert rows[0] == rows[1]
+
+
+def test_watch_test_trains_on_everything_and_keeps_the_last_weights(tmp_path: Path) -> None:
+    result = small(tmp_path, watch_test=True)
+    folder = RunFolder(result.run)
+    assert result.val_accuracy is None
+    assert not folder.best_weights.exists()
+    assert folder.fact("splits")["parts"]["train"]["images"] == 150
+    assert float(folder.rows(RESULTS)[-1]["test_accuracy"]) == pytest.approx(result.test_accuracy)
+
+
+def test_an_own_module_trains_and_loads(tmp_path: Path) -> None:
+    def own() -> nn.Module:
+        return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))
+
+    options = {k: v for k, v in SMALL.items() if k not in ("model", "conv_widths", "kernel", "hidden")}
+    result = sl.train("synthetic", model=own(), runs=tmp_path, epochs=2, **options)
+    assert result.model == "Sequential"
+    with pytest.raises(sl.FileError, match="Sequential"):
+        sl.load(result.run)
+    assert sl.test(result.run, module=own()).accuracy == result.test_accuracy
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_loss_that_is_not_finite_stops_the_run_before_the_update(tmp_path: Path, precision: str) -> None:
+    with pytest.raises(sl.NumericError, match="not finite") as error:
+        small(tmp_path, lr=1e30, momentum=0, precision=precision)
+    assert error.value.exit_code == 5
+
+
+def test_the_best_weights_survive_a_loss_that_is_not_finite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sightline.training import loop
+
+    real = loop.learning_rate
+
+    def explode(*arguments: Any, **options: Any) -> float:
+        return 1e30 if arguments[2] >= 14 else real(*arguments, **options)
+
+    monkeypatch.setattr(loop, "learning_rate", explode)
+    with pytest.raises(sl.NumericError, match="best weights are kept"):
+        small(tmp_path, momentum=0)
+    run = next(tmp_path.iterdir())
+    tensors = sl.load(run)
+    assert np.isfinite(tensors.probabilities(np.zeros((1, 8, 8, 1), np.uint8))).all()
+    assert all(torch.isfinite(v).all() for v in _checkpoint_tensors(run))
+
+
+def _checkpoint_tensors(run: Path) -> list[torch.Tensor]:
+    from sightline.classifier.model_file import unpack
+
+    return list(unpack(RunFolder(run).checkpoints()[0])[0].values())
+
+
+def test_early_stopping_and_threshold(tmp_path: Path) -> None:
+    result = small(tmp_path, lr=1e-9, patience=2, epochs=9)
+    assert result.epochs == 3
+    result = small(tmp_path, stop_at_accuracy=0.01, epochs=9)
+    assert result.epochs == 1
+
+
+def test_steps_end_in_the_middle_of_an_epoch(tmp_path: Path) -> None:
+    result = small(tmp_path, epochs=None, steps=13)
+    assert result.steps == 13
+    rows = RunFolder(result.run).rows(RESULTS)
+    assert [(row["epoch"], row["step"]) for row in rows] == [("1", "9"), ("2", "13")]
+
+
+def test_select_last_keeps_the_last_epoch(tmp_path: Path) -> None:
+    folder = RunFolder(small(tmp_path, select="last", lr=1e-9).run)
+    assert folder.best_weights.read_bytes() == folder.last_weights.read_bytes()
+    folder = RunFolder(small(tmp_path, lr=1e-9).run)
+    assert folder.best_weights.read_bytes() != folder.last_weights.read_bytes()
+
+
+def test_batch_norm_refuses_batches_of_one(tmp_path: Path) -> None:
+    with pytest.raises(sl.UsageError, match="--batch-size"):
+        small(tmp_path, model="resnet8", batch_size=1)
+
+
+def test_out_of_memory_says_what_helps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sightline.training import step
+
+    def no_room(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(step.functional, "cross_entropy", no_room)
+    with pytest.raises(sl.ResourceError, match="--batch-size or --image-size smaller") as error:
+        small(tmp_path)
+    assert error.value.exit_code == 6
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "adadelta", "rmsprop"])
+def test_every_constant_reaches_its_optimizer(name: str) -> None:
+    settings = build_settings(None, {"optimizer": name, "weight_decay": 0.25}).optimizer
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
+    optimizer = build_optimizer(settings, model, fused=False)
+    decays = {
+        parameter.ndim: group["weight_decay"] for group in optimizer.param_groups for parameter in group["params"]
+    }
+    assert decays == {4: 0.25, 1: 0.0}
+    group = optimizer.param_groups[0]
+    own = settings.model_dump(exclude={"optimizer", "weight_decay", "decay"})
+    if name.startswith("adam"):
+        assert group["betas"] == (own.pop("beta1"), own.pop("beta2"))
+    assert {key: group[key] for key in own} == own
+    everything = build_settings(None, {"optimizer": name, "weight_decay": 0.25, "decay": "all"}).optimizer
+    assert {g["weight_decay"] for g in build_optimizer(everything, model, fused=False).param_groups} == {0.25}
+
+
+@pytest.mark.parametrize("fused", [False, True])
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+def test_fused_steps_equal_plain_ones(name: str, fused: bool) -> None:
+    settings = build_settings(None, {"optimizer": name, "lr": 0.01, "weight_decay": 0.1}).optimizer
+    torch.manual_seed(0)
+    weights = nn.Parameter(torch.randn(4, 3, 3, 3).contiguous(memory_format=torch.channels_last))
+    reference = nn.Parameter(weights.detach().clone().contiguous())
+    reference_class = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
+    constants = {"momentum": 0.9} if name == "sgd" else {}
+    holder = nn.ParameterList([weights])
+    ours = build_optimizer(settings, holder, fused=fused)
+    theirs = reference_class([reference], lr=0.01, weight_decay=0.1, foreach=False, **constants)
+    for _ in range(3):
+        gradient = torch.randn(4, 3, 3, 3)
+        for parameter, optimizer in ((weights, ours), (reference, theirs)):
+            parameter.grad = gradient.clone(memory_format=torch.preserve_format)
+            if parameter is weights:
+                parameter.grad = gradient.contiguous(memory_format=torch.channels_last)
+            optimizer.step()
+    torch.testing.assert_close(weights, reference)
+
+
+def rates(steps: int, *, start: int = 0, per_epoch: int = 10, **flags: Any) -> list[float]:
+    schedule = build_settings(None, flags).schedule
+    return [
+        learning_rate(schedule, 1.0, step, total_steps=steps, steps_per_epoch=per_epoch, start_step=start)
+        for step in range(start, steps)
+    ]
+
+
+def test_schedules_equal_torchs() -> None:
+    parameter = nn.Parameter(torch.zeros(1))
+
+    def torch_rates(build: Any, steps: int) -> list[float]:
+        optimizer = torch.optim.SGD([parameter], lr=1.0)
+        scheduler = build(optimizer)
+        found = []
+        for _ in range(steps):
+            found.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            scheduler.step()
+        return found
+
+    lr = torch.optim.lr_scheduler
+    assert rates(40, schedule="constant") == [1.0] * 40
+    np.testing.assert_allclose(
+        rates(40, schedule="cosine", final_factor=0.1),
+        torch_rates(lambda o: lr.CosineAnnealingLR(o, 40, eta_min=0.1), 40),
+    )
+    np.testing.assert_allclose(
+        rates(40, schedule="step", step_epochs=(1, 3), step_factors=(0.5, 0.25)),
+        torch_rates(lambda o: lr.MultiStepLR(o, [10, 30], gamma=0.5), 40),
+    )
+    np.testing.assert_allclose(
+        rates(40, schedule="one_cycle", peak_fraction=0.5, start_factor=0.2),
+        np.interp(np.arange(40), [0, 20, 40], [0.2, 1.0, 0.0]),
+    )
+
+
+def test_warmup_rises_in_a_line_to_the_full_rate() -> None:
+    found = rates(40, schedule="constant", warmup_epochs=1)
+    np.testing.assert_allclose(found[:10], np.arange(1, 11) / 10)
+    assert found[10:] == [1.0] * 30
+
+
+def test_an_extended_cosine_runs_again_over_the_added_part() -> None:
+    assert rates(40, start=20, schedule="cosine") == rates(20, schedule="cosine")
+    assert rates(40, start=20, schedule="one_cycle") == rates(20, schedule="one_cycle")
