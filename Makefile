@@ -1,7 +1,7 @@
 # The environment is made on first use, and again when what it is made from changes.
 PYTHON ?= python3
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PIP := $(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check -c constraints.txt
 INSTALLED := .venv/.installed
 SETUP := .venv/.installed-dev
 

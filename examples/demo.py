@@ -30,18 +30,22 @@ def main() -> None:
     print(f"\n$ python examples/save_picture.py digits {PICTURE}", flush=True)
     subprocess.run([sys.executable, "examples/save_picture.py", "digits", str(PICTURE)], check=True)
     sightline("predict", str(run), str(PICTURE))
-    print(f"""
-Look at
-  {run / "curves.png"}                  accuracy and loss, epoch by epoch
-  {run / "test" / "confusion_matrix.png"}   which digits are taken for which
-  {PICTURE}                               what was just predicted
-
-Type next
-  . .venv/bin/activate
-  sightline train mnist                   downloads MNIST on first use
-  sightline train FOLDER                  your own pictures, one folder per class
-  sightline recipes
-  sightline train --help""")
+    print("\nLook at")
+    for path, what in (
+        (run / "curves.png", "accuracy and loss, epoch by epoch"),
+        (run / "test" / "confusion_matrix.png", "which digits are taken for which"),
+        (PICTURE, "what was just predicted"),
+    ):
+        print(f"  {path!s:40}  {what}")
+    print("\nType next")
+    for command, what in (
+        (". .venv/bin/activate", ""),
+        ("sightline train mnist", "MNIST, downloaded on first use"),
+        ("sightline train FOLDER", "your own pictures, one folder per class"),
+        ("sightline recipes", "runs that have a name"),
+        ("sightline train --help", "every setting"),
+    ):
+        print(f"  {command:40}  {what}".rstrip())
 
 
 if __name__ == "__main__":

@@ -11,14 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from sightline.cli.app import COMMANDS, run
+from sightline.cli.app import COMMANDS, GROUPS, run
 
 LOCK = Path(__file__).parent / "help"
 PAGES = {
     "sightline": ["--help"],
-    **{command.name: [command.name, "--help"] for command in COMMANDS},
-    "data-list": ["data", "list", "--help"],
-    "data-get": ["data", "get", "--help"],
+    **{command.name.replace(" ", "-"): [*command.name.split(), "--help"] for command in COMMANDS},
+    **{group: [group, "--help"] for group in GROUPS},
 }
 HEAVY = ("torch", "pydantic", "rich", "numpy", "PIL", "cyclopts")
 

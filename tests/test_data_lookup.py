@@ -17,7 +17,7 @@ from sightline import data
 from sightline.data import catalog, lookup, readers
 from sightline.data.catalog import DATASETS, Source
 from sightline.data.lookup import find_files, get, status
-from sightline.errors import DataError, UsageError
+from sightline.errors import DataError, ResourceError, UsageError
 from sightline.settings.data import DataSettings
 
 
@@ -40,7 +40,7 @@ def web(tmp_path):
     requested: list[str] = []
     handler = type("Handler", (Quiet,), {"requested": requested})
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     yield folder, f"http://127.0.0.1:{server.server_port}/", requested
     server.shutdown()
@@ -224,3 +224,23 @@ def test_every_hash_in_the_catalog_is_one():
             for expected in dataset.source.files.values():
                 algorithm, _, digest = expected.partition(":")
                 assert len(bytes.fromhex(digest)) == hashlib.new(algorithm).digest_size
+
+
+def test_a_cache_folder_that_cannot_be_written(web, tmp_path, monkeypatch):
+    folder, address, _ = web
+    (folder / "a.gz").write_bytes(b"pixels")
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("SIGHTLINE_CACHE", str(tmp_path / "file"))
+    with pytest.raises(ResourceError, match="a file is where"):
+        find_files(source_of(address), None)
+    monkeypatch.setenv("SIGHTLINE_CACHE", str(tmp_path / "cache"))
+
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    import pooch
+
+    monkeypatch.setattr(pooch, "retrieve", full)
+    with pytest.raises(ResourceError, match="No space left") as caught:
+        find_files(source_of(address), None)
+    assert caught.value.exit_code == 6

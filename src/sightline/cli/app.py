@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Command:
-    """A command: `target` is where its function (or group of commands) lives, as `module:name`."""
+    """A command: `target` is where its function lives, as `module:name`; a name of two words is one of a group."""
 
     name: str
     target: str
@@ -36,7 +36,7 @@ COMMANDS = (
     Command(
         "train",
         "sightline.cli.train:train",
-        "Train a classifier on a dataset or a folder of pictures, then test it.",
+        "Train a classifier on a dataset or a folder, then test it.",
         "sightline train [DATA] [--recipe R] [--model M] [flags]\n"
         "       sightline train --resume RUN [--epochs N | --steps N]",
         "Defaults stand in brackets, each with the model, optimizer or schedule that has\n"
@@ -50,13 +50,13 @@ COMMANDS = (
     Command(
         "test",
         "sightline.cli.test:test",
-        "Test a trained classifier on the test images of a dataset or a folder.",
+        "Test a trained classifier on test images.",
         "sightline test RUN|MODEL [--data DATA] [flags]",
     ),
     Command(
         "predict",
         "sightline.cli.predict:predict",
-        "Say what is on pictures: files, folders, or a list of paths on stdin.",
+        "Say what is on pictures: files, folders, a list on stdin.",
         "sightline predict RUN|MODEL IMAGE|FOLDER|- ... [flags]",
         "Examples\n"
         "  sightline predict runs/digits-001 digit.png\n"
@@ -66,7 +66,7 @@ COMMANDS = (
     Command(
         "summary",
         "sightline.cli.summary:summary",
-        "Show a network part by part: output shape, parameters, multiply-adds.",
+        "Show a network's parts: shape, parameters, multiply-adds.",
         "sightline summary MODEL|RECIPE|RUN [--input CxHxW] [--classes N] [flags]",
     ),
     Command(
@@ -76,13 +76,20 @@ COMMANDS = (
         "sightline recipes [--json]",
     ),
     Command(
-        "data",
-        "sightline.cli.data:app",
-        "List the datasets, or fetch one.",
-        "sightline data list|get ...",
+        "data list",
+        "sightline.cli.data:list_datasets",
+        "List the datasets, their sizes and where their files are.",
+        "sightline data list [--data-dir DIR] [--json]",
+    ),
+    Command(
+        "data get",
+        "sightline.cli.data:get_dataset",
+        "Find or download a dataset's files, and check their hashes.",
+        "sightline data get NAME [--data-dir DIR] [--json]",
     ),
 )
 
+GROUPS = {"data": "List the datasets, or fetch one."}
 # cyclopts takes a lone hyphen for a flag without a name, so it goes by this one.
 STDIN = "<stdin>"
 
@@ -115,7 +122,7 @@ def _dispatch(words: list[str]) -> None:
         raise UsageError(
             first, "a flag before the command", advice="type sightline COMMAND FLAGS, see sightline --help"
         )
-    elif first not in (names := [command.name for command in COMMANDS]):
+    elif first not in (names := {command.name.split()[0] for command in COMMANDS}):
         raise unknown("command", first, names)
     else:
         _call(words)
@@ -151,17 +158,18 @@ def build_app() -> App:
         help_formatter=HelpLayout(),
         suppress_keyboard_interrupt=False,
     )
+    groups = {name: App(name=name, help=about, version_flags=()) for name, about in GROUPS.items()}
     for command in COMMANDS:
-        if command.target.endswith(":app"):
-            app.command(command.target, name=command.name, help=command.about)
-        else:
-            app.command(
-                command.target,
-                name=command.name,
-                help=command.about,
-                usage=command.usage,
-                help_epilogue=command.epilogue or None,
-            )
+        *group, name = command.name.split()
+        (groups[group[0]] if group else app).command(
+            command.target,
+            name=name,
+            help=command.about,
+            usage=command.usage,
+            help_epilogue=command.epilogue or None,
+        )
+    for group in groups.values():
+        app.command(group)
     return app
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, Group, Parameter
+from cyclopts import Group, Parameter
 
 from sightline.cli.flags import given, setting_flags
 from sightline.cli.output import AS_TEXT, Output, print_json
@@ -17,14 +17,8 @@ else:
     NONE_GIVEN = DataDirFlag()
 
 DATASET = Group("Dataset", sort_key=1)
-app = App(name="data", version_flags=())
 
 
-@app.command(
-    name="list",
-    usage="sightline data list [--data-dir DIR] [--json]",
-    help="List the datasets, their sizes and where their files are.",
-)
 def list_datasets(*, flags: DataDirFlag = NONE_GIVEN, output: Output = AS_TEXT) -> None:
     """List the datasets."""
     with output.working():
@@ -46,11 +40,6 @@ def list_datasets(*, flags: DataDirFlag = NONE_GIVEN, output: Output = AS_TEXT) 
     print("\nTrain on one with: sightline train NAME, or on your own folder: sightline train FOLDER")
 
 
-@app.command(
-    name="get",
-    usage="sightline data get NAME [--data-dir DIR] [--json]",
-    help="Find or download a dataset's files, and check their hashes.",
-)
 def get_dataset(
     name: Annotated[str, Parameter(group=DATASET, help="A dataset's name.")],
     /,

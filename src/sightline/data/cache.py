@@ -14,7 +14,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
@@ -23,20 +23,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline.atomic import TEMPORARY_PREFIX, write_json, write_with
-from sightline.data.decoder import DECODER_VERSION, decode
+from sightline.data.decode_workers import WorkerError, decode_chunks
+from sightline.data.decoder import DECODER_VERSION
 from sightline.data.lookup import cache_folder
 from sightline.data.preprocessing import Preprocessing, unit_preprocessing
-from sightline.errors import DataError, ImageError, ResourceError
+from sightline.errors import DataError, ResourceError
 
 Pixels = NDArray[np.uint8]
 Size = tuple[int, int, int]
 
-INLINE_BELOW = 500
-"""Pictures up to which starting processes takes longer than decoding."""
-MOST_WORKERS = 8
-CHUNK_FILES = 64
-GROUP_BYTES = 1 << 27
-"""Decoded bytes on their way from the workers at once."""
 DISK_RESERVE = 1 << 26
 STALE_SECONDS = 86_400
 NAMED_PICTURES = 20
@@ -101,13 +96,16 @@ def decoded(request: Request, choose_size: Callable[[], Size], *, skip_bad: bool
         def fill(stream: BinaryIO) -> None:
             header: dict[str, Any] = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(stream, header)
-            for _, chunk in _decode(request, wanted_size, bad, quiet=quiet):
-                stream.write(chunk.data)
+            with contextlib.closing(_decode(request, wanted_size, bad, quiet=quiet)) as chunks:
+                for _, chunk in chunks:
+                    stream.write(chunk.data)
             _refuse_bad(request, bad, skip_bad)
 
         try:
             write_with(path, fill)
             write_json(path.with_suffix(".json"), {"shape": shape, "bad": {str(row): why for row, why in bad.items()}})
+        except WorkerError:
+            raise
         except ResourceError as error:
             refusal = error
         else:
@@ -116,8 +114,9 @@ def decoded(request: Request, choose_size: Callable[[], Size], *, skip_bad: bool
     if needed >= available_memory() // 4:
         raise refusal
     pixels, bad = np.empty(shape, np.uint8), {}
-    for start, chunk in _decode(request, wanted_size, bad, quiet=quiet):
-        pixels[start : start + len(chunk)] = chunk
+    with contextlib.closing(_decode(request, wanted_size, bad, quiet=quiet)) as chunks:
+        for start, chunk in chunks:
+            pixels[start : start + len(chunk)] = chunk
     _refuse_bad(request, bad, skip_bad)
     return Decoded(pixels, bad)
 
@@ -184,63 +183,19 @@ def _refuse_bad(request: Request, bad: dict[int, str], skip_bad: bool) -> None:
 
 def _decode(
     request: Request, wanted: Preprocessing, bad: dict[int, str], *, quiet: bool
-) -> Iterator[tuple[int, Pixels]]:
+) -> Generator[tuple[int, Pixels]]:
     """Decode all pictures in order, in chunks with their first row; unreadable ones are zero and named in `bad`."""
-    root = str(request.root)
     ids = [picture.id for picture in request.pictures]
-    starts = range(0, len(ids), CHUNK_FILES)
-    workers = min(_cores(), MOST_WORKERS) if len(ids) >= INLINE_BELOW else 1
-    chunk_bytes = CHUNK_FILES * wanted.height * wanted.width * wanted.channels
-    group = max(workers, min(64, GROUP_BYTES // chunk_bytes))
-    with _progress(len(ids), quiet=quiet) as advance, _runner(workers) as run:
-        for first in range(0, len(starts), group):
-            group_starts = starts[first : first + group]
-            chunks = run([(root, ids[start : start + CHUNK_FILES], wanted) for start in group_starts])
-            for start, (pixels, failed) in zip(group_starts, chunks, strict=True):
-                bad.update({start + row: why for row, why in failed.items()})
-                advance(len(pixels))
-                yield start, pixels
-
-
-Job = tuple[str, list[str], Preprocessing]
-Chunk = tuple[Pixels, dict[int, str]]
-
-
-def _decode_chunk(root: str, ids: list[str], wanted: Preprocessing) -> Chunk:
-    pixels = np.zeros((len(ids), wanted.height, wanted.width, wanted.channels), np.uint8)
-    failed: dict[int, str] = {}
-    for row, name in enumerate(ids):
-        try:
-            pixels[row] = decode(Path(root, name), wanted)
-        except ImageError as error:
-            failed[row] = error.found
-    return pixels, failed
-
-
-@contextlib.contextmanager
-def _runner(workers: int) -> Generator[Callable[[list[Job]], Iterator[Chunk]]]:
-    """Give a function that decodes a group of chunks, in this process or in workers.
-
-    joblib's workers, unlike multiprocessing's, do not import the user's script again, which may lack a main guard.
-    """
-    if workers == 1:
-        yield lambda jobs: (_decode_chunk(*job) for job in jobs)
-        return
-    import joblib
-
-    # joblib's annotations are narrower than what it takes.
-    pool: Any = joblib.Parallel
-    delayed: Any = joblib.delayed(_decode_chunk)
-    with pool(n_jobs=workers, backend="loky", batch_size=1, max_nbytes=None, idle_worker_timeout=30) as parallel:
-
-        def run(jobs: list[Job]) -> Iterator[Chunk]:
-            return iter(parallel(delayed(*job) for job in jobs))
-
-        yield run
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    start = 0
+    with (
+        _progress(len(ids), quiet=quiet) as advance,
+        contextlib.closing(decode_chunks(request.root, ids, wanted)) as chunks,
+    ):
+        for pixels, failed in chunks:
+            bad.update({start + row: why for row, why in failed.items()})
+            yield start, pixels
+            start += len(pixels)
+            advance(len(pixels))
 
 
 @contextlib.contextmanager

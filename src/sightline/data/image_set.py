@@ -50,7 +50,7 @@ class ImageSet:
 
     def select(self, indices: NDArray[np.int64]) -> ImageSet:
         """The images at `indices` of this set, sharing the pixels."""
-        ids = [self.ids[i] for i in indices]
+        ids = [self.ids[int(i)] for i in indices]
         return ImageSet(self.pixels, self.rows[indices], self.labels[indices], ids, self.class_names)
 
     def class_counts(self) -> NDArray[np.int64]:

@@ -123,9 +123,9 @@ def _download(source: Source, name: str, expected: str, *, quiet: bool) -> Path:
             except ValueError:  # pooch's word for a wrong hash; the file is not kept
                 reasons.append(f"{_host(mirror)}: another file, by its hash")
             except OSError as error:
-                with explain_disk(folder):
-                    raise
-                raise DataError(str(folder / name), f"it cannot be downloaded ({error.strerror})") from None
+                found = f"the download cannot be written ({error.strerror or error})"
+                advice = f"free some space, or name another place with {CACHE_VARIABLE}"
+                raise ResourceError(str(folder / name), found, advice=advice) from None
     raise _wanted(source, folder, "; ".join(reasons) or "no mirror is known")
 
 

@@ -18,7 +18,7 @@ from sightline.settings.data import DataSettings
 
 LEVELS = 256
 SMALLEST_STD = 1 / 255
-CHUNK_VALUES = 1 << 26
+CHUNK_VALUES = 1 << 22
 
 
 class Preprocessing(Section):

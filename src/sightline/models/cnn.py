@@ -14,15 +14,21 @@ from sightline.settings.model import CnnSettings
 
 
 class ConvPool(nn.Module):
-    """A 'same' convolution, ReLU, and 2x2 max pooling that leaves out an odd last row or column."""
+    """A 'same' convolution, 2x2 max pooling that leaves out an odd last row or column, batch norm if asked, ReLU.
 
-    def __init__(self, entering: int, leaving: int, kernel: int) -> None:
+    Pooling first gives what ReLU first gives, since ReLU never changes which of two values is larger, and leaves the
+    layers behind it a quarter of the work.
+    """
+
+    def __init__(self, entering: int, leaving: int, settings: CnnSettings) -> None:
         super().__init__()
-        self.conv = SameConv2d(entering, leaving, kernel)
+        self.conv = SameConv2d(entering, leaving, settings.kernel, bias=not settings.batch_norm)
+        momentum = 1 - settings.bn_decay
+        self.norm = nn.BatchNorm2d(leaving, settings.bn_eps, momentum) if settings.batch_norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', floor(H / 2), floor(W / 2))."""
-        return F.max_pool2d(F.relu(self.conv(x), inplace=True), 2)
+        return F.relu(self.norm(F.max_pool2d(self.conv(x), 2)), inplace=True)
 
 
 def build_cnn(settings: CnnSettings, channels: int, image_size: tuple[int, int], num_classes: int) -> Network:
@@ -39,18 +45,13 @@ def build_cnn(settings: CnnSettings, channels: int, image_size: tuple[int, int],
     entering = (channels, *settings.conv_widths)
     body = nn.Sequential(
         OrderedDict(
-            (f"conv{i + 1}", ConvPool(entering[i], leaving, settings.kernel))
+            (f"conv{i + 1}", ConvPool(entering[i], leaving, settings))
             for i, leaving in enumerate(settings.conv_widths)
         )
     )
     features = settings.conv_widths[-1] * height * width
-    head = nn.Sequential(
-        OrderedDict[str, nn.Module](
-            flatten=Flatten(image_size, features),
-            hidden=nn.Linear(features, settings.hidden),
-            relu=nn.ReLU(inplace=True),
-            dropout=nn.Dropout(settings.dropout),
-            dense=nn.Linear(settings.hidden, num_classes),
-        )
-    )
-    return Network(body, head)
+    head = OrderedDict[str, nn.Module](flatten=Flatten(image_size, features))
+    if settings.hidden:
+        head |= {"hidden": nn.Linear(features, settings.hidden), "relu": nn.ReLU(inplace=True)}
+    head |= {"dropout": nn.Dropout(settings.dropout), "dense": nn.Linear(settings.hidden or features, num_classes)}
+    return Network(body, nn.Sequential(head))

@@ -21,8 +21,8 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 class SameConv2d(nn.Conv2d):
     """A square convolution with TensorFlow's 'same' padding."""
 
-    def __init__(self, entering: int, leaving: int, kernel: int, stride: int = 1) -> None:
-        super().__init__(entering, leaving, kernel, stride)
+    def __init__(self, entering: int, leaving: int, kernel: int, stride: int = 1, *, bias: bool = True) -> None:
+        super().__init__(entering, leaving, kernel, stride, bias=bias)
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', ceil(H / stride), ceil(W / stride))."""

@@ -34,10 +34,16 @@ class CnnSettings(ModelSection):
     """Channels of each convolution."""
     kernel: Annotated[int, Field(ge=1, le=11)] = 5
     """Side of the convolution kernels."""
-    hidden: Count = 1024
-    """Units of the dense layer before the last."""
+    batch_norm: bool = False
+    """Batch norm behind each convolution (whose bias then falls away)."""
+    hidden: Annotated[int, Field(ge=0)] = 1024
+    """Units of the dense layer before the last; 0 leaves it out."""
     dropout: Fraction = 0.4
-    """Part of the dense layer's outputs that training drops."""
+    """Part of the last dense layer's inputs that training drops."""
+    bn_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Part of the running mean and variance kept each step (one minus torch's momentum)."""
+    bn_eps: Positive = 1e-5
+    """Constant added to the variance in batch norm."""
 
 
 class ResNetSettings(ModelSection):
