@@ -20,7 +20,7 @@ demo: $(INSTALLED)
 setup: $(SETUP)
 
 test: $(SETUP)
-	$(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
 check: $(SETUP)
 	$(BIN)/ruff check .

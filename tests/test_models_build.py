@@ -19,7 +19,7 @@ INITS = ("he", "glorot", "variance_scaling", "torch")
 SMALL = [
     CnnSettings(conv_widths=(4,), hidden=8),
     ResNetSettings(stem="small", stage_depths=(1, 1), stage_widths=(4, 8), conv_bias=True),
-    ResNetSettings(version=2, block="bottleneck", stage_depths=(1, 1), stage_widths=(4, 8)),
+    ResNetSettings(resnet_version=2, block="bottleneck", stage_depths=(1, 1), stage_widths=(4, 8)),
     PadResNetSettings(block_widths=(16, 32)),
     PadResNetSettings(norm="batch"),
 ]

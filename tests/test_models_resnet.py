@@ -97,7 +97,7 @@ def test_parameter_free_shortcuts_refuse_a_narrower_stage():
 
 def make_block(version: int, kind: str, shortcut: str, **changes: object) -> nn.Module:
     """A small block: identity keeps 2 channels at stride 1, the others go from 1 to 4 at stride 2."""
-    settings = ResNetSettings.model_validate({"version": version, "block": kind, "conv_bias": True, **changes})
+    settings = ResNetSettings.model_validate({"resnet_version": version, "block": kind, "conv_bias": True, **changes})
     entering, leaving, stride = (2, 2, 1) if shortcut == "identity" else (1, 4, 2)
     width = 2 if kind == "bottleneck" else leaving
     plan = BlockPlan(entering, width, leaving, stride, shortcut)
@@ -138,7 +138,7 @@ def test_zeroed_branch_gives_relu_of_x_in_v1_and_x_in_v2(version, kind):
 @pytest.mark.parametrize("kind", ["basic", "bottleneck"])
 def test_zero_residual_builds_blocks_that_start_as_their_shortcut(version, kind):
     settings = ResNetSettings.model_validate(
-        {"version": version, "block": kind, "zero_residual": True, "conv_bias": True, "init": "torch"}
+        {"resnet_version": version, "block": kind, "zero_residual": True, "conv_bias": True, "init": "torch"}
         | {"stem": "small", "stage_depths": (2,), "stage_widths": (4,)}
     )
     model = build_model(settings, channels=3, image_size=(6, 6), num_classes=2, seed=0)
@@ -219,7 +219,7 @@ def reference_v2_bottleneck(w: dict[str, Tensor], x: Tensor) -> Tensor:
 
 def test_v2_bottleneck_network_agrees_with_a_flat_reference():
     settings = ResNetSettings(
-        version=2,
+        resnet_version=2,
         block="bottleneck",
         stem="small",
         stage_depths=(2, 2, 2),
@@ -249,7 +249,7 @@ def test_bn_decay_is_the_part_of_the_running_mean_that_is_kept():
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("shortcut", ["projection", "pool_pad", "stride_pad"])
 def test_networks_run_in_bf16_channels_last_and_stay_near_float32(version, shortcut):
-    settings = preset("resnet8", version=version, shortcut=shortcut)
+    settings = preset("resnet8", resnet_version=version, shortcut=shortcut)
     model = build_model(settings, channels=3, image_size=(16, 16), num_classes=10, seed=0)
     x = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(8))
     expected = model(x)

@@ -83,7 +83,7 @@ def test_yaml_brings_every_setting_back() -> None:
 
 @pytest.mark.parametrize("text", ["{", "[1]", "lr: 3", "training: {epochs: 0}"])
 def test_damaged_yaml_is_one_line(text: str) -> None:
-    with pytest.raises(FileError, match="settings.yaml"):
+    with pytest.raises(FileError, match=r"settings\.yaml"):
         settings_from_yaml(text, "settings.yaml")
 
 

@@ -142,6 +142,21 @@ def test_an_own_module_trains_and_loads(tmp_path: Path) -> None:
     assert sl.test(result.run, module=own()).accuracy == result.test_accuracy
 
 
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 3)), "cannot take images of 1x8x8"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(64, 7)), r"shape \(2, 7\); a tensor of shape \(2, 3\)"),
+        (nn.Identity(), r"shape \(2, 1, 8, 8\)"),
+    ],
+)
+def test_an_own_module_that_does_not_fit_is_refused(tmp_path: Path, module: nn.Module, message: str) -> None:
+    options = {k: v for k, v in SMALL.items() if k not in ("model", "conv_widths", "kernel", "hidden")}
+    with pytest.raises(sl.UsageError, match=message):
+        sl.train("synthetic", model=module, runs=tmp_path / "runs", epochs=2, **options)
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_loss_that_is_not_finite_stops_the_run_before_the_update(tmp_path: Path, precision: str) -> None:
     with pytest.raises(sl.NumericError, match="not finite") as error:

@@ -79,5 +79,13 @@ def test(
     """
     from sightline.settings import build_settings
 
-    chosen = build_settings(None, {**settings, "data": str(data)}).data if data is not None else None
-    return test_model(Path(path), chosen, out=Path(out) if out else None, module=module, device=device)
+    flags = {**settings, "data": None if data is None else str(data)}
+    given = build_settings(None, flags).data
+    return test_model(
+        Path(path),
+        given if data is not None else None,
+        changes={name: getattr(given, name) for name in given.model_fields_set},
+        out=Path(out) if out else None,
+        module=module,
+        device=device,
+    )

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -62,7 +62,7 @@ def write_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 @contextlib.contextmanager
-def explain_disk(path: Path) -> Iterator[None]:
+def explain_disk(path: Path) -> Generator[None]:
     """Turn the system's refusal to write at `path` into one clear line."""
     try:
         yield

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from sightline.data.image_set import ImageSet
+from sightline.device import as_tensor
 
 
 def mixed_seed(*numbers: int) -> int:
@@ -77,17 +78,17 @@ class ResidentImages:
     def __init__(self, images: ImageSet, device: torch.device) -> None:
         self._images = images
         self._device = device
-        self._labels = torch.from_numpy(images.labels).to(device)
+        self._labels = as_tensor(images.labels).to(device)
         self._pixels: torch.Tensor | None = None
         if not isinstance(images.pixels, np.memmap):
             own = images.pixels if device.type == "cpu" else images.images()
-            self._pixels = torch.from_numpy(own).to(device)
+            self._pixels = as_tensor(own).to(device)
             rows = images.rows if device.type == "cpu" else np.arange(len(images))
-            self._rows = torch.from_numpy(rows).to(device)
+            self._rows = as_tensor(rows).to(device)
 
     def gather(self, indices: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
         """The images uint8 (B, H, W, C) and labels int64 (B,) at `indices`, on the device."""
-        at = torch.from_numpy(indices).to(self._device)
+        at = as_tensor(indices).to(self._device)
         if self._pixels is None:
             pixels = torch.from_numpy(self._images.pixels[self._images.rows[indices]]).to(self._device)
         else:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-from collections.abc import Iterator
+import warnings
+from collections.abc import Generator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
+from torch import nn
 
 from sightline.errors import ResourceError, UsageError
 from sightline.settings import DeviceSettings
@@ -41,7 +44,8 @@ def resolve(settings: DeviceSettings) -> Compute:
         torch.set_num_threads(settings.threads)
     if settings.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(settings.deterministic)
+    if settings.deterministic != torch.are_deterministic_algorithms_enabled():  # the call imports a lot
+        torch.use_deterministic_algorithms(settings.deterministic)
     device = find_device(settings.device)
     return Compute(device, _precision(settings.precision, device))
 
@@ -100,8 +104,32 @@ def _bf16_agrees() -> bool:
     return all(float((a - b).norm()) <= SELF_TEST_TOLERANCE * float(a.norm()) for a, b in (outputs, gradients))
 
 
+def channels_last(module: nn.Module) -> nn.Module:
+    """The same module with its kernels channels-last in memory."""
+    return module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue, reportUnknownVariableType]
+
+
+def as_tensor(array: NDArray[Any]) -> torch.Tensor:
+    """A tensor over the same memory, which is only read: torch warns of read-only arrays, such as those of files."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
+
+
+def seed_generator(device: torch.device, seed: int) -> None:
+    """Seed the global generators that work on `device` draws from: the CPU's and, if it is another, its own.
+
+    torch.manual_seed would also queue a seeding, with a stack trace, for every kind of GPU that is not there.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    elif device.type == "mps":
+        torch.mps.manual_seed(seed)
+
+
 @contextlib.contextmanager
-def full_precision() -> Iterator[None]:
+def full_precision() -> Generator[None]:
     """Float32 as float32: no autocast and no TF32, so that an answer does not depend on the batch it came in."""
     matmul = torch.backends.cuda.matmul
     before = matmul.allow_tf32
@@ -114,7 +142,7 @@ def full_precision() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def explain_memory(what: str) -> Iterator[None]:
+def explain_memory(what: str) -> Generator[None]:
     """Turn every form of 'out of memory' into one line with what helps."""
     advice = "make --batch-size or --image-size smaller"
     try:

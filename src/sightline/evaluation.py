@@ -35,7 +35,7 @@ class Predictor(Protocol):
         """The K classes in the order of the probabilities' columns."""
         ...
 
-    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def probabilities(self, images: NDArray[np.uint8], /) -> NDArray[np.float32]:
         """Give each class's probability, float32 (n, K), for images uint8 (n, H, W, C)."""
         ...
 

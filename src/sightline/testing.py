@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from sightline import data as data_room
@@ -37,14 +39,16 @@ def test_model(
     path: Path,
     settings: DataSettings | None = None,
     *,
+    changes: Mapping[str, Any] = MappingProxyType({}),
     out: Path | None = None,
     module: nn.Module | None = None,
     device: str = "auto",
 ) -> TestResult:
     """Test a run or a model file in float32.
 
-    Without `settings` a run is tested on its own test images, which must be the same as when it was trained. Files go
-    to `out`, for a run to its test/ folder (test-NAME/ for other data).
+    Without `settings` a run is tested on its own test images, which must be the same as when it was trained; `changes`
+    then replaces some of its data settings, such as `data_dir`. Files go to `out`, for a run to its test/ folder
+    (test-NAME/ for other data).
 
     Raises DataError where there are no test images or their classes or bytes are not the model's, UsageError for a
     model file without data, FileError for what is neither run nor model file.
@@ -57,7 +61,8 @@ def test_model(
                 str(path), "a model file without data", "name the data", "add --data NAME or --data FOLDER"
             )
         own = run.settings()
-        splits = data_room.split(data_room.load(own.data), own.data, own.training.watch_test)
+        data = own.data.model_copy(update=dict(changes))
+        splits = data_room.split(data_room.load(data), data, own.training.watch_test)
         data_room.verify(run.fact("splits"), splits)
         if splits.test is None:
             raise DataError(str(path), "this run has no test images", advice="add --data")

@@ -10,7 +10,7 @@ from torch import nn
 from sightline.classifier import model_file
 from sightline.classifier.input_step import InputStep
 from sightline.data.preprocessing import Preprocessing
-from sightline.device import explain_memory, full_precision
+from sightline.device import as_tensor, channels_last, explain_memory, full_precision
 from sightline.errors import FileError
 from sightline.models import build_model
 
@@ -29,7 +29,7 @@ class TorchBackend:
         self.module.eval()
         try:
             with torch.inference_mode(), full_precision(), explain_memory("inference"):
-                images = self._input(torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device))
+                images = self._input(as_tensor(np.ascontiguousarray(pixels)).to(self.device))
                 logits = self.module(images.contiguous(memory_format=torch.channels_last))
                 return torch.softmax(logits.float(), dim=1).cpu().numpy()
         finally:
@@ -65,5 +65,4 @@ def from_file(path: str, module: nn.Module | None, device: torch.device) -> tupl
     except RuntimeError as error:
         reason = " ".join(str(error).split("\n\t")[1:]) or str(error)
         raise FileError(path, f"its tensors do not fit the network: {reason}"[:400]) from None
-    module = module.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    return TorchBackend(module, header.preprocessing, device), header
+    return TorchBackend(channels_last(module), header.preprocessing, device), header

@@ -48,7 +48,7 @@ def _layers(settings: ModelSettings, channels: int, image_size: tuple[int, int],
         case CnnSettings():
             return build_cnn(settings, channels, image_size, num_classes)
         case ResNetSettings():
-            return build_resnet(settings, channels, num_classes)
+            return build_resnet(settings, channels, image_size, num_classes)
         case PadResNetSettings():
             return build_resnet_pad(settings, channels, image_size, num_classes)
 

@@ -150,7 +150,7 @@ def _shortcut(plan: BlockPlan, settings: ResNetSettings) -> nn.Module:
         return PoolPad(plan.leaving, plan.stride)
     if plan.shortcut == "stride_pad":
         return StridePad(plan.leaving, plan.stride)
-    normed = settings.version == 1 and settings.projection_norm
+    normed = settings.resnet_version == 1 and settings.projection_norm
     return projection(
         conv(plan.entering, plan.leaving, 1, plan.stride, settings), norm(plan.leaving, settings) if normed else None
     )

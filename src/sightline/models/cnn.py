@@ -45,8 +45,7 @@ def build_cnn(settings: CnnSettings, channels: int, image_size: tuple[int, int],
     entering = (channels, *settings.conv_widths)
     body = nn.Sequential(
         OrderedDict(
-            (f"conv{i + 1}", ConvPool(entering[i], leaving, settings))
-            for i, leaving in enumerate(settings.conv_widths)
+            (f"conv{i + 1}", ConvPool(entering[i], leaving, settings)) for i, leaving in enumerate(settings.conv_widths)
         )
     )
     features = settings.conv_widths[-1] * height * width

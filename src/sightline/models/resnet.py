@@ -26,6 +26,8 @@ from sightline.models.blocks import (
 from sightline.models.network import ConvNormReLU, GlobalMean, Network, NormReLU
 from sightline.settings.model import ResNetSettings
 
+LEAST_FOR_IMAGENET_STEM = 64
+
 
 def plan_stages(settings: ResNetSettings) -> tuple[tuple[BlockPlan, ...], ...]:
     """Give the numbers of every block, stage by stage.
@@ -56,16 +58,17 @@ def _first_block(settings: ResNetSettings, entering: int, width: int, stride: in
     return BlockPlan(entering, width, leaving, stride, shortcut)
 
 
-def build_resnet(settings: ResNetSettings, channels: int, num_classes: int) -> Network:
-    """Lay out a `resnet`."""
+def build_resnet(settings: ResNetSettings, channels: int, image_size: tuple[int, int], num_classes: int) -> Network:
+    """Lay out a `resnet`; the image size decides only which stem `auto` is."""
     stages = plan_stages(settings)
     block_type = _block_type(settings)
-    body = _stem(settings, channels)
+    small = settings.stem == "small" or (settings.stem == "auto" and min(image_size) < LEAST_FOR_IMAGENET_STEM)
+    body = _stem(settings, channels, small=small)
     for number, stage in enumerate(stages, start=1):
         blocks = ((f"block{i}", block_type(plan, settings)) for i, plan in enumerate(stage, start=1))
         body[f"stage{number}"] = nn.Sequential(OrderedDict(blocks))
     leaving = stages[-1][-1].leaving
-    if settings.version == 2:
+    if settings.resnet_version == 2:
         body["norm"] = NormReLU(norm(leaving, settings))
     head = OrderedDict[str, nn.Module](pool=GlobalMean(), dense=nn.Linear(leaving, num_classes))
     return Network(nn.Sequential(body), nn.Sequential(head))
@@ -78,12 +81,11 @@ def zero_residual_branches(network: nn.Module) -> None:
             module.zero_branch()
 
 
-def _stem(settings: ResNetSettings, channels: int) -> OrderedDict[str, nn.Module]:
+def _stem(settings: ResNetSettings, channels: int, *, small: bool) -> OrderedDict[str, nn.Module]:
     width = settings.stage_widths[0]
-    small = settings.stem == "small"
     first = conv(channels, width, 3, 1, settings) if small else conv(channels, width, 7, 2, settings)
     stem = OrderedDict[str, nn.Module]()
-    stem["stem"] = ConvNormReLU(first, norm(width, settings)) if settings.version == 1 else first
+    stem["stem"] = ConvNormReLU(first, norm(width, settings)) if settings.resnet_version == 1 else first
     if not small:
         stem["stem_pool"] = nn.MaxPool2d(3, stride=2, padding=1)
     return stem
@@ -91,5 +93,5 @@ def _stem(settings: ResNetSettings, channels: int) -> OrderedDict[str, nn.Module
 
 def _block_type(settings: ResNetSettings) -> type[ResidualBlock]:
     if settings.block == "basic":
-        return BasicBlockV1 if settings.version == 1 else BasicBlockV2
-    return BottleneckV1 if settings.version == 1 else BottleneckV2
+        return BasicBlockV1 if settings.resnet_version == 1 else BasicBlockV2
+    return BottleneckV1 if settings.resnet_version == 1 else BottleneckV2

@@ -105,8 +105,9 @@ def build_settings(
 ) -> Settings:
     """Merge defaults < recipe < flags, then check the whole.
 
-    `recipe` is nested by section; `flags` is flat (`{"lr": 0.1, "model": "resnet20"}`), and None in it means not
-    given. A flag that chooses another model, optimizer or schedule drops what the recipe said of the old one.
+    `recipe` is nested by section; `flags` is flat (`{"lr": 0.1, "model": "resnet20"}`). None in it means not given; the
+    word "none" unsets what may be unset. A flag that chooses another model, optimizer or schedule drops what the recipe
+    said of the old one.
 
     Raises UsageError with one line that names the flag, the value and what is allowed.
     """
@@ -127,7 +128,8 @@ def build_settings(
     for name, value in given.items():
         section = fields[name].section
         key = "name" if name == "data" else name
-        merged.setdefault(section, {})[key] = value
+        optional = fields[name].info.default is None or type(None) in get_args(fields[name].info.annotation)
+        merged.setdefault(section, {})[key] = None if value == "none" and optional else value
     for section, key in DISCRIMINATORS.items():
         if section in merged and key not in merged[section]:
             default = Settings.model_fields[section].get_default(call_default_factory=True)

@@ -50,12 +50,13 @@ class ResNetSettings(ModelSection):
     """Model: resnet, residual networks v1 (arXiv 1512.03385) and v2 (arXiv 1603.05027)."""
 
     family: Literal["resnet"] = "resnet"
-    version: Literal[1, 2] = 1
+    resnet_version: Literal[1, 2] = 1
     """1 post-activation, 2 pre-activation."""
     block: Literal["basic", "bottleneck"] = "basic"
     """basic has two 3x3 convolutions, bottleneck 1x1, 3x3 (which carries the stride), 1x1 with four times the width."""
-    stem: Literal["small", "imagenet"] = "imagenet"
-    """small is a 3x3 convolution; imagenet a 7x7 one with stride 2, then 3x3 max pooling with stride 2."""
+    stem: Literal["small", "imagenet", "auto"] = "imagenet"
+    """small is a 3x3 convolution; imagenet a 7x7 one with stride 2, then 3x3 max pooling with stride 2; auto takes
+    small for images below 64 pixels."""
     stage_depths: Widths = (2, 2, 2, 2)
     """Residual blocks of each stage."""
     stage_widths: Widths = (64, 128, 256, 512)
@@ -121,7 +122,7 @@ def _cifar_resnet(depth: int, *, version: int = 1) -> dict[str, Any]:
     blocks = (depth - 2) // 6
     return {
         "family": "resnet",
-        "version": version,
+        "resnet_version": version,
         "stem": "small",
         "stage_depths": (blocks,) * 3,
         "stage_widths": (16, 32, 64),
@@ -129,7 +130,7 @@ def _cifar_resnet(depth: int, *, version: int = 1) -> dict[str, Any]:
 
 
 def _imagenet_resnet(block: str, *depths: int, version: int = 1) -> dict[str, Any]:
-    return {"family": "resnet", "version": version, "block": block, "stage_depths": depths}
+    return {"family": "resnet", "resnet_version": version, "block": block, "stage_depths": depths}
 
 
 def _presets() -> dict[str, dict[str, Any]]:

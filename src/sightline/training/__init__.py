@@ -76,6 +76,7 @@ def train(
         if module is None:
             module = _build(settings, splits, seed=settings.training.seed)
         else:
+            _check_own(module, splits)
             settings = settings.model_copy(update={"model": None})
         folder = RunFolder.create(runs, name or run_name(settings, module))
         audit = data_room.audit(splits, loaded)
@@ -162,6 +163,28 @@ def _build(settings: Settings, splits: Splits, seed: int) -> nn.Module:
     )
 
 
+def _check_own(module: nn.Module, splits: Splits) -> None:
+    """Let the user's module look at two blank images. Raises UsageError unless it answers with (2, K) logits."""
+    height, width, channels = splits.train.size
+    classes = len(splits.train.class_names)
+    image = f"{channels}x{height}x{width}"
+    name = type(module).__name__
+    training = module.training
+    try:
+        with torch.inference_mode():
+            first = next(module.parameters(), torch.empty(0))
+            answer = module.eval()(torch.zeros(2, channels, height, width, device=first.device))
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        advice = "change the module, or set channels or image_size"
+        raise UsageError(name, f"it cannot take images of {image} ({reason})", advice=advice) from error
+    finally:
+        module.train(training)
+    if not isinstance(answer, torch.Tensor) or answer.shape != (2, classes):
+        found = f"shape {tuple(answer.shape)}" if isinstance(answer, torch.Tensor) else type(answer).__name__
+        raise UsageError(name, f"for two images it gives {found}", f"a tensor of shape (2, {classes}), a logit a class")
+
+
 def _longer(folder: RunFolder, epochs: int | None, steps: int | None) -> Settings:
     """The run's settings with more epochs or steps; a duration may change its unit only if it is not shorter."""
     settings = folder.settings()
@@ -221,7 +244,7 @@ def _finish(trainer: Trainer, reporter: Reporter) -> TrainResult:
         model_file.save(folder.best_weights, trainer.best, trainer.header)
     rows = [_numbers(row) for row in folder.rows(RESULTS)]
     plots.curves(rows, folder.curves_path, selected_epoch=progress.best_epoch, title=folder.path.name)
-    plots.augmentation(trainer.seen(32), folder.augmentation_path, title="what the network sees")
+    plots.augmentation(trainer.seen(36), folder.augmentation_path, title="what the network sees")
     report: Mapping[str, Any] = {}
     if trainer.splits.test is not None:
         trainer.tested_model.load_state_dict(trainer.best or trainer.tested_model.state_dict())

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from sightline import atomic
 from sightline.classifier.model_file import pack, unpack
@@ -45,7 +46,11 @@ class Progress:
 
 @dataclass
 class EpochSums:
-    """Sums over the epoch so far, on the device: float64 (3,), loss times images, right answers, images."""
+    """Sums over the epoch so far, on the device: float64 (3,), loss over the images, right answers, images.
+
+    The loss is the plain cross-entropy in nats, without label smoothing or class weights, so that it can be held
+    against that of the validation images.
+    """
 
     values: torch.Tensor
 
@@ -55,12 +60,11 @@ class EpochSums:
         dtype = torch.float32 if device.type == "mps" else torch.float64
         return cls(torch.zeros(3, dtype=dtype, device=device))
 
-    def add(self, loss: torch.Tensor, logits: torch.Tensor, labels: torch.Tensor) -> None:
+    def add(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
         """Count a batch, without waiting for the device."""
-        count = len(labels)
-        self.values[0] += loss * count
+        self.values[0] += functional.cross_entropy(logits, labels, reduction="sum")
         self.values[1] += (logits.argmax(1) == labels).sum()
-        self.values[2] += count
+        self.values[2] += len(labels)
 
     def means(self) -> tuple[float, float]:
         """Mean loss and accuracy so far."""

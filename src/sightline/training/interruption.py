@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from types import FrameType
 
 
@@ -22,7 +22,7 @@ class Interruption:
 
 
 @contextlib.contextmanager
-def watch_for_interruption() -> Iterator[Interruption]:
+def watch_for_interruption() -> Generator[Interruption]:
     """Take over SIGINT and SIGTERM while the context lasts; does nothing outside the main thread."""
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():

@@ -19,7 +19,7 @@ from sightline.classifier import Classifier, model_file
 from sightline.classifier.input_step import InputStep
 from sightline.classifier.torch_backend import TorchBackend
 from sightline.data import Preprocessing, Splits
-from sightline.device import Compute
+from sightline.device import Compute, channels_last, seed_generator
 from sightline.errors import Interrupted, NumericError, UsageError
 from sightline.evaluation import evaluate
 from sightline.run_folder import PROBABILITIES, RESULTS, STEPS, RunFolder
@@ -30,6 +30,8 @@ from sightline.training.optimizers import FUSED, build_optimizer
 from sightline.training.progress import Reporter
 from sightline.training.schedules import learning_rate
 from sightline.training.step import TrainingStep
+
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,11 @@ class Trainer:
     ) -> None:
         self.settings, self.folder, self.splits, self.reporter = settings, folder, splits, reporter
         training = settings.training
-        if training.batch_size == 1 and any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in module.modules()):
+        if training.batch_size == 1 and any(isinstance(m, BATCH_NORMS) for m in module.modules()):
             raise UsageError("--batch-size", "1 found", "2 or more, since this network has batch norm")
         model = module.to(compute.device)
         if settings.device.channels_last:
-            model = model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+            model = channels_last(model)
         self.model = model.train()
         fused = settings.device.fused and settings.optimizer.optimizer in FUSED and compute.device.type != "mps"
         self.optimizer = build_optimizer(settings.optimizer, model, fused=fused)
@@ -171,12 +173,12 @@ class Trainer:
         )
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        torch.manual_seed(mixed_seed(training.seed, step))
+        seed_generator(self.compute.device, mixed_seed(training.seed, step))
         indices = self.order.indices(step)
         pixels, labels = self.images.gather(indices)
         pixels = self.augment(pixels, torch.from_numpy(indices), step // self.plan.steps_per_epoch)
         loss, logits = self.take_step(step, pixels, labels)
-        self.sums.add(loss, logits, labels)
+        self.sums.add(logits, labels)
         progress.step += 1
         clock.count(len(indices))
         waits = self.compute.device.type == "cpu"
@@ -200,7 +202,7 @@ class Trainer:
 
     def seen(self, most: int) -> NDArray[np.uint8]:
         """The first images of the first batch as the network sees them, uint8 (n, H, W, C) with n up to `most`."""
-        torch.manual_seed(mixed_seed(self.settings.training.seed, 0))
+        seed_generator(self.compute.device, mixed_seed(self.settings.training.seed, 0))
         indices = self.order.indices(0)
         pixels = self.augment(self.images.gather(indices)[0], torch.from_numpy(indices), 0)
         return pixels[:most].cpu().numpy()

@@ -137,6 +137,6 @@ def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
 def make_reporter(*, quiet: bool = False, stream: TextIO | None = None) -> Reporter:
     """The reporter for a stream, stderr if none is named: live on a terminal, lines otherwise, silent when `quiet`."""
     stream = stream or sys.stderr
-    if quiet:
+    if quiet or stream is None:  # pyright: ignore[reportUnnecessaryComparison]
         return Silence()
     return Live(stream) if stream.isatty() else Lines(stream)

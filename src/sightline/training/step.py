@@ -7,6 +7,7 @@ import copy
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from sightline.classifier.input_step import InputStep
 from sightline.device import Compute
@@ -30,7 +31,7 @@ class MovingAverage:
     def update(self, step: int) -> None:
         """Move towards the network as it is behind step `step`, counted from 0."""
         decay = min(self._decay, (1 + step) / (EMA_WARMUP + step))
-        torch._foreach_lerp_([a for a, _ in self._averaged], [b for _, b in self._averaged], 1 - decay)  # pyright: ignore[reportPrivateUsage]
+        get_ema_multi_avg_fn(decay)([a for a, _ in self._averaged], [b for _, b in self._averaged], 0)
         for target, source in self._copied:
             target.copy_(source)
 
