@@ -27,10 +27,11 @@ from pathlib import Path
 from sightline.run_folder import RESULTS, TIME_COLUMNS, RunFolder
 
 RUN = shlex.split(
-    "synthetic --image-size 16 --channels 3 --synthetic-count 600 --model cnn --conv-widths 16,32 --hidden 64"
-    " --dropout 0.4 --optimizer adamw --lr 0.002 --schedule cosine --epochs 12 --batch-size 16 --ema-decay 0.95"
+    "synthetic --recipe none --image-size 16 --channels 3 --synthetic-count 600 --model cnn"
+    " --conv-widths 16,32 --hidden 64 --dropout 0.4 --optimizer adamw --lr 0.002 --schedule cosine --epochs 12"
+    " --batch-size 16 --ema-decay 0.95"
     " --precision bf16 --channels-last --fused --shift 1 --flip random --checkpoint-steps 7 --keep-checkpoints 3"
-    " --log-steps 10 --label-smoothing 0.1 --threads 2"
+    " --log-steps 10 --label-smoothing 0.1"
 )
 COMMAND = [sys.executable, "-m", "sightline", "train"]
 # Runs the command, but dies half-way through writing its second checkpoint.
@@ -107,7 +108,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
+    RUN.extend(["--threads", str(options.threads)])
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder) / "whole"
         done = subprocess.run([*COMMAND, *RUN, "--runs", str(whole), "--json"], check=True, capture_output=True)

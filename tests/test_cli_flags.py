@@ -55,13 +55,16 @@ def test_a_default_typed_as_text_is_the_default(name, kind):
 
 
 def test_text_becomes_numbers_lists_choices_and_switches(trained, tmp_path):
-    words = "train synthetic --model resnet --stage-depths 1,1 --stage-widths=8,16 --channels 3 --no-fused --nesterov"
-    words += " --lr 5e-2 --shortcut pool-pad --validation 0.25 --stop-at-accuracy 1 --schedule one-cycle --version 2"
+    words = "train synthetic --recipe none --model resnet --stage-depths 1,1 --stage-widths=8,16 --channels 3"
+    words += " --no-fused --nesterov"
+    words += (
+        " --lr 5e-2 --shortcut pool-pad --validation 0.25 --stop-at-accuracy 1 --schedule one-cycle --resnet-version 2"
+    )
     assert run([*words.split(), "--json", "--runs", str(tmp_path), "--name", "n"]) == 0
     settings, more = trained[0]
     assert settings.data.name == "synthetic"
     assert (settings.model.stage_depths, settings.model.stage_widths) == ((1, 1), (8, 16))
-    assert (settings.model.shortcut, settings.model.version, settings.data.channels) == ("pool_pad", 2, 3)
+    assert (settings.model.shortcut, settings.model.resnet_version, settings.data.channels) == ("pool_pad", 2, 3)
     assert (settings.optimizer.lr, settings.optimizer.nesterov, settings.device.fused) == (0.05, True, False)
     assert (settings.data.validation, settings.training.stop_at_accuracy) == (0.25, 1.0)
     assert settings.schedule.schedule == "one_cycle"
@@ -84,7 +87,7 @@ def test_the_dataset_brings_its_recipe_and_flags_win(trained):
 
 
 def test_nothing_typed_is_nothing_merged(trained):
-    assert run(["train", "synthetic", "--json"]) == 0
+    assert run(["train", "synthetic", "--recipe", "none", "--json"]) == 0
     assert trained[0][0] == build_settings({}, {"data": "synthetic"})
     assert isinstance(trained[0][0], Settings)
 

@@ -79,7 +79,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
 
 def test_a_run_killed_with_sigkill_goes_on_to_the_same_bits() -> None:
     done = subprocess.run(
-        [sys.executable, str(BENCHMARKS / "kill_resume.py"), "--kills", "2", "--seed", "1"],
+        [sys.executable, str(BENCHMARKS / "kill_resume.py"), "--kills", "2", "--seed", "1", "--threads", "1"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

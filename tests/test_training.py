@@ -20,6 +20,7 @@ from sightline.training.optimizers import build_optimizer
 from sightline.training.schedules import learning_rate
 
 SMALL: dict[str, Any] = {
+    "recipe": "none",
     "image_size": 8,
     "channels": 1,
     "synthetic_classes": 3,

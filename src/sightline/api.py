@@ -31,7 +31,8 @@ def train(
 
     `data`: a dataset's name, a folder of pictures, or an ImageData of your own. `model`: a preset's or family's name,
     or your own torch module, float (N, C, H, W) to logits (N, K). `recipe`: a recipe's name or YAML file; left out, the
-    dataset's own. `settings`: any setting by its flat name, as on the command line: `lr=0.1, epochs=5, batch_size=64`.
+    dataset's own; "none" for the plain defaults. `settings`: any setting by its flat name, as on the command line:
+    `lr=0.1, epochs=5, batch_size=64`.
 
     Raises UsageError, DataError, FileError, NumericError, ResourceError or Interrupted, all SightlineErrors.
     """

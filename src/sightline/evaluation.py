@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline import atomic, metrics, plots
+from sightline import atomic, metrics
 from sightline.data.image_set import ImageSet
 from sightline.errors import DataError, FileError, NumericError, UsageError
 from sightline.statistics import wilson_interval
@@ -143,6 +143,8 @@ def store_test(predictions: Predictions, folder: Path) -> dict[str, Any]:
 
     Raises ResourceError where the folder cannot be written.
     """
+    from sightline import plots
+
     report = report_of(predictions)
     predictions.save(folder / PREDICTIONS)
     plots.confusion_matrix(np.array(report["confusion_matrix"]), predictions.class_names, folder / CONFUSION_MATRIX)

@@ -35,7 +35,7 @@ def train(
     /,
     *,
     recipe: Annotated[
-        str | None, Parameter(group=RUN, metavar="NAME", help="A recipe's name, or a YAML file. [DATA's own]")
+        str | None, Parameter(group=RUN, metavar="NAME", help="A recipe's name, a YAML file, or none. [DATA's own]")
     ] = None,
     resume: Annotated[
         Path | None,

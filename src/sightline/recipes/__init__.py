@@ -15,6 +15,7 @@ from sightline.errors import FileError, unknown
 from sightline.settings import Settings, build_settings
 
 FOLDER_RECIPE = "folder"
+NO_RECIPE = "none"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def load_recipe(name: str) -> Recipe:
     """
     own = name.endswith((".yaml", ".yml"))
     if not own and name not in recipe_names():
-        raise unknown("--recipe", name, recipe_names())
+        raise unknown("--recipe", name, (*recipe_names(), NO_RECIPE))
     try:
         text = Path(name).read_text("utf-8") if own else (resources.files(__name__) / f"{name}.yaml").read_text("utf-8")
         content = yaml.safe_load(text)
@@ -67,11 +68,14 @@ def default_recipe(data: str) -> str | None:
 def resolve(data: str | None, recipe: str | None, flags: Mapping[str, Any]) -> Settings:
     """Defaults < recipe < flags, with `data` overriding the recipe's dataset.
 
-    Without a recipe the dataset's default one is taken, unless `flags` choose a model: then only defaults and flags.
+    Without a recipe the dataset's default one is taken; the recipe "none" is no recipe. Settings whose model is another
+    than the recipe's do not bear its name.
     """
     flags = {**flags, "data": data} if data is not None else dict(flags)
     name = recipe or default_recipe(str(flags.get("data") or "digits"))
-    if name is None:
+    if name is None or name == NO_RECIPE:
         return build_settings(None, flags)
     found = load_recipe(name)
-    return build_settings(found.settings, flags, recipe_name=found.name)
+    settings = build_settings(found.settings, flags, recipe_name=found.name)
+    same_model = settings.model == build_settings(found.settings).model
+    return settings if same_model else settings.model_copy(update={"recipe": None})
