@@ -75,7 +75,8 @@ def explain_disk(path: Path) -> Generator[None]:
             raise ResourceError(str(path), "the folder cannot be written", "write permission is needed") from error
         if error.errno in (errno.ENOTDIR, errno.EEXIST):
             raise ResourceError(str(path), "a file is where a folder must be", advice="choose another place") from error
-        raise
+        reason = error.strerror or type(error).__name__
+        raise ResourceError(str(path), f"cannot be written ({reason.lower()})", advice="choose another place") from error
 
 
 def sha256_of(path: Path) -> str:

@@ -18,7 +18,7 @@ import difflib
 from collections.abc import Iterable
 from typing import ClassVar
 
-LONGEST_LIST = 40
+LONGEST_LIST = 20
 
 
 class SightlineError(Exception):
