@@ -76,7 +76,7 @@ def explain_disk(path: Path) -> Generator[None]:
         if error.errno in (errno.ENOTDIR, errno.EEXIST):
             raise ResourceError(str(path), "a file is where a folder must be", advice="choose another place") from error
         reason = error.strerror or type(error).__name__
-        raise ResourceError(str(path), f"cannot be written ({reason.lower()})", advice="choose another place") from error
+        raise ResourceError(str(path), f"cannot be written ({reason.lower()})", advice="use another") from error
 
 
 def sha256_of(path: Path) -> str:
