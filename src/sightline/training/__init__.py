@@ -223,9 +223,10 @@ def _opening_line(settings: Settings, trainer: Trainer, module: nn.Module) -> st
     height, width, channels = trainer.splits.train.size
     name = model_name(settings.model) if settings.model else type(module).__name__
     compute = trainer.compute
-    where = (
-        f"{compute.device}, {torch.get_num_threads()} threads" if compute.device.type == "cpu" else str(compute.device)
-    )
+    threads = torch.get_num_threads()
+    where = str(compute.device)
+    if compute.device.type == "cpu":
+        where += f", {threads} thread{'s' if threads > 1 else ''}"
     return (
         f"{name}, {parameters:,} parameters, images {channels}x{height}x{width}; {where}, {compute.precision};"
         f" {trainer.plan.total_steps} steps; {trainer.folder.path}"
