@@ -36,7 +36,7 @@ def main() -> None:
         (run / "test" / "confusion_matrix.png", "which digits are taken for which"),
         (PICTURE, "what was just predicted"),
     ):
-        print(f"  {path!s:40}  {what}")
+        print(f"  {path!s:44}  {what}")
     print("\nType next")
     for command, what in (
         (". .venv/bin/activate", ""),
@@ -45,7 +45,7 @@ def main() -> None:
         ("sightline recipes", "runs that have a name"),
         ("sightline train --help", "every setting"),
     ):
-        print(f"  {command:40}  {what}".rstrip())
+        print(f"  {command:44}  {what}".rstrip())
 
 
 if __name__ == "__main__":
