@@ -29,14 +29,15 @@ def list_datasets(*, flags: DataDirFlag = NONE_GIVEN, output: Output = AS_TEXT) 
     if output.json:
         print_json({"datasets": [vars(line) for line in found]})
         return
-    from sightline.cli.tables import table
+    from sightline.cli.tables import table_with_notes
 
     rows: list[list[str]] = []
     for line in found:
         size = "x".join(map(str, (line.size[2], *line.size[:2]))) if line.size else "any"
         counts = ["any" if count is None else f"{count:,}" for count in (line.classes, line.train, line.test)]
-        rows.append([line.name, line.title, size, *counts, line.found or "to be downloaded"])
-    table(["data", "what it is", "image", "classes", "train", "test", "where"], rows)
+        rows.append([line.name, size, *counts, line.found or "to be downloaded"])
+    head = ["data", "image", "classes", "train", "test", "where"]
+    table_with_notes(head, rows, [line.title for line in found])
     print("\nTrain on one with: sightline train NAME, or on your own folder: sightline train FOLDER")
 
 

@@ -13,14 +13,13 @@ def recipes(*, output: Output = AS_TEXT) -> None:
     if output.json:
         print_json({"recipes": [{"name": r.name, "settings": r.settings, **r.about} for r in found]})
         return
-    from sightline.cli.tables import table
-    from sightline.settings import build_settings, data_name, model_name
+    from sightline.cli.tables import table_with_notes
+    from sightline.settings import build_settings, model_name
 
     rows: list[list[str]] = []
     for recipe in found:
         settings = build_settings(recipe.settings)
         model = model_name(settings.model) if settings.model else ""
-        about = [str(recipe.about.get(key, "")) for key in ("accuracy", "time", "title")]
-        rows.append([recipe.name, data_name(settings.data), model, *about])
-    table(["recipe", "data", "model", "accuracy", "time", "what it is"], rows)
+        rows.append([recipe.name, model, *(str(recipe.about.get(key, "")) for key in ("accuracy", "time"))])
+    table_with_notes(["recipe", "model", "accuracy", "time"], rows, [str(r.about.get("title", "")) for r in found])
     print("\nRun one with: sightline train --recipe NAME")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from textwrap import fill
 
 from rich import box
 from rich.cells import cell_len
@@ -37,6 +38,21 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, total: Sequence
     with console.capture() as captured:
         console.print(columns)
     print("\n".join(line.rstrip() for line in captured.get().rstrip().splitlines()))
+
+
+def table_with_notes(head: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]) -> None:
+    """Print `rows` under `head`, and under each row its note, indented and wrapped to the terminal."""
+    widths = _widths(head, rows)
+
+    def line(cells: Sequence[str]) -> str:
+        padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(cells, widths, strict=True))
+        return "   ".join(padded).rstrip()
+
+    print(line(head))
+    print("─" * min(sum(widths) + 3 * (len(widths) - 1), Console().width))
+    for row, note in zip(rows, notes, strict=True):
+        print(line(row))
+        print(fill(note, Console().width, initial_indent="    ", subsequent_indent="    "))
 
 
 def _widths(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
