@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from sightline.batches import mixed_seed
 from sightline.settings import AugmentSettings
@@ -67,8 +69,6 @@ def flip(images: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
     return torch.where(which[:, None, None, None], images.flip(2), images)
 
 
-def _coin_flips(count: int, seed: int):  # noqa: ANN202
-    import numpy as np
-
+def _coin_flips(count: int, seed: int) -> NDArray[np.bool_]:
     generator = np.random.Generator(np.random.Philox(mixed_seed(seed, 0xF11B)))
     return generator.random(count) < 0.5

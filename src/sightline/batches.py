@@ -88,7 +88,7 @@ class ResidentImages:
 
     def gather(self, indices: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
         """The images uint8 (B, H, W, C) and labels int64 (B,) at `indices`, on the device."""
-        at = as_tensor(indices).to(self._device)
+        at = torch.from_numpy(indices).to(self._device)
         if self._pixels is None:
             pixels = torch.from_numpy(self._images.pixels[self._images.rows[indices]]).to(self._device)
         else:

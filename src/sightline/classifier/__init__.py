@@ -164,5 +164,5 @@ def load(path: str | Path, *, module: nn.Module | None = None, device: str = "au
         path = RunFolder.open(path).model_file()
     elif not path.exists():
         raise FileError(str(path), "no such run folder or model file")
-    backend, header = from_file(str(path), module, find_device(device))
+    backend, header = from_file(path, module, find_device(device))
     return Classifier(backend, header.preprocessing, header.class_names, header.model)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -36,18 +38,18 @@ class TorchBackend:
             self.module.train(training)
 
 
-def from_file(path: str, module: nn.Module | None, device: torch.device) -> tuple[TorchBackend, model_file.ModelHeader]:
+def from_file(
+    path: Path, module: nn.Module | None, device: torch.device
+) -> tuple[TorchBackend, model_file.ModelHeader]:
     """Read a model file into its network, or into `module` if the file holds a user's own.
 
     Raises FileError where the file is damaged, foreign, or does not fit the module.
     """
-    from pathlib import Path
-
-    tensors, header = model_file.load(Path(path))
+    tensors, header = model_file.load(path)
     if module is None:
         if header.model is None:
             raise FileError(
-                path,
+                str(path),
                 f"it holds the weights of your own class {header.module}",
                 "that class",
                 "load it from Python: sightline.load(path, module=...)",
@@ -64,5 +66,5 @@ def from_file(path: str, module: nn.Module | None, device: torch.device) -> tupl
         module.load_state_dict(tensors)
     except RuntimeError as error:
         reason = " ".join(str(error).split("\n\t")[1:]) or str(error)
-        raise FileError(path, f"its tensors do not fit the network: {reason}"[:400]) from None
+        raise FileError(str(path), f"its tensors do not fit the network: {reason}"[:400]) from None
     return TorchBackend(channels_last(module), header.preprocessing, device), header

@@ -134,7 +134,7 @@ def resume(
             module = _build(settings, splits, seed=settings.training.seed)
         trainer = Trainer(settings, folder, splits, preprocessing, module, compute, reporter)
         trainer.restore()
-        if settings.extended_from_step != folder.settings().extended_from_step or epochs or steps:
+        if settings != folder.settings():
             folder.write_settings(settings)
         reporter.note(f"{run}: goes on from step {trainer.progress.step} of {trainer.plan.total_steps}")
         trainer.run()

@@ -15,7 +15,8 @@ class Interruption:
     def __init__(self) -> None:
         self.asked = False
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+    def ask(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Handle the signal: remember the first, stop at once at the second."""
         if self.asked:
             raise KeyboardInterrupt
         self.asked = True
@@ -28,7 +29,7 @@ def watch_for_interruption() -> Generator[Interruption]:
     if threading.current_thread() is not threading.main_thread():
         yield interruption
         return
-    before = {number: signal.signal(number, interruption._handle) for number in (signal.SIGINT, signal.SIGTERM)}  # pyright: ignore[reportPrivateUsage]
+    before = {number: signal.signal(number, interruption.ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield interruption
     finally:

@@ -150,7 +150,6 @@ class Trainer:
                     self._stop_if_asked(interruption, clock)
                 clock.note(progress)
                 if not self.folder.checkpoint_path(progress.step).exists():
-                    self._check_sound()
                     self._checkpoint()
             if progress.step % plan.steps_per_epoch:
                 # Behind the checkpoint, so that a run with more steps goes on as if this had not been the end.

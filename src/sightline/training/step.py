@@ -24,14 +24,16 @@ class MovingAverage:
         self.model = copy.deepcopy(model).requires_grad_(False).eval()
         self._decay = decay
         source, target = model.state_dict(), self.model.state_dict()
-        self._averaged = [(target[name], source[name]) for name in source if source[name].is_floating_point()]
+        floats = [name for name in source if source[name].is_floating_point()]
+        self._averages = [target[name] for name in floats]
+        self._current = [source[name] for name in floats]
         self._copied = [(target[name], source[name]) for name in source if not source[name].is_floating_point()]
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Move towards the network as it is behind step `step`, counted from 0."""
         decay = min(self._decay, (1 + step) / (EMA_WARMUP + step))
-        get_ema_multi_avg_fn(decay)([a for a, _ in self._averaged], [b for _, b in self._averaged], 0)
+        get_ema_multi_avg_fn(decay)(self._averages, self._current, 0)
         for target, source in self._copied:
             target.copy_(source)
 
