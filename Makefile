@@ -5,13 +5,14 @@ PIP := $(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check
 INSTALLED := .venv/.installed
 SETUP := .venv/.installed-dev
 
-.PHONY: help demo setup test check update-help
+.PHONY: help demo setup test check parity update-help
 
 help:
 	@echo "make demo         train, test and predict on the embedded digits"
 	@echo "make setup        the environment for working on Sightline"
 	@echo "make test         all tests"
 	@echo "make check        style, types, layers and the lock on the help"
+	@echo "make parity       compare with torchvision, Keras and TensorFlow, in environments of their own"
 	@echo "make update-help  take the help as it is now into the lock"
 
 demo: $(INSTALLED)
@@ -29,6 +30,12 @@ check: $(SETUP)
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest tests/test_cli_help.py
 
+parity: $(SETUP) .venv-torchvision/.installed .venv-keras/.installed
+	.venv-torchvision/bin/python benchmarks/parity/torchvision_networks.py
+	.venv-keras/bin/python benchmarks/parity/keras_programs.py build/parity/keras.npz
+	$(BIN)/python benchmarks/parity/compare_keras.py build/parity/keras.npz
+	$(BIN)/python -m pytest tests/test_parity.py
+
 update-help: $(SETUP)
 	SIGHTLINE_UPDATE_HELP=1 $(BIN)/python -m pytest tests/test_cli_help.py
 
@@ -42,4 +49,15 @@ $(INSTALLED): pyproject.toml constraints.txt | .venv/bin/python
 
 $(SETUP): $(INSTALLED)
 	@$(PIP) -e '.[dev]'
+	@touch $@
+
+.venv-torchvision/.installed: benchmarks/parity/requirements-torchvision.txt pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-torchvision
+	.venv-torchvision/bin/pip install -qq -c constraints.txt -e .
+	.venv-torchvision/bin/pip install -qq --no-deps -r $<
+	@touch $@
+
+.venv-keras/.installed: benchmarks/parity/requirements-keras.txt
+	$(PYTHON) -m venv .venv-keras
+	.venv-keras/bin/pip install -qq -r $<
 	@touch $@

@@ -7,10 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightline.augment import build_augmentation, flip, shift
 from sightline.batches import BatchOrder, ResidentImages
 from sightline.data.image_set import ImageSet
-from sightline.settings import AugmentSettings
 
 counts = st.integers(2, 60)
 sizes = st.integers(2, 70)
@@ -53,37 +51,3 @@ def test_gather_takes_the_rows_of_the_set(tmp_path) -> None:
         found, labels = ResidentImages(images, torch.device("cpu")).gather(np.array([2, 0]))
         assert (found.numpy() == pixels[[4, 3]]).all()
         assert labels.tolist() == [4, 3]
-
-
-def test_shift_moves_whole_images_and_fills_with_zero() -> None:
-    images = torch.arange(1, 1 + 200 * 5 * 6, dtype=torch.int64).reshape(200, 5, 6, 1).remainder(251).add(1).byte()
-    torch.manual_seed(0)
-    moved = shift(images, 2)
-    offsets = set()
-    for before, after in zip(images[..., 0].numpy(), moved[..., 0].numpy(), strict=True):
-        padded = np.pad(before, 2)
-        fits = [(y, x) for y in range(5) for x in range(5) if (padded[y : y + 5, x : x + 6] == after).all()]
-        assert fits
-        offsets.add(fits[0])
-    assert len(offsets) == 25
-
-
-def test_reflected_shift_equals_numpys_padding() -> None:
-    images = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (100, 7, 7, 3), np.uint8))
-    torch.manual_seed(0)
-    moved = shift(images, 3, reflect=True).numpy()
-    for before, after in zip(images.numpy(), moved, strict=True):
-        padded = np.pad(before, ((3, 3), (3, 3), (0, 0)), mode="reflect")
-        assert any((padded[y : y + 7, x : x + 7] == after).all() for y in range(7) for x in range(7))
-
-
-def test_alternating_flip_mirrors_each_image_every_second_epoch() -> None:
-    images = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (40, 4, 4, 1), np.uint8))
-    augment = build_augmentation(AugmentSettings(flip="alternate"), count=40, seed=3, device=torch.device("cpu"))
-    at = torch.arange(40)
-    first, second, third = (augment(images, at, epoch) for epoch in range(3))
-    assert (first == third).all()
-    assert (first == second.flip(2)).all()
-    flipped = (first != images).flatten(1).any(1)
-    assert 5 < int(flipped.sum()) < 35
-    assert (flip(images, torch.ones(40, dtype=torch.bool)) == images.flip(2)).all()

@@ -57,7 +57,8 @@ USAGE = [
     ("summary resnet20 --input 3x32", ["--input: '3x32' found", "1x224x224"]),
     ("summary resnet20 --classes 1", ["--classes: 1 found"]),
     ("summary resnet20 --hidden 3", ["--hidden", "resnet"]),
-    ("recipes all", ["all: more than sightline recipes takes"]),
+    ("recipes digits all", ["all: more than sightline recipes takes"]),
+    ("recipes mnist-cn", ["NAME: 'mnist-cn' is not known", "did you mean mnist-cnn"]),
 ]  # fmt: skip
 
 

@@ -57,6 +57,15 @@ def test_unit_and_image():
     assert (per_image.mean, per_image.std) == ((0, 0, 0), (1, 1, 1))
 
 
+def test_imagenet():
+    colour = fit_preprocessing(images(), DataSettings(normalize="imagenet", fit="crop"))
+    assert (colour.mean, colour.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert (colour.channels, colour.fit, colour.per_image) == (3, "crop", False)
+    gray = fit_preprocessing(images(channels=1), DataSettings(normalize="imagenet"))
+    assert (gray.mean, gray.std) == ((pytest.approx(np.mean(colour.mean)),), (pytest.approx(np.mean(colour.std)),))
+    assert Preprocessing.model_validate(gray.model_dump()) == gray
+
+
 def test_json_keeps_every_bit():
     fitted = fit_preprocessing(images(), DataSettings())
     assert Preprocessing.model_validate_json(fitted.model_dump_json()) == fitted

@@ -13,6 +13,7 @@ from sightline.models import build_model, summarize
 from sightline.models.blocks import BasicBlockV1, BasicBlockV2, BlockPlan, BottleneckV1, BottleneckV2
 from sightline.models.initializers import initialize
 from sightline.models.resnet import plan_stages
+from sightline.models.same_padding import SameMaxPool
 from sightline.models.shortcuts import PoolPad, StridePad
 from sightline.settings.model import MODEL_PRESETS, ResNetSettings
 
@@ -261,3 +262,15 @@ def test_networks_run_in_bf16_channels_last_and_stay_near_float32(version, short
     assert (logits - expected).abs().max() < 0.05 * expected.abs().max()
     logits.float().logsumexp(1).sum().backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("size", [(112, 112), (7, 8), (1, 5)])
+def test_same_max_pooling_looks_only_at_the_image(size: tuple[int, int]) -> None:
+    """Windows begin at even pixels for even sides, one pixel earlier for odd ones, and end at the image's edge."""
+    images = -torch.rand(2, 3, *size) - 1  # a zero from the padding would be the largest
+    found = SameMaxPool(3, 2)(images)
+    assert found.shape[2:] == (-(-size[0] // 2), -(-size[1] // 2))
+    for row, column in ((0, 0), (found.shape[2] - 1, found.shape[3] - 1)):
+        top, left = (2 * place - side % 2 for place, side in zip((row, column), size, strict=True))
+        window = images[:, :, max(0, top) : top + 3, max(0, left) : left + 3]
+        assert torch.equal(found[:, :, row, column], window.amax((2, 3)))

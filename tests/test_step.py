@@ -14,7 +14,7 @@ from sightline.data.preprocessing import unit_preprocessing
 from sightline.device import Compute
 from sightline.settings import build_settings
 from sightline.training.checkpoints import EpochSums
-from sightline.training.optimizers import build_optimizer
+from sightline.training.optimizers import build_optimizer, prepare_update
 from sightline.training.step import MovingAverage, TrainingStep
 
 CPU = torch.device("cpu")
@@ -41,13 +41,13 @@ LABELS = torch.tensor([0, 1, 2, 2, 1, 0])
 
 
 def state(step: TrainingStep) -> list[torch.Tensor]:
-    return [value.clone() for value in step.model.state_dict().values()]
+    return [value.clone() for value in step.forward.state_dict().values()]
 
 
 def test_a_plain_step_is_gradient_descent() -> None:
     step = make_step()
     reference = nn.Linear(16, 3)
-    reference.load_state_dict({k.removeprefix("1."): v for k, v in step.model.state_dict().items()})
+    reference.load_state_dict({k.removeprefix("1."): v for k, v in step.forward.state_dict().items()})
     images = PIXELS.reshape(6, 16).float() / 255
     loss = nn.functional.cross_entropy(reference(images), LABELS)
     loss.backward()
@@ -70,7 +70,7 @@ def test_clipping_bounds_the_whole_gradient() -> None:
 def test_smoothing_and_class_weights_are_torchs() -> None:
     weights = torch.tensor([1.0, 2.0, 0.5])
     step = make_step(label_smoothing=0.2, class_weights=weights)
-    logits = step.model(PIXELS.reshape(6, 1, 4, 4).float() / 255)
+    logits = step.forward(PIXELS.reshape(6, 1, 4, 4).float() / 255)
     expected = nn.CrossEntropyLoss(weights, label_smoothing=0.2)(logits, LABELS).detach()
     torch.testing.assert_close(step(0, PIXELS, LABELS)[0], expected)
 
@@ -134,10 +134,72 @@ def test_infinite_gradients_of_a_finite_loss_are_seen() -> None:
         def backward(ctx: Any, *gradients: torch.Tensor) -> torch.Tensor:
             return gradients[0] * float("inf")
 
-    linear = step.model
-    step.model = lambda images: Cliff.apply(linear(images))  # type: ignore[assignment]
+    linear = step.forward
+    step.forward = lambda images: Cliff.apply(linear(images))  # type: ignore[assignment]
     before = [p.detach().clone() for p in step.parameters]
     loss, _ = step(0, PIXELS, LABELS)
     assert torch.isfinite(loss)
     assert bool(step.failed)
     assert all(torch.equal(a, b) for a, b in zip(before, step.parameters, strict=True))
+
+
+class TwoHeads(nn.Module):
+    """Two dense layers on the same pixels: the answer, and an auxiliary head."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.head = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+        self.auxiliary = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.head(images), self.auxiliary(images)
+
+
+def test_auxiliary_losses_count_with_their_weight() -> None:
+    settings = build_settings(None, {"lr": 0.1, "momentum": 0, "label_smoothing": 0.1})
+    model = TwoHeads()
+    step = TrainingStep(
+        model, InputStep(unit_preprocessing((4, 4, 1))), build_optimizer(settings.optimizer, model, fused=False),
+        Compute(CPU, "fp32"), settings.training, optimizer_name="sgd", fused=False, class_weights=None,
+        auxiliary_weight=0.3,
+    )  # fmt: skip
+    images = PIXELS.permute(0, 3, 1, 2).float() / 255
+    before = [p.detach().clone() for p in model.parameters()]
+    logits, auxiliary = model(images)
+    main, other = (nn.functional.cross_entropy(out, LABELS, label_smoothing=0.1) for out in (logits, auxiliary))
+    gradients = torch.autograd.grad(main + 0.3 * other, list(model.parameters()))
+    loss, seen = step(0, PIXELS, LABELS)
+    torch.testing.assert_close(loss, (main + 0.3 * other).detach())
+    torch.testing.assert_close(seen, logits.detach())
+    for was, now, gradient in zip(before, model.parameters(), gradients, strict=True):
+        torch.testing.assert_close(now.detach(), was - 0.1 * gradient)
+
+
+def test_the_head_penalty_is_in_the_loss_and_in_the_gradient() -> None:
+    plain, penalised = make_step(), make_step(head_l2=0.01)
+    kernel = penalised.parameters[0].detach().clone()
+    assert kernel.shape == (3, 16)
+    loss, _ = plain(0, PIXELS, LABELS)
+    more, _ = penalised(0, PIXELS, LABELS)
+    torch.testing.assert_close(more - loss, 0.01 * kernel.square().sum())
+    torch.testing.assert_close(penalised.parameters[0], plain.parameters[0] - 0.1 * 2 * 0.01 * kernel)
+    torch.testing.assert_close(penalised.parameters[1], plain.parameters[1])
+
+
+def test_eps_hat_is_the_papers_other_form_of_adam() -> None:
+    """Section 2 of arXiv 1412.6980: alpha_t = alpha sqrt(1 - beta2^t) / (1 - beta1^t), and m / (sqrt(v) + eps_hat)."""
+    settings = build_settings(None, {"optimizer": "adam", "lr": 0.1, "eps": 0.01, "eps_hat": True}).optimizer
+    weight = nn.Parameter(torch.tensor([1.0, -2.0], dtype=torch.float64))
+    module = nn.Module()
+    module.weight = weight
+    optimizer = build_optimizer(settings, module, fused=False)
+    expected, mean, square = np.array([1.0, -2.0]), np.zeros(2), np.zeros(2)
+    for step, gradient in enumerate(np.array([[0.02, -3.0], [0.1, 0.5], [-0.3, 0.001]])):
+        weight.grad = torch.from_numpy(gradient)
+        prepare_update(optimizer, settings, 0.1, step)
+        optimizer.step()
+        mean, square = 0.9 * mean + 0.1 * gradient, 0.999 * square + 0.001 * gradient**2
+        rate = 0.1 * np.sqrt(1 - 0.999 ** (step + 1)) / (1 - 0.9 ** (step + 1))
+        expected = expected - rate * mean / (np.sqrt(square) + 0.01)
+        np.testing.assert_allclose(weight.detach().numpy(), expected, rtol=1e-12)

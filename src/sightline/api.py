@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sightline.errors import UsageError
 from sightline.recipes import resolve
+from sightline.run_folder import RunFolder
 from sightline.testing import TestResult, test_model
 from sightline.training import TrainResult, make_reporter
 from sightline.training import resume as resume_run
@@ -51,17 +53,51 @@ def resume(
     *,
     epochs: int | None = None,
     steps: int | None = None,
+    add_epochs: int | None = None,
+    add_steps: int | None = None,
     module: nn.Module | None = None,
     data: ImageData | None = None,
     quiet: bool = False,
 ) -> TrainResult:
-    """Go on with a run as if it had never stopped, or make a finished one longer.
+    """Go on with a run as if it had never stopped, or make it longer: to a total, or by `add_epochs` or `add_steps`.
 
-    `module` and `data` are needed where the run was trained with some of your own. Raises FileError where `run` is no
-    run folder, UsageError for a shorter run, DataError where the images have changed.
+    What is added comes on top of what the run was to do, whether it had got there or not. `module` and `data` are
+    needed where the run was trained with some of your own. Raises FileError where `run` is no run folder, UsageError
+    for a shorter run or the other unit than the run counts in, DataError where the images have changed.
     """
-    reporter = make_reporter(quiet=quiet)
-    return resume_run(Path(run), epochs=epochs, steps=steps, module=module, data=data, reporter=reporter)
+    run, reporter = Path(run), make_reporter(quiet=quiet)
+    epochs, steps = total_length(run, epochs=epochs, steps=steps, add_epochs=add_epochs, add_steps=add_steps)
+    return resume_run(run, epochs=epochs, steps=steps, module=module, data=data, reporter=reporter)
+
+
+def total_length(
+    run: Path,
+    *,
+    epochs: int | None = None,
+    steps: int | None = None,
+    add_epochs: int | None = None,
+    add_steps: int | None = None,
+) -> tuple[int | None, int | None]:
+    """The epochs and the steps that a resumed run is to reach, from totals or from what is added to its own.
+
+    Raises UsageError for more than one of the four, for nothing added, and for the other unit than the run counts in.
+    """
+    asked = {"--epochs": epochs, "--steps": steps, "--add-epochs": add_epochs, "--add-steps": add_steps}
+    named = [flag for flag, value in asked.items() if value is not None]
+    if len(named) > 1:
+        raise UsageError(named[1], f"given together with {named[0]}", "one of them says how long the run is to be")
+    for unit, added in (("epochs", add_epochs), ("steps", add_steps)):
+        if added is None:
+            continue
+        flag = f"--add-{unit}"
+        if added < 1:
+            raise UsageError(flag, f"{added} found", "it should be at least 1")
+        planned = getattr(RunFolder.open(run).settings().training, unit)
+        if planned is None:
+            other = "steps" if unit == "epochs" else "epochs"
+            raise UsageError(flag, f"{added} found", f"this run counts in {other}", f"use --add-{other}")
+        return (planned + added, None) if unit == "epochs" else (None, planned + added)
+    return epochs, steps
 
 
 def test(
@@ -69,14 +105,16 @@ def test(
     data: str | Path | None = None,
     *,
     out: str | Path | None = None,
+    steps: int | None = None,
     module: nn.Module | None = None,
     device: str = "auto",
     **settings: Any,
 ) -> TestResult:
     """Test a run or a model file, on its own test images or on other data with the same classes.
 
-    `settings`: settings of the data by their flat names, e.g. `data_dir`, `skip_bad`. Raises DataError, FileError or
-    UsageError.
+    `steps` looks only at the first so many batches of the run's batch size; what the run's folder holds of a full test
+    then stays, and files are written only to `out`. `settings`: settings of the data by their flat names, e.g.
+    `data_dir`, `skip_bad`. Raises DataError, FileError or UsageError.
     """
     from sightline.settings import build_settings
 
@@ -87,6 +125,7 @@ def test(
         given if data is not None else None,
         changes={name: getattr(given, name) for name in given.model_fields_set},
         out=Path(out) if out else None,
+        steps=steps,
         module=module,
         device=device,
     )

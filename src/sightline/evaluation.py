@@ -127,25 +127,27 @@ def evaluate(predictor: Predictor, image_set: ImageSet, batch_size: int = BATCH_
     return Predictions(tuple(image_set.ids), image_set.labels.astype(np.int64), probabilities, names)
 
 
-def report_of(predictions: Predictions) -> dict[str, Any]:
+def report_of(predictions: Predictions, step: int | None = None) -> dict[str, Any]:
     """Give what test/metrics.json holds: every figure, and `interval`, the accuracy's 95 % Wilson interval [low, high].
 
-    Plain numbers, strings, lists and dictionaries. Raises DataError where there is no image.
+    `step` is the training step whose weights answered, where it is known. Plain numbers, strings, lists and
+    dictionaries. Raises DataError where there is no image.
     """
     figures = predictions.metrics()
     report = figures.to_dict()
     accuracy = report.pop("accuracy")
-    return {"accuracy": accuracy, "interval": list(wilson_interval(figures.correct, figures.n)), **report}
+    known = {} if step is None else {"step": step}
+    return {"accuracy": accuracy, "interval": list(wilson_interval(figures.correct, figures.n)), **known, **report}
 
 
-def store_test(predictions: Predictions, folder: Path) -> dict[str, Any]:
+def store_test(predictions: Predictions, folder: Path, step: int | None = None) -> dict[str, Any]:
     """Write metrics.json, predictions.npz and confusion_matrix.png to `folder`; give what metrics.json holds.
 
     Raises ResourceError where the folder cannot be written.
     """
     from sightline import plots
 
-    report = report_of(predictions)
+    report = report_of(predictions, step)
     predictions.save(folder / PREDICTIONS)
     plots.confusion_matrix(np.array(report["confusion_matrix"]), predictions.class_names, folder / CONFUSION_MATRIX)
     atomic.write_json(folder / METRICS, report)

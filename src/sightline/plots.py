@@ -35,6 +35,7 @@ LONGEST_NAME = 28
 LONGEST_CURVE_WITH_MARKERS = 30
 PICTURE_SIDE = 96
 LARGEST_PICTURE_SIDE = 256
+GAP, SEAM = 6, 2
 
 INK, GREY, PALE = "#222222", "#767676", "#dddddd"
 # Part -> colour, dashes, marker.
@@ -220,15 +221,26 @@ def _number(axes: Axes, matrix: NDArray[np.int64], shares: NDArray[np.float64], 
         axes.text(column, row, str(matrix[row, column]), ha="center", va="center", fontsize=font, color=colour)
 
 
-def augmentation(images: NDArray[np.uint8], path: Path, *, title: str = "", columns: int | None = None) -> None:
+def augmentation(
+    images: NDArray[np.uint8],
+    path: Path,
+    *,
+    originals: NDArray[np.uint8] | None = None,
+    title: str = "",
+    columns: int | None = None,
+) -> None:
     """Draw pictures, uint8 (n, H, W, C) with C 1 or 3, row by row in a grid, small ones enlarged by whole pixels.
 
-    `columns`: pictures a row; left out, as many as make the grid about square. Raises atomic's errors where `path`
-    cannot be written.
+    `originals`, of the same shape, are drawn each above its picture. `columns`: pictures a row; left out, as many as
+    make the grid about square. Raises atomic's errors where `path` cannot be written.
     """
     assert images.dtype == np.uint8 and images.ndim == 4 and images.shape[3] in (1, 3) and len(images)
-    across = columns or math.ceil(math.sqrt(len(images)))
-    sheet = _sheet(images, across)
+    tiles = _tiles(images)
+    if originals is not None:
+        assert originals.shape == images.shape
+        seam = np.full((len(tiles), SEAM, *tiles.shape[2:]), 255, np.uint8)
+        tiles = np.concatenate([_tiles(originals), seam, tiles], axis=1)
+    sheet = _sheet(tiles, columns or math.ceil(math.sqrt(len(tiles) * (1 if originals is None else 2))))
 
     def draw() -> Figure:
         height, width = sheet.shape[:2]
@@ -243,18 +255,21 @@ def augmentation(images: NDArray[np.uint8], path: Path, *, title: str = "", colu
     _write(path, draw)
 
 
-def _sheet(images: NDArray[np.uint8], across: int) -> NDArray[np.uint8]:
-    """Lay pictures on white paper: uint8 (height, width, 3)."""
+def _tiles(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Bring pictures to a size to look at, uint8 (n, h, w, 3)."""
     longest = max(images.shape[1:3])
     images = images[:, :: math.ceil(longest / LARGEST_PICTURE_SIDE), :: math.ceil(longest / LARGEST_PICTURE_SIDE)]
     times = max(1, PICTURE_SIDE // max(images.shape[1:3]))
-    images = np.broadcast_to(images, (*images.shape[:3], 3)).repeat(times, axis=1).repeat(times, axis=2)
-    gap = 6
-    height, width = images.shape[1] + gap, images.shape[2] + gap
-    sheet = np.full((math.ceil(len(images) / across) * height + gap, across * width + gap, 3), 255, np.uint8)
-    for i, image in enumerate(images):
-        top, left = gap + i // across * height, gap + i % across * width
-        sheet[top : top + image.shape[0], left : left + image.shape[1]] = image
+    return np.broadcast_to(images, (*images.shape[:3], 3)).repeat(times, axis=1).repeat(times, axis=2)
+
+
+def _sheet(tiles: NDArray[np.uint8], across: int) -> NDArray[np.uint8]:
+    """Lay tiles on white paper: uint8 (height, width, 3)."""
+    height, width = tiles.shape[1] + GAP, tiles.shape[2] + GAP
+    sheet = np.full((math.ceil(len(tiles) / across) * height + GAP, across * width + GAP, 3), 255, np.uint8)
+    for i, tile in enumerate(tiles):
+        top, left = GAP + i // across * height, GAP + i % across * width
+        sheet[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
     return sheet
 
 

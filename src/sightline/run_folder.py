@@ -1,6 +1,7 @@
 """The folder of a run: the only room that knows its file names and their schema version.
 
 settings.yaml  environment.json  splits.json  audit.json     before step 1; settings.yaml is written last
+pretrained.json                                               what came from which file, where weights did
 results.csv  steps.csv  probabilities.csv                     a row an epoch; a row every log_steps; on request
 weights/best.safetensors  weights/last.safetensors  checkpoints/step-000400.safetensors
 test/metrics.json  test/predictions.npz  test/confusion_matrix.png
@@ -26,7 +27,12 @@ from sightline.settings import Settings, settings_from_yaml, settings_to_yaml
 SCHEMA_VERSION = 1
 RESULTS, STEPS, PROBABILITIES = "results.csv", "steps.csv", "probabilities.csv"
 TIME_COLUMNS = ("seconds", "images_per_second")
-_FACTS = {"environment": "environment.json", "splits": "splits.json", "audit": "audit.json"}
+_FACTS = {
+    "environment": "environment.json",
+    "splits": "splits.json",
+    "audit": "audit.json",
+    "pretrained": "pretrained.json",
+}
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,17 @@ class RunFolder:
                 return path
         raise FileError(str(self.path), "it has no weights yet", advice="go on with sightline train --resume")
 
+    def tested_step(self) -> int | None:
+        """The training step of the weights in `model_file`, by results.csv; None where it has no row yet."""
+        rows = self.rows(RESULTS)
+        if self.best_weights.is_file():
+            rows = [row for row in rows if row.get("val_accuracy")]
+            select = self.settings().training.select
+            if select != "last":
+                # Of equals max gives the first, which is the one that was selected.
+                rows = [max(rows, key=lambda row: float(row[f"val_{select}"]))] if rows else []
+        return int(rows[-1]["step"]) if rows else None
+
     def write_settings(self, settings: Settings) -> None:
         """Record what the run does."""
         atomic.write_text(self.settings_path, f"# schema {SCHEMA_VERSION}\n{settings_to_yaml(settings)}")
@@ -117,11 +134,11 @@ class RunFolder:
         return settings_from_yaml(text, str(self.settings_path))
 
     def write_fact(self, name: str, content: Mapping[str, Any]) -> None:
-        """Record `environment`, `splits` or `audit`."""
+        """Record `environment`, `splits`, `audit` or `pretrained`."""
         atomic.write_json(self.path / _FACTS[name], {"schema": SCHEMA_VERSION, **content})
 
     def fact(self, name: str) -> dict[str, Any]:
-        """Read `environment`, `splits` or `audit`. Raises FileError where it is damaged."""
+        """Read `environment`, `splits`, `audit` or `pretrained`. Raises FileError where it is damaged."""
         return read_json(self.path / _FACTS[name])
 
     def append_rows(self, file: str, rows: Sequence[Mapping[str, Any]]) -> None:

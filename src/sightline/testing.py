@@ -8,6 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from sightline import data as data_room
 from sightline.classifier import load
 from sightline.errors import DataError, UsageError
@@ -21,13 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TestResult:
-    """A test: `report` is what metrics.json holds, `folder` where the files are, None where none were asked for."""
+    """A test: `report` is what metrics.json holds, `folder` where the files are, None where none were written,
+    `images` how many test images there are, of which `report["n"]` were looked at.
+    """
 
     __test__ = False
 
     report: dict[str, Any]
     predictions: Predictions
     folder: Path | None
+    images: int
 
     @property
     def accuracy(self) -> float:
@@ -41,6 +46,7 @@ def test_model(
     *,
     changes: Mapping[str, Any] = MappingProxyType({}),
     out: Path | None = None,
+    steps: int | None = None,
     module: nn.Module | None = None,
     device: str = "auto",
 ) -> TestResult:
@@ -48,13 +54,16 @@ def test_model(
 
     Without `settings` a run is tested on its own test images, which must be the same as when it was trained; `changes`
     then replaces some of its data settings, such as `data_dir`. Files go to `out`, for a run to its test/ folder
-    (test-NAME/ for other data).
+    (test-NAME/ for other data). `steps` looks only at the first batches, of the run's batch size; such a test leaves
+    the run's folder as it is and writes only to `out`.
 
     Raises DataError where there are no test images or their classes or bytes are not the model's, UsageError for a
-    model file without data, FileError for what is neither run nor model file.
+    model file without data or with `steps`, FileError for what is neither run nor model file.
     """
     run = RunFolder.open(path) if path.is_dir() else None
     classifier = load(path, module=module, device=device)
+    limit = None if steps is None else _limit(path, run, steps)
+    folder = out
     if settings is None:
         if run is None:
             raise UsageError(
@@ -66,11 +75,24 @@ def test_model(
         data_room.verify(run.fact("splits"), splits)
         if splits.test is None:
             raise DataError(str(path), "this run has no test images", advice="add --data")
-        images, out = splits.test, out or run.test_folder
+        images, folder = splits.test, out or run.test_folder
     else:
         images = data_room.load_test(settings, classifier.class_names, classifier.preprocessing)
         if out is None and run is not None:
-            out = run.path / f"test-{data_name(settings)}"
-    predictions = evaluate(classifier, images)
-    report = store_test(predictions, out) if out is not None else report_of(predictions)
-    return TestResult(report, predictions, out)
+            folder = run.path / f"test-{data_name(settings)}"
+    step = run.tested_step() if run is not None else None
+    if limit is None:
+        predictions = evaluate(classifier, images)
+    else:
+        predictions, folder = evaluate(classifier, images.select(np.arange(min(limit, len(images))))), out
+    report = store_test(predictions, folder, step) if folder is not None else report_of(predictions, step)
+    return TestResult(report, predictions, folder, len(images))
+
+
+def _limit(path: Path, run: RunFolder | None, steps: int) -> int:
+    """How many images `steps` batches are."""
+    if steps < 1:
+        raise UsageError("--steps", f"{steps} found", "it should be at least 1")
+    if run is None:
+        raise UsageError("--steps", f"{path} is a model file, which has no batch size", "a run's folder")
+    return steps * run.settings().training.batch_size

@@ -84,8 +84,8 @@ def unpack(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
 
 
 def _refuse_foreign(path: Path, content: bytes) -> None:
-    pickled = content[:1] == b"\x80" or content[:2] == b"PK"
-    if pickled:
+    # A safetensors file begins with its header's length, which may be any bytes, and then the header's brace.
+    if (content[:1] == b"\x80" or content[:2] == b"PK") and content[8:9] != b"{":
         raise FileError(
             str(path), "a pickle, which can run code when it is read, so it is refused", "a Sightline model file"
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,18 @@ from sightline.errors import FileError
 from sightline.models import build_model
 
 
+@contextlib.contextmanager
+def evaluation_mode(module: nn.Module) -> Generator[None]:
+    """Batch norm and dropout as in evaluation; afterwards each part is in the mode it was in."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
+
+
 class TorchBackend:
     """Probabilities from a torch module. The module may still be training: its mode is put back after each call."""
 
@@ -27,15 +41,15 @@ class TorchBackend:
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 (N, H, W, C) to float32 (N, K); each row sums to 1."""
-        training = self.module.training
-        self.module.eval()
-        try:
-            with torch.inference_mode(), full_precision(), explain_memory("inference"):
-                images = self._input(as_tensor(np.ascontiguousarray(pixels)).to(self.device))
-                logits = self.module(images.contiguous(memory_format=torch.channels_last))
-                return torch.softmax(logits.float(), dim=1).cpu().numpy()
-        finally:
-            self.module.train(training)
+        with (
+            evaluation_mode(self.module),
+            torch.inference_mode(),
+            full_precision(),
+            explain_memory("inference"),
+        ):
+            images = self._input(as_tensor(np.ascontiguousarray(pixels)).to(self.device))
+            logits = self.module(images.contiguous(memory_format=torch.channels_last))
+            return torch.softmax(logits.float(), dim=1).cpu().numpy()
 
 
 def from_file(

@@ -38,20 +38,21 @@ COMMANDS = (
         "sightline.cli.train:train",
         "Train a classifier on a dataset or a folder, then test it.",
         "sightline train [DATA] [--recipe R] [--model M] [flags]\n"
-        "       sightline train --resume RUN [--epochs N | --steps N]",
+        "       sightline train --resume RUN [--epochs N | --add-epochs N | ...]",
         "Defaults stand in brackets, each with the model, optimizer or schedule that has\n"
         "it. A recipe's values replace them, and flags replace both.\n\n"
         "Examples\n"
         "  sightline train digits\n"
         "  sightline train mnist --epochs 5 --json\n"
         "  sightline train my-pictures/ --model resnet20 --image-size 32\n"
-        "  sightline train --resume runs/digits-001",
+        "  sightline train --resume runs/digits-001\n"
+        "  sightline train --resume runs/mnist-cnn-001 --add-steps 5000",
     ),
     Command(
         "test",
         "sightline.cli.test:test",
         "Test a trained classifier on test images.",
-        "sightline test RUN|MODEL [--data DATA] [flags]",
+        "sightline test RUN|MODEL [--data DATA] [--steps N] [flags]",
     ),
     Command(
         "predict",
@@ -72,8 +73,9 @@ COMMANDS = (
     Command(
         "recipes",
         "sightline.cli.recipes:recipes",
-        "List the recipes, each with the accuracy and time to expect.",
-        "sightline recipes [--json]",
+        "List the recipes, with the accuracy and time to expect, or show one.",
+        "sightline recipes [NAME] [--json]",
+        "Examples\n  sightline recipes\n  sightline recipes mnist > mine.yaml\n  sightline train --recipe mine.yaml",
     ),
     Command(
         "data list",

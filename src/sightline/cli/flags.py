@@ -108,13 +108,23 @@ def _help(field: FlatField) -> str:
         section = Settings.model_fields[field.section].get_default(call_default_factory=True)
         default = getattr(section, DISCRIMINATORS[field.section])
         return f"{CHOOSERS[field.name]} One of {', '.join(known)}. [{default}]"
-    described = next((info.description for info in field.kinds.values() if info.description), "")
-    text = " ".join(described.split())
+    text = _described(field)
     choices = [str(choice) for choice in _choices(field)]
     if not all(choice in text for choice in choices):
         text += f" One of {', '.join(choices)}."
     default = _default(field)
     return f"{text} [{default}]" if default else text
+
+
+def _described(field: FlatField) -> str:
+    """The setting's docstring, or those of the kinds that have it where they differ."""
+    groups: dict[str, list[str]] = {}
+    for kind, info in field.kinds.items():
+        groups.setdefault(" ".join((info.description or "").split()), []).append(kind.replace("_", "-"))
+    groups.pop("", None)
+    if len(groups) == 1:
+        return next(iter(groups))
+    return " ".join(f"{', '.join(kinds)}: {text}" for text, kinds in groups.items())
 
 
 def _default(field: FlatField) -> str:

@@ -2,24 +2,60 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Group, Parameter
+
 from sightline.cli.output import AS_TEXT, Output, print_json
 
+if TYPE_CHECKING:
+    from sightline.recipes import Recipe
 
-def recipes(*, output: Output = AS_TEXT) -> None:
-    """List the recipes."""
+RECIPES = Group("Recipes", sort_key=1)
+
+
+def recipes(
+    name: Annotated[
+        str | None, Parameter(group=RECIPES, help="A recipe, or a YAML file: show it as a recipe file. [list all]")
+    ] = None,
+    /,
+    *,
+    output: Output = AS_TEXT,
+) -> None:
+    """List the recipes, or show one, from which to start one's own."""
     from sightline.recipes import load_recipe, recipe_names
 
-    found = [load_recipe(name) for name in recipe_names()]
-    if output.json:
-        print_json({"recipes": [{"name": r.name, "settings": r.settings, **r.about} for r in found]})
+    if name is not None:
+        found = load_recipe(name, "NAME")
+        if output.json:
+            print_json(_content(found))
+        else:
+            print(found.text.rstrip())
+            print(f"\n# A recipe of your own: sightline recipes {name} > mine.yaml, change it, then")
+            print("# sightline train --recipe mine.yaml")
         return
+    everything = [load_recipe(name) for name in recipe_names()]
+    if output.json:
+        print_json({"recipes": [_content(recipe) for recipe in everything]})
+    else:
+        _show(everything)
+
+
+def _content(recipe: Recipe) -> dict[str, object]:
+    return {"name": recipe.name, "settings": recipe.settings, **recipe.about}
+
+
+def _show(everything: list[Recipe]) -> None:
     from sightline.cli.tables import table_with_notes
     from sightline.settings import build_settings, model_name
 
     rows: list[list[str]] = []
-    for recipe in found:
+    notes: list[str] = []
+    for recipe in everything:
         settings = build_settings(recipe.settings)
         model = model_name(settings.model) if settings.model else ""
         rows.append([recipe.name, model, *(str(recipe.about.get(key, "")) for key in ("accuracy", "time"))])
-    table_with_notes(["recipe", "model", "accuracy", "time"], rows, [str(r.about.get("title", "")) for r in found])
-    print("\nRun one with: sightline train --recipe NAME")
+        better = recipe.about.get("better")
+        notes.append(f"{recipe.about.get('title', '')}{f'; better: {better}' if better else ''}")
+    table_with_notes(["recipe", "model", "accuracy", "time"], rows, notes)
+    print("\nRun one: sightline train --recipe NAME. Show one: sightline recipes NAME.")

@@ -16,7 +16,7 @@ from sightline.settings.merge import flag_of
 
 if TYPE_CHECKING:
     from sightline.models import ModelSummary
-    from sightline.settings import ModelSettings
+    from sightline.settings import DataSettings, ModelSettings
 
     ModelFlags = Any
     NONE_GIVEN: Any = None
@@ -67,9 +67,7 @@ def _shape(text: str) -> tuple[int, int, int]:
 def _summarize(
     name: str, shape: tuple[int, int, int] | None, classes: int | None, flags: dict[str, Any]
 ) -> ModelSummary:
-    settings, own_shape, own_classes = (
-        _trained(name, flags) if Path(name).exists() else (_named(name, flags), None, None)
-    )
+    settings, own_shape, own_classes = _trained(name, flags) if Path(name).exists() else _named(name, flags)
     from sightline.models import build_model, summarize
 
     channels, height, width = shape or own_shape or _usual_input(settings)
@@ -79,21 +77,35 @@ def _summarize(
     return summarize(network, channels, (height, width))
 
 
-def _named(name: str, flags: dict[str, Any]) -> ModelSettings:
-    """Give the network of a preset, a family or a recipe, changed by flags."""
+def _named(name: str, flags: dict[str, Any]) -> tuple[ModelSettings, tuple[int, int, int] | None, int | None]:
+    """Give the network of a preset, a family or a recipe, changed by flags; with a recipe its input and classes."""
     from sightline.recipes import load_recipe, recipe_names
     from sightline.settings import MODEL_PRESETS, build_settings
     from sightline.settings.merge import section_kinds
 
     recipes, networks = recipe_names(), {*MODEL_PRESETS, *section_kinds("model")}
+    shape, classes = None, None
     if name in recipes:
-        settings = build_settings({"model": load_recipe(name).settings.get("model", {})}, flags)
+        settings = build_settings(load_recipe(name).settings, flags)
+        shape, classes = _input_of(settings.data)
     elif name.replace("-", "_") in networks or name in networks:
         settings = build_settings({}, {"model": name, **flags})
     else:
         raise unknown("MODEL", name, {*recipes, *networks})
     assert settings.model is not None
-    return settings.model
+    return settings.model, shape, classes
+
+
+def _input_of(data: DataSettings) -> tuple[tuple[int, int, int] | None, int | None]:
+    """Give the images and the number of classes that a recipe trains on, None where its data decide."""
+    from sightline.data.catalog import DATASETS
+
+    known = DATASETS.get(data.name)
+    if known is None:
+        return None, None
+    height, width, channels = known.size or (32, 32, 3)
+    shape = (data.channels or channels, data.image_size or height, data.image_size or width)
+    return shape, len(known.class_names) if known.class_names else data.synthetic_classes
 
 
 def _trained(name: str, flags: dict[str, Any]) -> tuple[ModelSettings, tuple[int, int, int], int]:
@@ -113,11 +125,17 @@ def _trained(name: str, flags: dict[str, Any]) -> tuple[ModelSettings, tuple[int
 
 def _usual_input(settings: ModelSettings) -> tuple[int, int, int]:
     """Give the image size that a network was made for: ImageNet's, CIFAR's or MNIST's."""
-    from sightline.settings import ResNetSettings
+    from sightline.settings import AlexNetSettings, GoogLeNetSettings, ResNetSettings
 
-    if not isinstance(settings, ResNetSettings):
-        return 1, 28, 28
-    return (3, 224, 224) if settings.stem == "imagenet" else (3, 32, 32)
+    match settings:
+        case (
+            AlexNetSettings(form="full") | ResNetSettings(stem="imagenet") | GoogLeNetSettings(stem="imagenet" | "auto")
+        ):
+            return 3, 224, 224
+        case ResNetSettings() | GoogLeNetSettings():
+            return 3, 32, 32
+        case _:
+            return 1, 28, 28
 
 
 def _show(found: ModelSummary) -> None:
@@ -131,7 +149,11 @@ def _show(found: ModelSummary) -> None:
         ],
         total=["total", "", "", f"{found.parameters:,}", f"{found.macs:,}"],
     )
-    facts([("input", _dimensions(found.input)), ("weights", f"{4 * found.parameters / 2**20:.1f} MiB in float32")])
+    rows = [("input", _dimensions(found.input)), ("weights", f"{4 * found.parameters / 2**20:.1f} MiB in float32")]
+    idle = sum(part.parameters for part in found.parts if part.output is None)
+    if idle:
+        rows.append(("auxiliary", f"{idle:,} parameters are of heads that run in training only"))
+    facts(rows)
 
 
 def _dimensions(shape: tuple[int, ...] | None) -> str:

@@ -52,7 +52,9 @@ def table_with_notes(head: Sequence[str], rows: Sequence[Sequence[str]], notes: 
     print("─" * min(sum(widths) + 3 * (len(widths) - 1), Console().width))
     for row, note in zip(rows, notes, strict=True):
         print(line(row))
-        print(fill(note, Console().width, initial_indent="    ", subsequent_indent="    "))
+        indent = "    "
+        # A name broken at its hyphen could not be copied.
+        print(fill(note, Console().width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False))
 
 
 def _widths(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:

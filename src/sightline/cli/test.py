@@ -30,6 +30,15 @@ def test(
     out: Annotated[
         Path | None, Parameter(group=TEST, metavar="DIR", help="Folder for the figures. [in the run's folder]")
     ] = None,
+    steps: Annotated[
+        int | None,
+        Parameter(
+            group=TEST,
+            metavar="N",
+            help="Look only at the first N batches, of the run's batch size. Such figures are printed, and written "
+            "only to --out. [all images]",
+        ),
+    ] = None,
     flags: TestFlags = NONE_GIVEN,
     output: Output = AS_TEXT,
 ) -> None:
@@ -37,19 +46,22 @@ def test(
     with output.working():
         import sightline
 
-        result = sightline.test(model, data, out=out, **given(flags))
+        result = sightline.test(model, data, out=out, steps=steps, **given(flags))
     if output.json:
         print_json(result.report)
     else:
-        _show(result.report, result.folder)
+        _show(result.report, result.folder, result.images)
 
 
-def _show(report: dict[str, Any], folder: Path | None) -> None:
+def _show(report: dict[str, Any], folder: Path | None, images: int) -> None:
     from sightline.cli.tables import facts, percent, percent_interval, table
 
+    part = "" if report["n"] == images else f", the first of {images:,}"
+    step = [("step", f"{report['step']:,}")] if "step" in report else []
     facts(
         [
-            ("images", f"{report['n']:,}"),
+            ("images", f"{report['n']:,}{part}"),
+            *step,
             ("accuracy", f"{percent(report['accuracy'])}{percent_interval(report['interval'])}"),
             (f"top {report['top_k']}", percent(report["top_k_accuracy"])),
             ("balanced accuracy", percent(report["balanced_accuracy"])),

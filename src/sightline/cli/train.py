@@ -39,7 +39,23 @@ def train(
     ] = None,
     resume: Annotated[
         Path | None,
-        Parameter(group=RUN, metavar="RUN", help="Go on with this run; --epochs or --steps make it longer."),
+        Parameter(
+            group=RUN,
+            metavar="RUN",
+            help="Go on with this run from its latest checkpoint; --epochs or --steps name a larger total.",
+        ),
+    ] = None,
+    add_epochs: Annotated[
+        int | None,
+        Parameter(
+            group=RUN,
+            metavar="N",
+            help="With --resume: so many epochs more than the run was to have, whether it was finished or interrupted.",
+        ),
+    ] = None,
+    add_steps: Annotated[
+        int | None,
+        Parameter(group=RUN, metavar="N", help="The same in steps, for a run that counts in steps."),
     ] = None,
     runs: Annotated[
         Path | None, Parameter(group=RUN, metavar="DIR", help="Folder that runs are kept in. [runs]")
@@ -53,7 +69,15 @@ def train(
 ) -> None:
     """Train, or resume, and print what came of it."""
     typed = given(flags)
+    added = {
+        name: value for name, value in {"add_epochs": add_epochs, "add_steps": add_steps}.items() if value is not None
+    }
     if resume is None:
+        if added:
+            raise UsageError(
+                flag_of(next(iter(added))), "given without --resume", "the run that is to be made longer",
+                "add --resume RUN, or use --epochs or --steps",
+            )  # fmt: skip
         # Before torch is imported, which takes a while: wrong settings are told at once.
         settings = resolve(data, recipe, typed)
         with output.working():
@@ -68,6 +92,10 @@ def train(
             from sightline.training import make_reporter
             from sightline.training import resume as go_on
 
+            if added:
+                from sightline.api import total_length
+
+                epochs, steps = total_length(resume, epochs=epochs, steps=steps, **added)
             result = go_on(resume, epochs=epochs, steps=steps, reporter=make_reporter(quiet=quiet))
     if output.json:
         print_json(result.to_dict())
@@ -80,7 +108,7 @@ def _only_longer(typed: dict[str, Any]) -> None:
     if others:
         first = "DATA" if others[0] == "data" else flag_of(others[0])
         raise UsageError(
-            first, "given with --resume", "a resumed run keeps its settings; only --epochs or --steps can grow",
+            first, "given with --resume", "a resumed run keeps its settings; only its epochs or steps can grow",
             "leave it out, or start a new run",
         )  # fmt: skip
 

@@ -118,6 +118,8 @@ DATASETS: Mapping[str, Dataset] = MappingProxyType(
         )
     }
 )
+# Datasets of which an image seen in a mirror is still one of its class.
+MIRRORS_KEEP_CLASS = frozenset({"fashion-mnist", "cifar10", "cifar100"})
 
 
 def dataset_names() -> tuple[str, ...]:

@@ -19,6 +19,12 @@ from sightline.settings.data import DataSettings
 LEVELS = 256
 SMALLEST_STD = 1 / 255
 CHUNK_VALUES = 1 << 22
+# Mean and deviation that torchvision's and timm's weights were trained with, by number of channels: those of ImageNet's
+# pictures (gray images get the mean over the channels), and for GoogLeNet what brings pixels to [-1, 1].
+FIXED_FIGURES = {
+    "imagenet": {3: ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), 1: ((0.449,), (0.226,))},
+    "symmetric": {3: ((0.5,) * 3, (0.5,) * 3), 1: ((0.5,), (0.5,))},
+}
 
 
 class Preprocessing(Section):
@@ -67,9 +73,13 @@ def fit_preprocessing(train: ImageSet, settings: DataSettings) -> Preprocessing:
     """Make the preprocessing for a model that is trained on `train`, from nothing else of the dataset.
 
     `normalize: dataset` takes the training images' mean and deviation of each channel, the deviation no less than one
-    grey level (1/255), so that a channel that never changes stays finite.
+    grey level (1/255), so that a channel that never changes stays finite; `imagenet` and `symmetric` take figures that
+    have nothing to do with the training images.
     """
     unit = unit_preprocessing(train.size, settings.fit, per_image=settings.normalize == "image")
+    if settings.normalize in FIXED_FIGURES:
+        mean, std = FIXED_FIGURES[settings.normalize][unit.channels]
+        return unit.model_copy(update={"mean": mean, "std": std})
     if settings.normalize != "dataset":
         return unit
     counts = _histograms(train)

@@ -1,6 +1,7 @@
-"""Networks built from frozen settings: `cnn`, the residual family `resnet`, and `resnet_pad`.
+"""Networks built from frozen settings: `cnn`, the residual family `resnet`, `resnet_pad`, `alexnet` and `googlenet`.
 
-Every network takes float images (N, C, H, W), already scaled, and gives logits (N, K). See `Network` for its two parts.
+Every network takes float images (N, C, H, W), already scaled, and gives logits (N, K). See `Network` for its two parts,
+and for the auxiliary heads that some have in training.
 """
 
 from __future__ import annotations
@@ -8,15 +9,24 @@ from __future__ import annotations
 import torch
 
 from sightline.errors import UsageError
+from sightline.models.alexnet import build_alexnet
 from sightline.models.cnn import build_cnn
+from sightline.models.googlenet import build_googlenet
 from sightline.models.initializers import initialize
-from sightline.models.network import Network
+from sightline.models.network import Network, Output
 from sightline.models.resnet import build_resnet, zero_residual_branches
 from sightline.models.resnet_pad import build_resnet_pad
 from sightline.models.summary import ModelSummary, Part, summarize
-from sightline.settings.model import CnnSettings, ModelSettings, PadResNetSettings, ResNetSettings
+from sightline.settings.model import (
+    AlexNetSettings,
+    CnnSettings,
+    GoogLeNetSettings,
+    ModelSettings,
+    PadResNetSettings,
+    ResNetSettings,
+)
 
-__all__ = ["ModelSummary", "Network", "Part", "build_model", "summarize"]
+__all__ = ["ModelSummary", "Network", "Output", "Part", "build_model", "summarize"]
 
 
 def build_model(
@@ -37,7 +47,7 @@ def build_model(
         generator.seed()
     else:
         generator.manual_seed(seed)
-    initialize(network, settings.init, generator)
+    initialize(network, settings.init, generator, "fan_in" if isinstance(settings, GoogLeNetSettings) else "fan_out")
     if isinstance(settings, ResNetSettings) and settings.zero_residual:
         zero_residual_branches(network)
     return network
@@ -51,6 +61,10 @@ def _layers(settings: ModelSettings, channels: int, image_size: tuple[int, int],
             return build_resnet(settings, channels, image_size, num_classes)
         case PadResNetSettings():
             return build_resnet_pad(settings, channels, image_size, num_classes)
+        case AlexNetSettings():
+            return build_alexnet(settings, channels, image_size, num_classes)
+        case GoogLeNetSettings():
+            return build_googlenet(settings, channels, image_size, num_classes)
 
 
 def _check_counts(channels: int, image_size: tuple[int, int], num_classes: int) -> None:

@@ -13,6 +13,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sightline.models.same_padding import SameConv2d
 from sightline.models.shortcuts import PoolPad, StridePad, projection
 from sightline.settings.model import ResNetSettings
 
@@ -134,7 +135,9 @@ ResidualBlock = BasicBlockV1 | BottleneckV1 | BasicBlockV2 | BottleneckV2
 
 
 def conv(entering: int, leaving: int, kernel: int, stride: int, settings: ResNetSettings) -> nn.Conv2d:
-    """Give a convolution of odd `kernel`, padded alike on both sides to ceil(H / stride) pixels."""
+    """Give a convolution of odd `kernel`, padded to ceil(H / stride) pixels."""
+    if settings.conv_padding == "same":
+        return SameConv2d(entering, leaving, kernel, stride, bias=settings.conv_bias)
     return nn.Conv2d(entering, leaving, kernel, stride, padding=kernel // 2, bias=settings.conv_bias)
 
 

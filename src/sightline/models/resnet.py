@@ -1,8 +1,9 @@
 """The residual family: version 1 (arXiv 1512.03385) and version 2 (arXiv 1603.05027), of any depth and width.
 
-Version 1 has batch norm and ReLU behind the first convolution, version 2 before the last pooling. All strided layers
-pad alike on both sides, as the papers' programs do (reference program R6 too, but for its max pooling, which adds a row
-and a column only behind), so each halving gives ceil(H / 2) pixels, and any image of at least one pixel goes through.
+Version 1 has batch norm and ReLU behind the first convolution, version 2 before the last pooling. Strided layers pad
+alike on both sides, as the papers' programs do, or as TensorFlow's 'same' (the convolutions of reference program R4,
+the max pooling of R6). Either way each halving gives ceil(H / 2) pixels, and any image of at least one pixel goes
+through.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from sightline.models.blocks import (
     norm,
 )
 from sightline.models.network import ConvNormReLU, GlobalMean, Network, NormReLU
+from sightline.models.same_padding import SameMaxPool
 from sightline.settings.model import ResNetSettings
 
 LEAST_FOR_IMAGENET_STEM = 64
@@ -87,7 +89,8 @@ def _stem(settings: ResNetSettings, channels: int, *, small: bool) -> OrderedDic
     stem = OrderedDict[str, nn.Module]()
     stem["stem"] = ConvNormReLU(first, norm(width, settings)) if settings.resnet_version == 1 else first
     if not small:
-        stem["stem_pool"] = nn.MaxPool2d(3, stride=2, padding=1)
+        same = settings.pool_padding == "same"
+        stem["stem_pool"] = SameMaxPool(3, 2) if same else nn.MaxPool2d(3, stride=2, padding=1)
     return stem
 
 

@@ -2,7 +2,7 @@
 
 The output has ceil(size / stride) pixels along each side. When an odd number of pixels must be added, the additional
 one goes to the bottom and the right: a 3x3 kernel with stride 2 pads an even side by 0 before and 1 after, where
-PyTorch's padding=1 would pad it by 1 before. The reference programs R1 and R2 are TensorFlow programs.
+PyTorch's padding=1 would pad it by 1 before. The reference programs R1, R2, R4, R5 and R6 are TensorFlow programs.
 """
 
 from __future__ import annotations
@@ -32,6 +32,22 @@ class SameConv2d(nn.Conv2d):
             return F.conv2d(input, self.weight, self.bias, self.stride, (top, left))
         padded = F.pad(input, (left, right, top, bottom))
         return F.conv2d(padded, self.weight, self.bias, self.stride)
+
+
+class SameMaxPool(nn.Module):
+    """Max pooling with 'same' padding, which is never the largest."""
+
+    def __init__(self, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.kernel = kernel
+        self.stride = stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, ceil(H / stride), ceil(W / stride))."""
+        top, bottom = same_padding(x.shape[2], self.kernel, self.stride)
+        left, right = same_padding(x.shape[3], self.kernel, self.stride)
+        padded = F.pad(x, (left, right, top, bottom), value=float("-inf"))
+        return F.max_pool2d(padded, self.kernel, self.stride)
 
 
 class SameMeanPool(nn.Module):

@@ -17,7 +17,8 @@ from sightline.errors import UsageError
 class Part:
     """One row: a part's name in the model, its type, its output shape for one image, its parameters and its MACs.
 
-    `output` is None for a part that is not called by itself. A parameter that several parts share stands in each.
+    `output` is None, and there are no MACs, for a part that is not called by itself, or that evaluation leaves out, as
+    auxiliary heads are. A parameter that several parts share stands in each.
     """
 
     name: str

@@ -22,13 +22,15 @@ NO_RECIPE = "none"
 class Recipe:
     """A recipe as it stands in its file.
 
-    `about` has title, command, accuracy, time, hardware, date and, where it is a dataset's default, default_for;
-    `settings` is nested by section.
+    `about` has title, command and accuracy, where that was measured time, hardware and date, and where they apply
+    default_for (the datasets whose default it is) and better (the recipe that does the same task well); `settings` is
+    nested by section, `text` the whole file.
     """
 
     name: str
     about: Mapping[str, Any]
     settings: Mapping[str, Any]
+    text: str
 
 
 @cache
@@ -38,14 +40,14 @@ def recipe_names() -> tuple[str, ...]:
     return tuple(sorted(Path(file.name).stem for file in files if file.name.endswith(".yaml")))
 
 
-def load_recipe(name: str) -> Recipe:
+def load_recipe(name: str, subject: str = "--recipe") -> Recipe:
     """A recipe of the package by its name, or a user's own YAML file by its path.
 
-    Raises UsageError for an unknown name, FileError for a file that is no recipe.
+    Raises UsageError, naming `subject`, for an unknown name, FileError for a file that is no recipe.
     """
     own = name.endswith((".yaml", ".yml"))
     if not own and name not in recipe_names():
-        raise unknown("--recipe", name, (*recipe_names(), NO_RECIPE))
+        raise unknown(subject, name, (*recipe_names(), NO_RECIPE))
     try:
         text = Path(name).read_text("utf-8") if own else (resources.files(__name__) / f"{name}.yaml").read_text("utf-8")
         content = yaml.safe_load(text)
@@ -54,12 +56,13 @@ def load_recipe(name: str) -> Recipe:
     if not isinstance(content, dict) or not all(isinstance(part, dict) for part in content.values()):
         raise FileError(name, "no recipe", "sections of settings, as sightline recipes shows them")
     about = content.pop("about", {})
-    return Recipe(Path(name).stem, about, content)
+    return Recipe(Path(name).stem, about, content, text)
 
 
 def default_recipe(data: str) -> str | None:
     """The recipe a dataset is trained with when none is named; for a folder the folder recipe."""
-    for name in recipe_names():
+    # Most often it has the dataset's own name, and reading them all takes a while.
+    for name in sorted(recipe_names(), key=lambda name: name != data):
         if data in load_recipe(name).about.get("default_for", ()):
             return name
     return FOLDER_RECIPE if Path(data).is_dir() else None

@@ -1,31 +1,38 @@
 """What a run is: frozen, checked where it is built, the same for YAML recipes, flags and Python.
 
-`Settings` has a section each for data, augmentation, model, optimizer, schedule, training, checkpoints and device.
+`Settings` has a section each for data, augmentation, model, optimizer, schedule, training, fine-tuning, checkpoints and
+device.
 Every setting has one flat name (`lr`, `batch_size`), which is its flag, its keyword in Python and its name in messages.
 """
 
 from __future__ import annotations
 
+from sightline.settings.augment import AugmentSettings
 from sightline.settings.data import DataSettings, data_name
 from sightline.settings.merge import Settings, build_settings, flat_fields, settings_from_yaml, settings_to_yaml
 from sightline.settings.model import (
     MODEL_PRESETS,
+    AlexNetSettings,
     CnnSettings,
+    GoogLeNetSettings,
     ModelSettings,
     PadResNetSettings,
     ResNetSettings,
     model_name,
 )
 from sightline.settings.optimizer import OptimizerSettings, ScheduleSettings
-from sightline.settings.training import AugmentSettings, CheckpointSettings, DeviceSettings, TrainingSettings
+from sightline.settings.training import CheckpointSettings, DeviceSettings, FinetuneSettings, TrainingSettings
 
 __all__ = [
     "MODEL_PRESETS",
+    "AlexNetSettings",
     "AugmentSettings",
     "CheckpointSettings",
     "CnnSettings",
     "DataSettings",
     "DeviceSettings",
+    "FinetuneSettings",
+    "GoogLeNetSettings",
     "ModelSettings",
     "OptimizerSettings",
     "PadResNetSettings",

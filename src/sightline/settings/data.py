@@ -24,9 +24,10 @@ class DataSettings(Section):
     """1 gray, 3 colour; left out: as the dataset has it."""
     fit: Literal["squash", "crop", "pad"] = "squash"
     """How a picture that is not square is made square."""
-    normalize: Literal["unit", "dataset", "image"] = "dataset"
-    """Input scaling: unit is [0, 1] only; dataset then subtracts the training part's mean and divides by its
-    deviation, per channel; image does so with each image's own figures."""
+    normalize: Literal["unit", "symmetric", "dataset", "image", "imagenet"] = "dataset"
+    """Input scaling: unit is [0, 1] only, symmetric [-1, 1]; dataset then subtracts the training part's mean and
+    divides by its deviation, per channel; image does so with each image's own figures, imagenet with those of ImageNet,
+    which pretrained weights expect."""
     validation: Annotated[float, Field(ge=0)] = 0.1
     """Part of the training images held out for validation, by stratum: a fraction below 1, or a number of images."""
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.15

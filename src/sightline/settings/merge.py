@@ -13,11 +13,12 @@ from pydantic import BaseModel, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from sightline.errors import FileError, UsageError, unknown
+from sightline.settings.augment import AugmentSettings
 from sightline.settings.base import Section
 from sightline.settings.data import DataSettings
-from sightline.settings.model import MODEL_PRESETS, CnnSettings, ModelSettings
+from sightline.settings.model import MODEL_PRESETS, CnnSettings, ModelSettings, preset_layout
 from sightline.settings.optimizer import ConstantSettings, OptimizerSettings, ScheduleSettings, SgdSettings
-from sightline.settings.training import AugmentSettings, CheckpointSettings, DeviceSettings, TrainingSettings
+from sightline.settings.training import CheckpointSettings, DeviceSettings, FinetuneSettings, TrainingSettings
 
 
 class Settings(Section):
@@ -34,6 +35,7 @@ class Settings(Section):
     optimizer: OptimizerSettings = Field(default_factory=SgdSettings)
     schedule: ScheduleSettings = Field(default_factory=ConstantSettings)
     training: TrainingSettings = TrainingSettings()
+    finetune: FinetuneSettings = FinetuneSettings()
     checkpoints: CheckpointSettings = CheckpointSettings()
     device: DeviceSettings = DeviceSettings()
 
@@ -107,7 +109,8 @@ def build_settings(
 
     `recipe` is nested by section; `flags` is flat (`{"lr": 0.1, "model": "resnet20"}`). None in it means not given; the
     word "none" unsets what may be unset. A flag that chooses another model, optimizer or schedule drops what the recipe
-    said of the old one.
+    said of the old one. Between presets of one family only the layout changes (depths, widths, stem, version): how the
+    recipe starts and normalises its network stays, so that `--model resnet56v2` is the recipe at another depth.
 
     Raises UsageError with one line that names the flag, the value and what is allowed.
     """
@@ -144,8 +147,10 @@ def _choose(merged: dict[str, Any], section: str, key: str, chosen: Any) -> None
     if section == "model" and chosen in MODEL_PRESETS:
         preset = MODEL_PRESETS[chosen]
         old = merged.get("model", {})
-        # The recipe's own numbers hold only for the preset's own family when nothing else was chosen.
-        merged["model"] = dict(preset) if old.get("family") != preset["family"] or len(preset) > 1 else dict(old)
+        if old.get("family") != preset["family"]:
+            old = {}
+        layout = preset_layout(preset["family"])
+        merged["model"] = {name: value for name, value in old.items() if name not in layout} | dict(preset)
         return
     kinds = section_kinds(section)
     if str(chosen).replace("-", "_") not in kinds:

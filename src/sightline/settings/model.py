@@ -7,6 +7,7 @@ A preset is a name for a family with numbers. `resnet18` and its like have the I
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
@@ -14,7 +15,7 @@ from pydantic import Field, model_validator
 
 from sightline.settings.base import Count, Fraction, Positive, Section
 
-Initializer = Literal["he", "glorot", "variance_scaling", "torch"]
+Initializer = Literal["he", "glorot", "variance_scaling", "torch", "normal"]
 Widths = Annotated[tuple[Count, ...], Field(min_length=1)]
 
 
@@ -22,8 +23,8 @@ class ModelSection(Section):
     """Model"""
 
     init: Initializer = "he"
-    """Kernel initialiser: he (normal, fan-out), glorot (uniform, zero biases), variance_scaling (truncated normal,
-    fan-in), torch (the framework's own)."""
+    """Kernel initialiser: he (normal, fan-out, in googlenet fan-in), glorot (uniform, zero biases), variance_scaling
+    (truncated normal, fan-in), torch (the framework's own), normal (deviation 1, biases too, as in R5's program)."""
 
 
 class CnnSettings(ModelSection):
@@ -70,6 +71,11 @@ class ResNetSettings(ModelSection):
     """Project where shapes differ, or in the first block of every stage."""
     conv_bias: bool = False
     """Biases in the convolutions."""
+    conv_padding: Literal["both", "same"] = "both"
+    """How convolutions with a stride pad: both sides alike, or as TensorFlow's 'same', which pads an even side of the
+    image only behind (reference program R4)."""
+    pool_padding: Literal["both", "same"] = "both"
+    """The same for the imagenet stem's max pooling (reference program R6)."""
     zero_residual: bool = False
     """Start each residual branch at zero, so that a block starts as its shortcut."""
     bn_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9
@@ -115,7 +121,56 @@ class PadResNetSettings(ModelSection):
         return self
 
 
-ModelSettings = Annotated[CnnSettings | ResNetSettings | PadResNetSettings, Field(discriminator="family")]
+class AlexNetSettings(ModelSection):
+    """Model: alexnet (Krizhevsky et al. 2012), in one column (arXiv 1404.5997), or small for 28x28 images (R5)."""
+
+    family: Literal["alexnet"] = "alexnet"
+    form: Literal["full", "small"] = "full"
+    """full has five convolutions (64-192-384-256-256), for 224x224 images and not below 63x63; small has three 3x3
+    ones (64-128-256), each with a 2x2 pooling, for 28x28."""
+    norm: Literal["none", "lrn", "batch"] = "none"
+    """Behind each convolution: none, lrn (local response normalisation, in full behind the first two only) or batch
+    (batch norm; the convolution's bias then falls away)."""
+    hidden: Count | None = None
+    """Units of each of the two dense layers before the last; left out: 4096 in full, 1024 in small."""
+    dropout: Fraction = 0.5
+    """Part dropped in training: before both dense layers in full, behind each convolution in small."""
+    bn_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Part of the running mean and variance kept each step (one minus torch's momentum)."""
+    bn_eps: Positive = 1e-5
+    """Constant added to the variance in batch norm."""
+
+
+class GoogLeNetSettings(ModelSection):
+    """Model: googlenet, Inception v1 (arXiv 1409.4842)."""
+
+    family: Literal["googlenet"] = "googlenet"
+    batch_norm: bool = False
+    """Batch norm behind each convolution (whose bias then falls away), as in torchvision's network; without it the
+    paper's form, with local response normalisation in the stem."""
+    wide_kernel: Literal[3, 5] = 5
+    """Kernel of the widest branch: 5 in the paper, 3 in torchvision's network and weights."""
+    stem: Literal["small", "imagenet", "auto"] = "auto"
+    """imagenet is the paper's, a 7x7 convolution with stride 2, pooling, two more convolutions, pooling; small has a
+    3x3 one with stride 1 in front and leaves the second pooling out; auto takes small for images below 64 pixels."""
+    auxiliary: bool = True
+    """Two more heads half-way, which help to train and have no part in any answer."""
+    auxiliary_weight: Fraction = 0.3
+    """Weight of each auxiliary head's loss in training."""
+    dropout: Fraction = 0.4
+    """Part of the last dense layer's inputs that training drops."""
+    auxiliary_dropout: Fraction = 0.7
+    """Part of the inputs of each auxiliary head's last dense layer that training drops."""
+    bn_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Part of the running mean and variance kept each step (one minus torch's momentum)."""
+    bn_eps: Positive = 1e-3
+    """Constant added to the variance in batch norm."""
+
+
+ModelSettings = Annotated[
+    CnnSettings | ResNetSettings | PadResNetSettings | AlexNetSettings | GoogLeNetSettings,
+    Field(discriminator="family"),
+]
 
 
 def _cifar_resnet(depth: int, *, version: int = 1) -> dict[str, Any]:
@@ -148,15 +203,29 @@ def _presets() -> dict[str, dict[str, Any]]:
             presets[f"resnet{depth}{suffix}"] = _imagenet_resnet(block, *depths, version=version)
         for depth in (8, 14, 20, 32, 44, 56, 110):
             presets[f"resnet{depth}{suffix}"] = _cifar_resnet(depth, version=version)
+    presets["alexnet"] = {"family": "alexnet"}
+    presets["alexnet-small"] = {"family": "alexnet", "form": "small", "norm": "lrn", "dropout": 0.2}
+    presets["googlenet"] = {"family": "googlenet"}
+    presets["googlenet-bn"] = {"family": "googlenet", "batch_norm": True, "wide_kernel": 3, "dropout": 0.2}
     return presets
 
 
 MODEL_PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(_presets())
 
 
-def model_name(settings: CnnSettings | ResNetSettings | PadResNetSettings) -> str:
-    """The preset these settings are, or their family where they are none."""
+@cache
+def preset_layout(family: str) -> frozenset[str]:
+    """What a preset of this family decides: every field that any of them names, as depths and widths."""
+    presets = (preset for preset in MODEL_PRESETS.values() if preset["family"] == family)
+    return frozenset(name for preset in presets for name in preset)
+
+
+def model_name(settings: ModelSettings) -> str:
+    """The preset that is laid out as these settings are, however they begin and normalise, or else their family."""
+    layout = preset_layout(settings.family)
     for name, preset in MODEL_PRESETS.items():
-        if preset["family"] == settings.family and type(settings).model_validate(dict(preset)) == settings:
-            return name
+        if preset["family"] == settings.family:
+            built = type(settings).model_validate(dict(preset))
+            if all(getattr(built, field) == getattr(settings, field) for field in layout):
+                return name
     return settings.family.replace("_", "-")

@@ -52,6 +52,9 @@ class AdamSettings(OptimizerSection):
     """Decay of the squared gradient's mean."""
     eps: Positive = 1e-8
     """Constant added to the divisor."""
+    eps_hat: bool = False
+    """Add eps before the squared gradient's mean is corrected for its start, as TensorFlow and Keras do ("epsilon hat"
+    in the paper), instead of behind."""
 
 
 class AdamWSettings(AdamSettings):

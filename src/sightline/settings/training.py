@@ -1,4 +1,4 @@
-"""Augmentation, the training run itself, checkpoints and logs, and what computes it."""
+"""The training run itself, fine-tuning, checkpoints and logs, and what computes it."""
 
 from __future__ import annotations
 
@@ -6,18 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from sightline.settings.base import Count, Fraction, Positive, Section
-
-
-class AugmentSettings(Section):
-    """Augmentation"""
-
-    shift: Annotated[int, Field(ge=0)] = 0
-    """Pixels by which each training image is shifted at random, up to, in both directions."""
-    shift_padding: Literal["zero", "reflect"] = "zero"
-    """What comes in at the edge."""
-    flip: Literal["none", "random", "alternate"] = "none"
-    """Mirror images left to right: at random, or every second epoch after a random first."""
+from sightline.settings.base import Count, Fraction, NotNegative, Positive, Section
 
 
 class TrainingSettings(Section):
@@ -35,6 +24,8 @@ class TrainingSettings(Section):
     """Short last batch of an epoch: keep it, or let batches wrap across epochs, all of one size."""
     label_smoothing: Fraction = 0.0
     """Part of the target spread over all classes."""
+    head_l2: NotNegative = 0.0
+    """L2 penalty on the kernel of the last dense layer: this times the sum of its squares is added to the loss."""
     class_weights: Literal["none", "balanced"] = "none"
     """balanced weighs each class by the inverse of its frequency."""
     clip_norm: Positive | None = None
@@ -46,7 +37,9 @@ class TrainingSettings(Section):
     patience: Count | None = None
     """Stop after so many epochs without a better one."""
     stop_at_accuracy: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Stop as soon as the validation accuracy reaches this."""
+    """Stop as soon as the validation accuracy, with watch_test the test accuracy, reaches this."""
+    validate_epochs: Count = 1
+    """Epochs between validations; the last epoch is always validated."""
     watch_test: bool = False
     """Train on all training images, log the test images each epoch, keep the last weights: only for programs that
     are run as published."""
@@ -68,6 +61,26 @@ class TrainingSettings(Section):
             raise ValueError(f"epochs is {self.epochs} and steps is {self.steps}; give one of them")
         if self.select == "last" and self.patience is not None:
             raise ValueError("patience needs a figure to wait for; select is last")
+        return self
+
+
+class FinetuneSettings(Section):
+    """Fine-tuning"""
+
+    pretrained: str | None = None
+    """Weights to begin from: a state dict of torchvision or timm (.pth, .safetensors), a model file or run of
+    Sightline, or imagenet, which downloads them. A last layer of other classes is left out."""
+    freeze: Literal["none", "backbone"] = "none"
+    """backbone trains only the head, behind the last pooling; the rest keeps its weights and batch norm's figures."""
+    unfreeze_epoch: Annotated[int, Field(ge=2)] | None = None
+    """Epoch, counted from 1, from which a frozen backbone is trained too."""
+    backbone_lr_factor: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Factor on the learning rate of all but the head."""
+
+    @model_validator(mode="after")
+    def _frozen_before_unfrozen(self) -> FinetuneSettings:
+        if self.unfreeze_epoch is not None and self.freeze == "none":
+            raise ValueError("unfreeze_epoch needs a frozen backbone; set freeze to backbone")
         return self
 
 

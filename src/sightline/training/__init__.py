@@ -15,17 +15,21 @@ from torch import nn
 
 from sightline import data as data_room
 from sightline import device as device_room
+from sightline.augment import resolve_augment
 from sightline.classifier import model_file
 from sightline.errors import UsageError
 from sightline.evaluation import evaluate, store_test
-from sightline.models import build_model
+from sightline.models import Network, build_model
+from sightline.models.pretrained import PretrainedReport, load_pretrained
 from sightline.run_folder import RESULTS, RunFolder
 from sightline.settings import Settings, data_name, model_name
 from sightline.training.loop import Trainer
 from sightline.training.progress import Reporter, Silence, make_reporter
 
 if TYPE_CHECKING:
-    from sightline.data import ImageData, Splits
+    from sightline.data import ImageData, Preprocessing, Splits
+
+PICTURES_SHOWN = 18
 
 __all__ = ["TrainResult", "make_reporter", "resume", "train"]
 
@@ -70,23 +74,24 @@ def train(
     reporter = reporter or Silence()
     with device_room.explain_memory("training"):
         compute = device_room.resolve(settings.device)
-        loaded = data or data_room.load(settings.data)
-        splits = data_room.split(loaded, settings.data, settings.training.watch_test)
-        preprocessing = data_room.fit_preprocessing(splits.train, settings.data)
-        if module is None:
-            module = _build(settings, splits, seed=settings.training.seed)
-        else:
-            _check_own(module, splits)
+        images = _Images.of(settings, data)
+        settings, choices = _with_augmentation(settings, images)
+        own = module is not None
+        module, report = (module, None) if module is not None else _begin(settings, images)
+        if own:
+            _check_own(module, images.splits)
             settings = settings.model_copy(update={"model": None})
         folder = RunFolder.create(runs, name or run_name(settings, module))
-        audit = data_room.audit(splits, loaded)
+        audit = data_room.audit(images.splits, images.loaded)
         folder.write_fact("environment", device_room.environment(compute))
-        folder.write_fact("splits", data_room.record(splits))
+        folder.write_fact("splits", data_room.record(images.splits))
         folder.write_fact("audit", audit)
+        if report is not None:
+            folder.write_fact("pretrained", report.to_dict())
         folder.write_settings(settings)
-        for line in data_room.audit_lines(audit):
+        for line in (*data_room.audit_lines(audit), *choices, *_pretrained_lines(report, settings)):
             reporter.note(line)
-        trainer = Trainer(settings, folder, splits, preprocessing, module, compute, reporter)
+        trainer = Trainer(settings, folder, images.splits, images.preprocessing, module, compute, reporter)
         reporter.note(_opening_line(settings, trainer, module))
         trainer.run()
         return _finish(trainer, reporter)
@@ -124,15 +129,13 @@ def resume(
         if differing:
             told = ", ".join(f"{key} was {before.get(key)} and is {now[key]}" for key in differing)
             reporter.note(f"warning: {told}; the result will not be bit-identical to an unbroken run")
-        loaded = data or data_room.load(settings.data)
-        splits = data_room.split(loaded, settings.data, settings.training.watch_test)
-        data_room.verify(folder.fact("splits"), splits)
-        preprocessing = data_room.fit_preprocessing(splits.train, settings.data)
+        images = _Images.of(settings, data)
+        data_room.verify(folder.fact("splits"), images.splits)
         if module is None:
             if settings.model is None:
                 raise UsageError(str(run), "this run trains a module of your own", "sightline.resume(run, module=...)")
-            module = _build(settings, splits, seed=settings.training.seed)
-        trainer = Trainer(settings, folder, splits, preprocessing, module, compute, reporter)
+            module = _build(settings, images.splits)
+        trainer = Trainer(settings, folder, images.splits, images.preprocessing, module, compute, reporter)
         trainer.restore()
         if settings != folder.settings():
             folder.write_settings(settings)
@@ -150,7 +153,49 @@ def run_name(settings: Settings, module: nn.Module | None = None) -> str:
     return f"{data}-{model_name(settings.model) if settings.model else own}"
 
 
-def _build(settings: Settings, splits: Splits, seed: int) -> nn.Module:
+@dataclass(frozen=True)
+class _Images:
+    """What a run trains, selects and tests on."""
+
+    loaded: ImageData
+    splits: Splits
+    preprocessing: Preprocessing
+
+    @classmethod
+    def of(cls, settings: Settings, data: ImageData | None) -> _Images:
+        loaded = data or data_room.load(settings.data)
+        splits = data_room.split(loaded, settings.data, settings.training.watch_test)
+        return cls(loaded, splits, data_room.fit_preprocessing(splits.train, settings.data))
+
+
+def _with_augmentation(settings: Settings, images: _Images) -> tuple[Settings, list[str]]:
+    """The settings with augmentation decided, and why."""
+    augment, choices = resolve_augment(settings.augment, data_name(settings.data), images.splits.train.class_names)
+    return settings.model_copy(update={"augment": augment}), choices
+
+
+def _begin(settings: Settings, images: _Images) -> tuple[nn.Module, PretrainedReport | None]:
+    """The network with fresh weights, or with those of a file and the report on them."""
+    network = _build(settings, images.splits)
+    source = settings.finetune.pretrained
+    if source is None:
+        return network, None
+    assert settings.model is not None
+    return network, load_pretrained(network, settings.model, source)
+
+
+def _pretrained_lines(report: PretrainedReport | None, settings: Settings) -> list[str]:
+    if report is None:
+        return ["the backbone is frozen at random weights"] if settings.finetune.freeze == "backbone" else []
+    if report.normalize in (None, settings.data.normalize):
+        return [report.line()]
+    return [
+        report.line(),
+        f"these weights were trained with --normalize {report.normalize}, this run has {settings.data.normalize}",
+    ]
+
+
+def _build(settings: Settings, splits: Splits) -> Network:
     if settings.model is None:
         raise UsageError("--model", "none found", "a preset's name, or a module of your own from Python")
     height, width, channels = splits.train.size
@@ -159,7 +204,7 @@ def _build(settings: Settings, splits: Splits, seed: int) -> nn.Module:
         channels=channels,
         image_size=(height, width),
         num_classes=len(splits.train.class_names),
-        seed=seed,
+        seed=settings.training.seed,
     )
 
 
@@ -245,11 +290,16 @@ def _finish(trainer: Trainer, reporter: Reporter) -> TrainResult:
         model_file.save(folder.best_weights, trainer.best, trainer.header)
     rows = [_numbers(row) for row in folder.rows(RESULTS)]
     plots.curves(rows, folder.curves_path, selected_epoch=progress.best_epoch, title=folder.path.name)
-    plots.augmentation(trainer.seen(36), folder.augmentation_path, title="what the network sees")
+    originals, seen = trainer.seen(PICTURES_SHOWN)
+    if settings.augment.changes_images:
+        title = "above: the image, below: what the network sees"
+        plots.augmentation(seen, folder.augmentation_path, originals=originals, title=title)
+    else:
+        plots.augmentation(seen, folder.augmentation_path, title="what the network sees")
     report: Mapping[str, Any] = {}
     if trainer.splits.test is not None:
         trainer.tested_model.load_state_dict(trainer.best or trainer.tested_model.state_dict())
-        report = store_test(evaluate(trainer.classifier, trainer.splits.test), folder.test_folder)
+        report = store_test(evaluate(trainer.classifier, trainer.splits.test), folder.test_folder, folder.tested_step())
     interval = report.get("interval")
     return TrainResult(
         run=folder.path,

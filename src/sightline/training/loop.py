@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,37 +17,22 @@ from sightline.batches import BatchOrder, ResidentImages, mixed_seed
 from sightline.classifier import Classifier, model_file
 from sightline.classifier.input_step import InputStep
 from sightline.classifier.torch_backend import TorchBackend
-from sightline.data import Preprocessing, Splits
+from sightline.data import ImageSet, Preprocessing, Splits
 from sightline.device import Compute, channels_last, seed_generator
 from sightline.errors import Interrupted, NumericError, UsageError
-from sightline.evaluation import evaluate
+from sightline.evaluation import Predictions, evaluate
 from sightline.run_folder import PROBABILITIES, RESULTS, STEPS, RunFolder
 from sightline.settings import Settings
+from sightline.training.backbone import Backbone
 from sightline.training.checkpoints import EpochSums, Progress, load_checkpoint, save_checkpoint
+from sightline.training.clock import Clock, Plan
 from sightline.training.interruption import Interruption, watch_for_interruption
-from sightline.training.optimizers import FUSED, build_optimizer
+from sightline.training.optimizers import FUSED, build_optimizer, prepare_update
 from sightline.training.progress import Reporter
 from sightline.training.schedules import learning_rate
 from sightline.training.step import TrainingStep
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long a run is: `total_steps` from 0, in epochs of `steps_per_epoch`."""
-
-    total_steps: int
-    steps_per_epoch: int
-
-    @classmethod
-    def of(cls, settings: Settings, order: BatchOrder) -> Plan:
-        """The plan of a run in epochs or in steps."""
-        epochs, steps = settings.training.epochs, settings.training.steps
-        if steps is None:
-            assert epochs is not None
-            steps = epochs * order.steps_per_epoch
-        return cls(steps, order.steps_per_epoch)
 
 
 class Trainer:
@@ -72,17 +56,20 @@ class Trainer:
         if settings.device.channels_last:
             model = channels_last(model)
         self.model = model.train()
+        input_step = InputStep(preprocessing).to(compute.device)
+        self.backbone = Backbone(model, input_step, settings, splits)
         fused = settings.device.fused and settings.optimizer.optimizer in FUSED and compute.device.type != "mps"
-        self.optimizer = build_optimizer(settings.optimizer, model, fused=fused)
+        self.optimizer = build_optimizer(settings.optimizer, model, fused=fused, finetune=settings.finetune)
         self.take_step = TrainingStep(
-            torch.compile(model) if settings.device.compile else model,  # pyright: ignore[reportArgumentType]
-            InputStep(preprocessing).to(compute.device),
+            model,
+            input_step,
             self.optimizer,
             compute,
             training,
             optimizer_name=settings.optimizer.optimizer,
             fused=fused,
             class_weights=self._class_weights(compute.device),
+            auxiliary_weight=getattr(settings.model, "auxiliary_weight", 0.0),
         )
         self.order = BatchOrder(len(splits.train), training.batch_size, training.seed, training.last_batch)
         self.images = ResidentImages(splits.train, compute.device)
@@ -133,16 +120,26 @@ class Trainer:
         Raises NumericError when the loss or gradient is not finite, Interrupted on Ctrl-C; what was reached is kept.
         """
         progress, plan = self.progress, self.plan
-        self.reporter.begin(step=progress.step, total_steps=plan.total_steps, steps_per_epoch=plan.steps_per_epoch)
+        self.reporter.begin(
+            step=progress.step,
+            total_steps=plan.total_steps,
+            steps_per_epoch=plan.steps_per_epoch,
+            counts_steps=self.settings.training.steps is not None,
+        )
         clock = Clock(progress)
         checkpoint_due = time.monotonic() + (self.settings.checkpoints.checkpoint_seconds or math.inf)
         try:
             with watch_for_interruption() as interruption:
+                if progress.step % plan.steps_per_epoch == 0 and progress.step < plan.total_steps:
+                    self._close_epoch(clock)
+                self._begin_epoch()
                 while progress.step < plan.total_steps and progress.stopped is None:
                     self._step(clock)
                     at_epoch_end = progress.step % plan.steps_per_epoch == 0
-                    if at_epoch_end:
+                    if at_epoch_end and (self._validation_is_due() or progress.step < plan.total_steps):
                         self._end_epoch(clock)
+                    if at_epoch_end and progress.step < plan.total_steps:
+                        self._begin_epoch()
                     if self._checkpoint_is_due(at_epoch_end, time.monotonic() >= checkpoint_due):
                         clock.note(progress)
                         self._checkpoint()
@@ -151,12 +148,15 @@ class Trainer:
                 clock.note(progress)
                 if not self.folder.checkpoint_path(progress.step).exists():
                     self._checkpoint()
-            if progress.step % plan.steps_per_epoch:
-                # Behind the checkpoint, so that a run with more steps goes on as if this had not been the end.
-                self._end_epoch(clock)
+            # Behind the checkpoint, so that a run with more steps goes on as if this had not been the end.
+            self._close_epoch(clock)
             clock.note(progress)
         finally:
             self.reporter.end()
+
+    def _begin_epoch(self) -> None:
+        epoch = self.progress.step // self.plan.steps_per_epoch + 1
+        self.take_step.forward, self.take_step.input_step = self.backbone.begin_epoch(epoch)
 
     def _step(self, clock: Clock) -> None:
         """Take one step and log it."""
@@ -170,13 +170,15 @@ class Trainer:
             steps_per_epoch=self.plan.steps_per_epoch,
             start_step=self.settings.extended_from_step,
         )
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        prepare_update(self.optimizer, self.settings.optimizer, rate, step)
         seed_generator(self.compute.device, mixed_seed(training.seed, step))
         indices = self.order.indices(step)
-        pixels, labels = self.images.gather(indices)
-        pixels = self.augment(pixels, torch.from_numpy(indices), step // self.plan.steps_per_epoch)
-        loss, logits = self.take_step(step, pixels, labels)
+        if self.backbone.train_features is not None:
+            inputs, labels = self.backbone.train_features.gather(indices)
+        else:
+            inputs, labels = self.images.gather(indices)
+            inputs = self.augment(inputs, torch.from_numpy(indices), step // self.plan.steps_per_epoch)
+        loss, logits = self.take_step(step, inputs, labels)
         self.sums.add(logits, labels)
         progress.step += 1
         clock.count(len(indices))
@@ -196,15 +198,17 @@ class Trainer:
                 "images_per_second": clock.images_per_second,
             }
             self._append(STEPS, [row])
+            self.reporter.log(row)
         if training.log_probabilities_steps and progress.step % training.log_probabilities_steps == 0:
             self._log_probabilities(indices, logits)
 
-    def seen(self, most: int) -> NDArray[np.uint8]:
-        """The first images of the first batch as the network sees them, uint8 (n, H, W, C) with n up to `most`."""
+    def seen(self, most: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """The first images of the first batch, uint8 (n, H, W, C), n up to `most`: as they are, and as seen."""
         seed_generator(self.compute.device, mixed_seed(self.settings.training.seed, 0))
         indices = self.order.indices(0)
-        pixels = self.augment(self.images.gather(indices)[0], torch.from_numpy(indices), 0)
-        return pixels[:most].cpu().numpy()
+        pixels = self.images.gather(indices)[0]
+        augmented = self.augment(pixels, torch.from_numpy(indices), 0)
+        return pixels[:most].cpu().numpy(), augmented[:most].cpu().numpy()
 
     def _log_probabilities(self, indices: NDArray[np.int64], logits: torch.Tensor) -> None:
         images, names = self.splits.train, self.splits.train.class_names
@@ -222,23 +226,47 @@ class Trainer:
         epoch = math.ceil(progress.step / self.plan.steps_per_epoch)
         row: dict[str, Any] = {"epoch": epoch, "step": progress.step, "lr": self.optimizer.param_groups[0]["lr"]}
         row |= {"train_loss": train_loss, "train_accuracy": train_accuracy}
+        due = self._validation_is_due() or progress.step >= self.plan.total_steps
         if self.splits.validation is not None:
-            figures = evaluate(self.classifier, self.splits.validation).metrics()
+            row |= dict.fromkeys(("val_loss", "val_accuracy", "val_macro_f1"))
+        if self.splits.validation is not None and due:
+            figures = self._validate(self.splits.validation).metrics()
             row |= {"val_loss": figures.loss, "val_accuracy": figures.accuracy, "val_macro_f1": figures.macro_f1}
             value = figures.macro_f1 if training.select == "macro_f1" else figures.accuracy
             self._select(epoch, value)
-            if training.stop_at_accuracy is not None and figures.accuracy >= training.stop_at_accuracy:
-                progress.stopped = f"validation accuracy reached {training.stop_at_accuracy:g}"
+            self._stop_at("validation", figures.accuracy)
             if training.patience is not None and progress.epochs_since_best >= training.patience:
                 progress.stopped = f"no better epoch in {training.patience}"
         if training.watch_test and self.splits.test is not None:
-            figures = evaluate(self.classifier, self.splits.test).metrics()
-            row |= {"test_loss": figures.loss, "test_accuracy": figures.accuracy}
+            row |= dict.fromkeys(("test_loss", "test_accuracy"))
+            if due:
+                figures = evaluate(self.classifier, self.splits.test).metrics()
+                row |= {"test_loss": figures.loss, "test_accuracy": figures.accuracy}
+                self._stop_at("test", figures.accuracy)
         row |= {"seconds": clock.epoch_seconds, "images_per_second": clock.images_per_second}
         self._append(RESULTS, [row])
         self.reporter.epoch(row)
         self.sums = EpochSums.zero(self.compute.device)
         clock.begin_epoch()
+
+    def _stop_at(self, part: str, accuracy: float) -> None:
+        wanted = self.settings.training.stop_at_accuracy
+        if wanted is not None and accuracy >= wanted:
+            self.progress.stopped = f"{part} accuracy reached {wanted:g}"
+
+    def _validate(self, images: ImageSet) -> Predictions:
+        if self.backbone.val_features is not None:
+            return self.backbone.val_features.predictions(self.tested_model)
+        return evaluate(self.classifier, images)
+
+    def _validation_is_due(self) -> bool:
+        epoch = math.ceil(self.progress.step / self.plan.steps_per_epoch)
+        return epoch % self.settings.training.validate_epochs == 0
+
+    def _close_epoch(self, clock: Clock) -> None:
+        """End the epoch of the last step, whole or not, unless it has its row already."""
+        if math.ceil(self.progress.step / self.plan.steps_per_epoch) > self.progress.rows.get(RESULTS, 0):
+            self._end_epoch(clock)
 
     def _select(self, epoch: int, value: float) -> None:
         progress = self.progress
@@ -291,37 +319,3 @@ class Trainer:
     def _append(self, file: str, rows: list[dict[str, Any]]) -> None:
         self.folder.append_rows(file, rows)
         self.progress.rows[file] = self.progress.rows.get(file, 0) + len(rows)
-
-
-class Clock:
-    """Seconds of training and of the epoch, and the images a second, over all sittings of a run."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._start = time.perf_counter() - progress.seconds
-        self._epoch_start = time.perf_counter() - progress.epoch_seconds
-        self._sitting = time.perf_counter()
-        self._images = 0
-
-    def count(self, images: int) -> None:
-        """Count a batch."""
-        self._images += images
-
-    @property
-    def images_per_second(self) -> float:
-        """Training images a second, in this sitting's part of the epoch."""
-        return self._images / max(1e-9, time.perf_counter() - self._sitting)
-
-    @property
-    def epoch_seconds(self) -> float:
-        """Seconds of the epoch so far."""
-        return time.perf_counter() - self._epoch_start
-
-    def begin_epoch(self) -> None:
-        """Start the next epoch's time."""
-        self._epoch_start = self._sitting = time.perf_counter()
-        self._images = 0
-
-    def note(self, progress: Progress) -> None:
-        """Put the times where the checkpoint keeps them."""
-        progress.seconds = time.perf_counter() - self._start
-        progress.epoch_seconds = self.epoch_seconds

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import nn
 
-from sightline.settings import OptimizerSettings
+from sightline.settings import FinetuneSettings, OptimizerSettings
+from sightline.settings.optimizer import AdamSettings
 
 # Those of torch that have a fused kernel on CPUs and GPUs alike.
 FUSED = {"sgd", "adam", "adamw"}
 
 
-def build_optimizer(settings: OptimizerSettings, model: nn.Module, *, fused: bool) -> torch.optim.Optimizer:
-    """The optimizer over all parameters of `model` that are trained, in two groups: those that decay, those that don't.
+def build_optimizer(
+    settings: OptimizerSettings, model: nn.Module, *, fused: bool, finetune: FinetuneSettings | None = None
+) -> torch.optim.Optimizer:
+    """The optimizer over all parameters of `model` that require gradients, those that decay and those that don't apart.
 
-    decay "weights" spares norms and biases, which are the parameters of fewer than two dimensions.
+    decay "weights" spares norms and biases, which are the parameters of fewer than two dimensions. A group's
+    `lr_factor` is what its learning rate is multiplied with: in fine-tuning the `head` has groups of its own.
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    spared = [p for p in trained if settings.decay == "weights" and p.ndim < 2]
-    decayed = [p for p in trained if settings.decay == "all" or p.ndim >= 2]
-    groups = [
-        {"params": decayed, "weight_decay": settings.weight_decay},
-        {"params": spared, "weight_decay": 0.0},
-    ]
+    parts = [(1.0, trained)]
+    if finetune is not None and (finetune.backbone_lr_factor != 1 or finetune.unfreeze_epoch is not None):
+        # Apart also because a fused optimizer cannot begin with some parameters of a group later than with others.
+        head = {id(p) for p in getattr(model, "head", model).parameters()}
+        backbone = [p for p in trained if id(p) not in head]
+        parts = [(1.0, [p for p in trained if id(p) in head]), (finetune.backbone_lr_factor, backbone)]
+    groups: list[dict[str, Any]] = []
+    for factor, own in parts:
+        spared = [p for p in own if settings.decay == "weights" and p.ndim < 2]
+        decayed = [p for p in own if settings.decay == "all" or p.ndim >= 2]
+        groups.append({"params": decayed, "weight_decay": settings.weight_decay, "lr_factor": factor})
+        groups.append({"params": spared, "weight_decay": 0.0, "lr_factor": factor})
     groups = [group for group in groups if group["params"]]
-    own = settings.model_dump(exclude={"optimizer", "weight_decay", "decay", "beta1", "beta2"})
+    own = settings.model_dump(exclude={"optimizer", "weight_decay", "decay", "beta1", "beta2", "eps_hat"})
     constants: dict[str, Any] = dict(own)
     match settings.optimizer:
         case "sgd":
@@ -39,3 +50,11 @@ def build_optimizer(settings: OptimizerSettings, model: nn.Module, *, fused: boo
             return torch.optim.Adadelta(groups, **constants)
         case "rmsprop":
             return torch.optim.RMSprop(groups, **constants)
+
+
+def prepare_update(optimizer: torch.optim.Optimizer, settings: OptimizerSettings, rate: float, step: int) -> None:
+    """Set what changes with every update: the learning rates and, for Adam with `eps_hat`, its eps; step is from 0."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["lr_factor"]
+        if isinstance(settings, AdamSettings) and settings.eps_hat:
+            group["eps"] = settings.eps / math.sqrt(1 - settings.beta2 ** (step + 1))

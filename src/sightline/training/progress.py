@@ -16,11 +16,14 @@ class Reporter(Protocol):
     def note(self, text: str) -> None:
         """A sentence about the run."""
 
-    def begin(self, *, step: int, total_steps: int, steps_per_epoch: int) -> None:
-        """Training starts or goes on."""
+    def begin(self, *, step: int, total_steps: int, steps_per_epoch: int, counts_steps: bool = False) -> None:
+        """Training starts or goes on; `counts_steps` where its length was given in steps."""
 
     def step(self, step: int, images_per_second: float, loss: float | None, accuracy: float | None) -> None:
         """A step is done. Loss and accuracy are the epoch's so far, None where the device would have to be asked."""
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """A row of steps.csv was written: step (counted from 1), epoch, lr, loss, images_per_second."""
 
     def epoch(self, row: Mapping[str, Any]) -> None:
         """An epoch is done: its row of results.csv."""
@@ -35,10 +38,13 @@ class Silence:
     def note(self, text: str) -> None:
         """Say nothing."""
 
-    def begin(self, *, step: int, total_steps: int, steps_per_epoch: int) -> None:
+    def begin(self, *, step: int, total_steps: int, steps_per_epoch: int, counts_steps: bool = False) -> None:
         """Say nothing."""
 
     def step(self, step: int, images_per_second: float, loss: float | None, accuracy: float | None) -> None:
+        """Say nothing."""
+
+    def log(self, row: Mapping[str, Any]) -> None:
         """Say nothing."""
 
     def epoch(self, row: Mapping[str, Any]) -> None:
@@ -49,24 +55,31 @@ class Silence:
 
 
 class Lines(Silence):
-    """A line an epoch, for logs, pipes and notebooks."""
+    """A line an epoch, and one every log_steps of a run counted in steps: for logs, pipes and notebooks."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._epochs = 0
+        self._steps: int | None = None
 
     def note(self, text: str) -> None:
         """Print it."""
         print(text, file=self._stream, flush=True)
 
-    def begin(self, *, step: int, total_steps: int, steps_per_epoch: int) -> None:
-        """Remember how many epochs there are."""
+    def begin(self, *, step: int, total_steps: int, steps_per_epoch: int, counts_steps: bool = False) -> None:
+        """Remember how many epochs, and steps where they are counted, there are."""
         del step
         self._epochs = -(-total_steps // steps_per_epoch)
+        self._steps = total_steps if counts_steps else None
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Print the steps' line where the run is counted in steps."""
+        if self._steps is not None:
+            self.note(step_line(row, self._steps))
 
     def epoch(self, row: Mapping[str, Any]) -> None:
         """Print the epoch's line."""
-        print(epoch_line(row, self._epochs), file=self._stream, flush=True)
+        self.note(epoch_line(row, self._epochs))
 
 
 class Live:
@@ -77,15 +90,17 @@ class Live:
         self._progress: Progress | None = None
         self._task = TaskID(0)
         self._epochs = 0
+        self._steps: int | None = None
         self._steps_per_epoch = 1
 
     def note(self, text: str) -> None:
         """Print it above the bar."""
         self._console.print(text, markup=False, highlight=False)
 
-    def begin(self, *, step: int, total_steps: int, steps_per_epoch: int) -> None:
+    def begin(self, *, step: int, total_steps: int, steps_per_epoch: int, counts_steps: bool = False) -> None:
         """Show the bar."""
         self._epochs = -(-total_steps // steps_per_epoch)
+        self._steps = total_steps if counts_steps else None
         self._steps_per_epoch = steps_per_epoch
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -108,6 +123,11 @@ class Live:
             figures = f"loss {loss:.4f}  accuracy {accuracy:.4f}  {images_per_second:,.0f} images/s"
             self._progress.update(self._task, figures=figures)
 
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Print the steps' line above the bar where the run is counted in steps."""
+        if self._steps is not None:
+            self.note(step_line(row, self._steps))
+
     def epoch(self, row: Mapping[str, Any]) -> None:
         """Print the epoch's line above the bar."""
         self.note(epoch_line(row, self._epochs))
@@ -122,13 +142,19 @@ class Live:
         return f"epoch {step // self._steps_per_epoch + 1}/{self._epochs}"
 
 
+def step_line(row: Mapping[str, Any], steps: int) -> str:
+    """One row of steps.csv in one line: step, loss, speed."""
+    width = len(str(steps))
+    return f"step {row['step']:>{width}}/{steps}  loss {row['loss']:.4f}  {row['images_per_second']:,.0f} images/s"
+
+
 def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
-    """One epoch in one line: loss, accuracies, speed, seconds."""
+    """One epoch in one line: loss, accuracies, speed, seconds. Accuracies that were not taken are left out."""
     width = len(str(epochs))
     parts = [f"epoch {row['epoch']:>{width}}/{epochs}", f"loss {row['train_loss']:.4f}"]
     for part in ("train", "val", "test"):
         value = row.get(f"{part}_accuracy")
-        if value is not None:
+        if value not in (None, ""):
             parts.append(f"{part} {value:.4f}")
     parts += [f"{row['images_per_second']:,.0f} images/s", f"{row['seconds']:.1f} s"]
     return "  ".join(parts)

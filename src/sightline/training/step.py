@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -11,6 +12,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from sightline.classifier.input_step import InputStep
 from sightline.device import Compute
+from sightline.errors import UsageError
 from sightline.settings import TrainingSettings
 from sightline.training.optimizers import FUSED
 
@@ -52,14 +54,17 @@ class TrainingStep:
         optimizer_name: str,
         fused: bool,
         class_weights: torch.Tensor | None,
+        auxiliary_weight: float = 0.0,
     ) -> None:
-        self.model = model
-        self.input_step = input_step
+        self.forward: Callable[[torch.Tensor], torch.Tensor | tuple[torch.Tensor, ...]] = model
+        self.input_step: Callable[[torch.Tensor], torch.Tensor] = input_step
         self.optimizer = optimizer
         self.compute = compute
         self.settings = settings
         self.class_weights = class_weights
-        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.auxiliary_weight = auxiliary_weight
+        self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        self.penalized = _last_dense_kernel(model) if settings.head_l2 else None
         self.average = MovingAverage(model, settings.ema_decay) if settings.ema_decay else None
         self.scaler = torch.amp.GradScaler(compute.device.type, enabled=compute.precision == "fp16")
         # A fused optimizer can be told on the device to leave everything as it is; the host need not wait to know.
@@ -69,15 +74,19 @@ class TrainingStep:
     def __call__(self, step: int, pixels: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Train on uint8 (B, H, W, C) and int64 (B,): the mean loss () and the logits (B, K) before the update.
 
-        When loss or gradient is not finite, `failed` becomes and stays true and nothing is updated.
+        The loss is what is minimised, with auxiliary heads and penalty in it. When it or its gradient is not finite,
+        `failed` becomes and stays true and nothing is updated.
         """
         images = self.input_step(pixels)  # B, C, H, W
         with self.compute.autocast():
-            logits = self.model(images)  # B, K
-        logits = logits.float()
-        loss = functional.cross_entropy(
-            logits, labels, self.class_weights, label_smoothing=self.settings.label_smoothing
-        )
+            outputs = self.forward(images)
+        heads = outputs if isinstance(outputs, tuple) else (outputs,)
+        logits, *auxiliary = (head.float() for head in heads)  # B, K
+        loss = self._loss(logits, labels)
+        for head in auxiliary:
+            loss = loss + self.auxiliary_weight * self._loss(head, labels)
+        if self.penalized is not None:
+            loss = loss + self.settings.head_l2 * self.penalized.square().sum()
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
         if self._is_sound(loss.detach()):
@@ -87,6 +96,11 @@ class TrainingStep:
                 self.average.update(step)
         self.optimizer.zero_grad(set_to_none=True)
         return loss.detach(), logits.detach()
+
+    def _loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return functional.cross_entropy(
+            logits, labels, self.class_weights, label_smoothing=self.settings.label_smoothing
+        )
 
     def _is_sound(self, loss: torch.Tensor) -> bool:
         """Clip, and whether the update may go on; on a GPU always, masked on the device where it may not."""
@@ -101,3 +115,11 @@ class TrainingStep:
             self.optimizer.found_inf = self.failed.float()  # pyright: ignore[reportAttributeAccessIssue]
             return True
         return not bool(self.failed)
+
+
+def _last_dense_kernel(model: nn.Module) -> torch.Tensor:
+    """The kernel of the head's last dense layer. Raises UsageError where there is none."""
+    dense = [module for module in getattr(model, "head", model).modules() if isinstance(module, nn.Linear)]
+    if not dense:
+        raise UsageError("--head-l2", f"{type(model).__name__} has no dense layer", "0 is the only value for it")
+    return dense[-1].weight

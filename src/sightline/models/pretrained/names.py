@@ -1,0 +1,112 @@
+"""Tensor names: from ours to those of torchvision, which timm's ResNet shares; and which network a file's look like."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from sightline.settings.model import (
+    MODEL_PRESETS,
+    AlexNetSettings,
+    GoogLeNetSettings,
+    ModelSettings,
+    ResNetSettings,
+)
+
+Rule = tuple[str, str | Callable[[re.Match[str]], str]]
+Shapes = Mapping[str, tuple[int, ...]]
+
+COUNTER = ".num_batches_tracked"
+"""Batch norm's count of steps: files without it are whole, since a fixed momentum needs no count."""
+
+LAST_LAYER = re.compile(r"^(head|auxiliary\.\w+)\.dense\.(weight|bias)$")
+"""Our names of what depends on the number of classes."""
+AUXILIARY = re.compile(r"^(auxiliary\.\w+|aux[12])\.")
+"""The auxiliary heads, which a file may lack or have too many, by our names and torchvision's."""
+
+
+def _from_zero(match: re.Match[str]) -> str:
+    return f"layer{match[1]}.{int(match[2]) - 1}."
+
+
+RESNET: Sequence[Rule] = (
+    (r"^body\.stem\.conv\.", "conv1."),
+    (r"^body\.stem\.norm\.", "bn1."),
+    (r"^body\.stage(\d+)\.block(\d+)\.", _from_zero),
+    (r"\.norm(\d)\.", r".bn\1."),
+    (r"\.shortcut\.conv\.", ".downsample.0."),
+    (r"\.shortcut\.norm\.", ".downsample.1."),
+    (r"^head\.dense\.", "fc."),
+)
+ALEXNET: Sequence[Rule] = (
+    *((rf"^body\.conv{number}\.conv\.", f"features.{index}.") for number, index in enumerate((0, 3, 6, 8, 10), 1)),
+    (r"^head\.hidden1\.", "classifier.1."),
+    (r"^head\.hidden2\.", "classifier.4."),
+    (r"^head\.dense\.", "classifier.6."),
+)
+GOOGLENET: Sequence[Rule] = (
+    (r"^auxiliary\.inception4a\.", "aux1."),
+    (r"^auxiliary\.inception4d\.", "aux2."),
+    (r"^(aux\d)\.hidden\.", r"\1.fc1."),
+    (r"^(aux\d)\.dense\.", r"\1.fc2."),
+    (r"^head\.dense\.", "fc."),
+    (r"^body\.", ""),
+    (r"\.branch_1x1\.", ".branch1."),
+    (r"\.branch_3x3\.reduce\.", ".branch2.0."),
+    (r"\.branch_3x3\.conv\.", ".branch2.1."),
+    (r"\.branch_wide\.reduce\.", ".branch3.0."),
+    (r"\.branch_wide\.conv\.", ".branch3.1."),
+    (r"\.branch_pool\.project\.", ".branch4.1."),
+    (r"\.norm\.", ".bn."),
+)
+
+
+def torchvision_names(settings: ModelSettings, names: Iterable[str]) -> dict[str, str] | None:
+    """Give torchvision's name for each of `names`, ours; None for a network that torchvision doesn't have."""
+    match settings:
+        case ResNetSettings(resnet_version=1):
+            rules = RESNET
+        case AlexNetSettings(form="full", norm="none" | "lrn"):
+            rules = ALEXNET
+        case GoogLeNetSettings():
+            rules = GOOGLENET
+        case _:
+            return None
+    return {name: _translate(name, rules) for name in names}
+
+
+def _translate(name: str, rules: Sequence[Rule]) -> str:
+    for pattern, replacement in rules:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def recognize(shapes: Shapes) -> tuple[str, str | None]:
+    """Say what network tensors of torchvision's names belong to, and the preset that it is, if it is one of ours."""
+    if "layer1.0.conv1.weight" in shapes:
+        return _recognize_resnet(shapes)
+    if len(shapes.get("features.0.weight", ())) == 4 and "classifier.6.weight" in shapes:
+        if shapes["features.0.weight"][-1] == 11:
+            return "alexnet", "alexnet"
+        return "a VGG network", None
+    if "inception3a.branch1.conv.weight" in shapes:
+        return "googlenet with batch norm", "googlenet-bn"
+    return "", None
+
+
+def _recognize_resnet(shapes: Shapes) -> tuple[str, str | None]:
+    blocks = {(int(m[1]), int(m[2])) for name in shapes if (m := re.match(r"layer(\d+)\.(\d+)\.", name))}
+    stages = range(1, max(stage for stage, _ in blocks) + 1)
+    depths = tuple(sum(stage == each for each, _ in blocks) for stage in stages)
+    widths = tuple(shapes.get(f"layer{stage}.0.conv1.weight", (0,))[0] for stage in stages)
+    block = "bottleneck" if "layer1.0.conv3.weight" in shapes else "basic"
+    stem = {7: "imagenet", 3: "small"}.get((shapes.get("conv1.weight") or (0,))[-1])
+    grouped = shapes.get("layer1.0.conv2.weight", (0, 0))[1] != widths[0]
+    for name, preset in MODEL_PRESETS.items():
+        known = ResNetSettings.model_validate(preset) if preset["family"] == "resnet" else None
+        if known is None or known.resnet_version != 1 or grouped:
+            continue
+        if (known.block, known.stage_depths, known.stage_widths, known.stem) == (block, depths, widths, stem):
+            return name, name
+    counts = "-".join(map(str, depths))
+    return f"a {'ResNeXt' if grouped else 'ResNet'} of {counts} {block} blocks", None
