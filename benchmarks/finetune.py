@@ -1,11 +1,12 @@
 """How much faster is an epoch when the backbone is frozen?
 
-    python benchmarks/finetune.py --data-dir DIR --rounds 3
+    python benchmarks/finetune.py --data-dir DIR --rounds 3 [--images 12000]
 
 Makes a ResNet-18 state dict in torchvision's layout from seeded random weights and fine-tunes it on Fashion-MNIST, the
 stem's three channels summed to one. In each round all four runs follow each other: everything trained and only the head
 trained, with and without augmentation. Without augmentation the frozen features are computed once, and that time counts
-over the 10 epochs. Prints seconds an epoch (validation in it) and the ratios of each round: median, least, most, n.
+over the 10 epochs. `--images` takes that many of the training images. Prints seconds an epoch (validation in it) and
+the ratios of each round: median, least, most, n.
 Exit code 1 if a tensor of a frozen backbone has changed.
 """
 
@@ -16,12 +17,15 @@ import re
 import statistics
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 
 import sightline as sl
+from sightline.data import load
 from sightline.models import build_model
 from sightline.run_folder import RESULTS, RunFolder
 from sightline.settings import build_settings
@@ -69,7 +73,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data-dir")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--image-size", type=int, default=28)
+    parser.add_argument("--images", type=int, default=60_000)
+    parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
     seconds: dict[str, list[float]] = {side: [] for side in SIDES}
@@ -77,12 +82,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "resnet18.pth"
         make_file(weights, seed=0)
+        data = load(build_settings({}, {"data": "fashion-mnist", "data_dir": options.data_dir}).data)
+        data = replace(data, train=data.train.select(np.arange(options.images)))
         for _ in range(options.rounds):
             for side, (changes, epochs) in SIDES.items():
                 result = sl.train(
-                    "fashion-mnist", recipe="none", model="resnet18", pretrained=str(weights), epochs=epochs, lr=0.01,
-                    image_size=options.image_size, batch_size=128, data_dir=options.data_dir, threads=options.threads,
-                    runs=folder, quiet=True, **changes,
+                    data, recipe="none", model="resnet18", pretrained=str(weights), epochs=epochs, lr=0.01,
+                    batch_size=options.batch_size, threads=options.threads, runs=folder, quiet=True, **changes,
                 )  # fmt: skip
                 rows = RunFolder.open(result.run).rows(RESULTS)
                 seconds[side].append(sum(float(row["seconds"]) for row in rows) / len(rows))
