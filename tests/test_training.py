@@ -239,6 +239,7 @@ def test_every_constant_reaches_its_optimizer(name: str) -> None:
     own = settings.model_dump(exclude={"optimizer", "weight_decay", "decay"})
     if name.startswith("adam"):
         assert group["betas"] == (own.pop("beta1"), own.pop("beta2"))
+        assert not own.pop("eps_hat")  # set step by step
     assert {key: group[key] for key in own} == own
     everything = build_settings(None, {"optimizer": name, "weight_decay": 0.25, "decay": "all"}).optimizer
     assert {g["weight_decay"] for g in build_optimizer(everything, model, fused=False).param_groups} == {0.25}
