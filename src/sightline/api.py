@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightline.errors import UsageError
 from sightline.recipes import resolve
-from sightline.run_folder import RunFolder
 from sightline.testing import TestResult, test_model
 from sightline.training import TrainResult, make_reporter
 from sightline.training import resume as resume_run
@@ -65,39 +63,10 @@ def resume(
     needed where the run was trained with some of your own. Raises FileError where `run` is no run folder, UsageError
     for a shorter run or the other unit than the run counts in, DataError where the images have changed.
     """
-    run, reporter = Path(run), make_reporter(quiet=quiet)
-    epochs, steps = total_length(run, epochs=epochs, steps=steps, add_epochs=add_epochs, add_steps=add_steps)
-    return resume_run(run, epochs=epochs, steps=steps, module=module, data=data, reporter=reporter)
-
-
-def total_length(
-    run: Path,
-    *,
-    epochs: int | None = None,
-    steps: int | None = None,
-    add_epochs: int | None = None,
-    add_steps: int | None = None,
-) -> tuple[int | None, int | None]:
-    """The epochs and the steps that a resumed run is to reach, from totals or from what is added to its own.
-
-    Raises UsageError for more than one of the four, for nothing added, and for the other unit than the run counts in.
-    """
-    asked = {"--epochs": epochs, "--steps": steps, "--add-epochs": add_epochs, "--add-steps": add_steps}
-    named = [flag for flag, value in asked.items() if value is not None]
-    if len(named) > 1:
-        raise UsageError(named[1], f"given together with {named[0]}", "one of them says how long the run is to be")
-    for unit, added in (("epochs", add_epochs), ("steps", add_steps)):
-        if added is None:
-            continue
-        flag = f"--add-{unit}"
-        if added < 1:
-            raise UsageError(flag, f"{added} found", "it should be at least 1")
-        planned = getattr(RunFolder.open(run).settings().training, unit)
-        if planned is None:
-            other = "steps" if unit == "epochs" else "epochs"
-            raise UsageError(flag, f"{added} found", f"this run counts in {other}", f"use --add-{other}")
-        return (planned + added, None) if unit == "epochs" else (None, planned + added)
-    return epochs, steps
+    return resume_run(
+        Path(run), epochs=epochs, steps=steps, add_epochs=add_epochs, add_steps=add_steps,
+        module=module, data=data, reporter=make_reporter(quiet=quiet),
+    )  # fmt: skip
 
 
 def test(

@@ -69,15 +69,13 @@ def train(
 ) -> None:
     """Train, or resume, and print what came of it."""
     typed = given(flags)
-    added = {
-        name: value for name, value in {"add_epochs": add_epochs, "add_steps": add_steps}.items() if value is not None
-    }
     if resume is None:
-        if added:
-            raise UsageError(
-                flag_of(next(iter(added))), "given without --resume", "the run that is to be made longer",
-                "add --resume RUN, or use --epochs or --steps",
-            )  # fmt: skip
+        for flag, value in (("--add-epochs", add_epochs), ("--add-steps", add_steps)):
+            if value is not None:
+                raise UsageError(
+                    flag, "given without --resume", "the run that is to be made longer",
+                    "add --resume RUN, or use --epochs or --steps",
+                )  # fmt: skip
         # Before torch is imported, which takes a while: wrong settings are told at once.
         settings = resolve(data, recipe, typed)
         with output.working():
@@ -92,11 +90,10 @@ def train(
             from sightline.training import make_reporter
             from sightline.training import resume as go_on
 
-            if added:
-                from sightline.api import total_length
-
-                epochs, steps = total_length(resume, epochs=epochs, steps=steps, **added)
-            result = go_on(resume, epochs=epochs, steps=steps, reporter=make_reporter(quiet=quiet))
+            result = go_on(
+                resume, epochs=epochs, steps=steps, add_epochs=add_epochs, add_steps=add_steps,
+                reporter=make_reporter(quiet=quiet),
+            )  # fmt: skip
     if output.json:
         print_json(result.to_dict())
     else:

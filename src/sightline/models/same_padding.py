@@ -18,6 +18,12 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
+def _around(x: Tensor, kernel: int, stride: int) -> tuple[int, int, int, int]:
+    """Give the pixels to add to (N, C, H, W), as F.pad takes them: left, right, top, bottom."""
+    height, width = x.shape[2:]
+    return (*same_padding(width, kernel, stride), *same_padding(height, kernel, stride))
+
+
 class SameConv2d(nn.Conv2d):
     """A square convolution with TensorFlow's 'same' padding."""
 
@@ -26,12 +32,10 @@ class SameConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', ceil(H / stride), ceil(W / stride))."""
-        top, bottom = same_padding(input.shape[2], self.kernel_size[0], self.stride[0])
-        left, right = same_padding(input.shape[3], self.kernel_size[1], self.stride[1])
+        left, right, top, bottom = padding = _around(input, self.kernel_size[0], self.stride[0])
         if top == bottom and left == right:
             return F.conv2d(input, self.weight, self.bias, self.stride, (top, left))
-        padded = F.pad(input, (left, right, top, bottom))
-        return F.conv2d(padded, self.weight, self.bias, self.stride)
+        return F.conv2d(F.pad(input, padding), self.weight, self.bias, self.stride)
 
 
 class SameMaxPool(nn.Module):
@@ -44,9 +48,7 @@ class SameMaxPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, ceil(H / stride), ceil(W / stride))."""
-        top, bottom = same_padding(x.shape[2], self.kernel, self.stride)
-        left, right = same_padding(x.shape[3], self.kernel, self.stride)
-        padded = F.pad(x, (left, right, top, bottom), value=float("-inf"))
+        padded = F.pad(x, _around(x, self.kernel, self.stride), value=float("-inf"))
         return F.max_pool2d(padded, self.kernel, self.stride)
 
 
@@ -59,12 +61,9 @@ class SameMeanPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, ceil(H / kernel), ceil(W / kernel))."""
-        height, width = x.shape[2:]
-        top, bottom = same_padding(height, self.kernel, self.kernel)
-        left, right = same_padding(width, self.kernel, self.kernel)
-        if top == bottom == left == right == 0:
+        padding = _around(x, self.kernel, self.kernel)
+        if not any(padding):
             return F.avg_pool2d(x, self.kernel)
-        padding = (left, right, top, bottom)
         sums = F.avg_pool2d(F.pad(x, padding), self.kernel, divisor_override=1)
-        inside = F.pad(x.new_ones(1, 1, height, width), padding)
+        inside = F.pad(x.new_ones(1, 1, *x.shape[2:]), padding)
         return sums / F.avg_pool2d(inside, self.kernel, divisor_override=1)

@@ -102,19 +102,22 @@ def resume(
     *,
     epochs: int | None = None,
     steps: int | None = None,
+    add_epochs: int | None = None,
+    add_steps: int | None = None,
     module: nn.Module | None = None,
     data: ImageData | None = None,
     reporter: Reporter | None = None,
 ) -> TrainResult:
-    """Go on with a run from its latest checkpoint, to a larger number of epochs or steps if one is given.
+    """Go on with a run from its latest checkpoint, to a larger number of epochs or steps, or by so many more.
 
     Bit-identical to never having stopped, on the same processor type, torch and thread count (on CUDA with
-    --deterministic). Raises FileError where the folder is no run, UsageError for fewer epochs or steps than before,
-    DataError where the images have changed.
+    --deterministic). Raises FileError where the folder is no run, UsageError for fewer epochs or steps than before, for
+    more than one length and for the other unit than the run counts in, DataError where the images have changed.
     """
     reporter = reporter or Silence()
     folder = RunFolder.open(run)
-    settings = _longer(folder, epochs, steps)
+    lengths = {"epochs": epochs, "steps": steps, "add-epochs": add_epochs, "add-steps": add_steps}
+    settings = _longer(folder, {flag: length for flag, length in lengths.items() if length is not None})
     before = folder.fact("environment")
     pinned = settings.device.model_copy(
         update={
@@ -230,20 +233,28 @@ def _check_own(module: nn.Module, splits: Splits) -> None:
         raise UsageError(name, f"for two images it gives {found}", f"a tensor of shape (2, {classes}), a logit a class")
 
 
-def _longer(folder: RunFolder, epochs: int | None, steps: int | None) -> Settings:
-    """The run's settings with more epochs or steps; a duration may change its unit only if it is not shorter."""
+def _longer(folder: RunFolder, lengths: Mapping[str, int]) -> Settings:
+    """The run's settings with more epochs or steps; `lengths` has the flag that asks for them, if one does."""
     settings = folder.settings()
-    if epochs is None and steps is None:
+    if not lengths:
         return settings
+    if len(lengths) > 1:
+        first, second, *_ = lengths
+        raise UsageError(f"--{second}", f"given together with --{first}", "one of them says how long the run is to be")
+    ((flag, asked),) = lengths.items()
+    unit = flag.removeprefix("add-")
+    adds = flag != unit
+    if adds and asked < 1:
+        raise UsageError(f"--{flag}", f"{asked} found", "it should be at least 1")
     training = settings.training
-    unit, new = ("epochs", epochs) if epochs is not None else ("steps", steps)
-    assert new is not None
     old = getattr(training, unit)
     if old is None:
         other = "steps" if unit == "epochs" else "epochs"
-        raise UsageError(f"--{unit}", f"{new} found", f"this run counts in {other}", f"use --{other}")
+        advice = f"use --{flag.replace(unit, other)}"
+        raise UsageError(f"--{flag}", f"{asked} found", f"this run counts in {other}", advice)
+    new = old + asked if adds else asked
     if new < old:
-        raise UsageError(f"--{unit}", f"{new} found", f"{old} or more, since only a longer run can go on")
+        raise UsageError(f"--{flag}", f"{asked} found", f"{old} or more, since only a longer run can go on")
     if new == old:
         return settings
     start = _finished_step(folder)
