@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
+from torch import nn
 
 from sightline import atomic
 from sightline.data.preprocessing import Preprocessing
@@ -81,6 +82,17 @@ def unpack(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         return tensors, _metadata(content)
     except (SafetensorError, ValueError, KeyError, struct.error) as error:
         raise FileError(str(path), "truncated or damaged", "a whole safetensors file") from error
+
+
+def fill(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    """Copy `tensors` into `module`. Raises ValueError, naming them, unless names and shapes are just the module's."""
+    lacking = [f'"{name}"' for name in module.state_dict() if name not in tensors]
+    if lacking:  # torch itself overlooks the counter of a batch norm
+        raise ValueError(f"Missing key(s): {', '.join(lacking)}.")
+    try:
+        module.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise ValueError(" ".join(str(error).split("\n\t")[1:]) or str(error)) from None
 
 
 def _refuse_foreign(path: Path, content: bytes) -> None:

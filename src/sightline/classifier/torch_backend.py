@@ -77,8 +77,7 @@ def from_file(
             seed=0,
         )
     try:
-        module.load_state_dict(tensors)
-    except RuntimeError as error:
-        reason = " ".join(str(error).split("\n\t")[1:]) or str(error)
-        raise FileError(str(path), f"its tensors do not fit the network: {reason}"[:400]) from None
+        model_file.fill(module, tensors)
+    except ValueError as error:
+        raise FileError(str(path), f"its tensors do not fit the network: {error}"[:400]) from None
     return TorchBackend(channels_last(module), header.preprocessing, device), header

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional
 
 from sightline import atomic
-from sightline.classifier.model_file import pack, unpack
+from sightline.classifier.model_file import fill, pack, unpack
 from sightline.errors import FileError
 
 FORMAT_VERSION = 1
@@ -105,8 +105,8 @@ def load_checkpoint(
     progress = read_progress(path, metadata)
     try:
         for name, network in networks.items():
-            network.load_state_dict(_below(tensors, name))
-    except RuntimeError:
+            fill(network, _below(tensors, name))
+    except ValueError:
         raise FileError(str(path), "its tensors do not fit the network that settings.yaml describes") from None
     for number, parameter in enumerate(_parameters(optimizer)):
         state = _below(tensors, f"optimizer/{number}")
