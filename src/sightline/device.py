@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import platform
 import warnings
@@ -21,6 +22,9 @@ from sightline.settings import DeviceSettings
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 SELF_TEST_TOLERANCE = 0.02
+# malloc.h's numbers of what mallopt can set.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+LARGEST_INT = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,21 @@ def resolve(settings: DeviceSettings) -> Compute:
     if settings.deterministic != torch.are_deterministic_algorithms_enabled():  # the call imports a lot
         torch.use_deterministic_algorithms(settings.deterministic)
     device = find_device(settings.device)
+    if device.type == "cpu":
+        keep_freed_memory()
     return Compute(device, _precision(settings.precision, device))
+
+
+def keep_freed_memory() -> bool:
+    """Let this process keep the large blocks it frees, for the next step to take; whether the C library can do so.
+
+    glibc gives blocks above 32 MB at once, and smaller ones when they lie at the end, back to the system, which then
+    hands out and clears the same pages again at every step. See `mallopt(3)`.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    return all(mallopt(option, LARGEST_INT) == 1 for option in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD))
 
 
 def find_device(name: str) -> torch.device:
