@@ -1,4 +1,5 @@
-"""Networks built from frozen settings: `cnn`, the residual family `resnet`, `resnet_pad`, `alexnet` and `googlenet`.
+"""Networks built from frozen settings: `cnn`, the residual family `resnet`, `resnet_pad`, `alexnet`, `googlenet` and
+`sprint`.
 
 Every network takes float images (N, C, H, W), already scaled, and gives logits (N, K). See `Network` for its two parts,
 and for the auxiliary heads that some have in training.
@@ -16,6 +17,7 @@ from sightline.models.initializers import initialize
 from sightline.models.network import Network, Output
 from sightline.models.resnet import build_resnet, zero_residual_branches
 from sightline.models.resnet_pad import build_resnet_pad
+from sightline.models.sprint import build_sprint, start_as_identity, whiten
 from sightline.models.summary import ModelSummary, Part, summarize
 from sightline.settings.model import (
     AlexNetSettings,
@@ -24,9 +26,10 @@ from sightline.settings.model import (
     ModelSettings,
     PadResNetSettings,
     ResNetSettings,
+    SprintSettings,
 )
 
-__all__ = ["ModelSummary", "Network", "Output", "Part", "build_model", "summarize"]
+__all__ = ["ModelSummary", "Network", "Output", "Part", "build_model", "summarize", "whiten"]
 
 
 def build_model(
@@ -50,6 +53,8 @@ def build_model(
     initialize(network, settings.init, generator, "fan_in" if isinstance(settings, GoogLeNetSettings) else "fan_out")
     if isinstance(settings, ResNetSettings) and settings.zero_residual:
         zero_residual_branches(network)
+    if isinstance(settings, SprintSettings) and settings.identity_start:
+        start_as_identity(network)
     return network
 
 
@@ -65,6 +70,8 @@ def _layers(settings: ModelSettings, channels: int, image_size: tuple[int, int],
             return build_alexnet(settings, channels, image_size, num_classes)
         case GoogLeNetSettings():
             return build_googlenet(settings, channels, image_size, num_classes)
+        case SprintSettings():
+            return build_sprint(settings, channels, image_size, num_classes)
 
 
 def _check_counts(channels: int, image_size: tuple[int, int], num_classes: int) -> None:

@@ -18,6 +18,7 @@ from sightline.settings.model import (
     ModelSettings,
     PadResNetSettings,
     ResNetSettings,
+    SprintSettings,
     model_name,
 )
 from sightline.settings.optimizer import OptimizerSettings, ScheduleSettings
@@ -39,6 +40,7 @@ __all__ = [
     "ResNetSettings",
     "ScheduleSettings",
     "Settings",
+    "SprintSettings",
     "TrainingSettings",
     "build_settings",
     "data_name",

@@ -167,8 +167,39 @@ class GoogLeNetSettings(ModelSection):
     """Constant added to the variance in batch norm."""
 
 
+class SprintSettings(ModelSection):
+    """Model: sprint, a net built for speed: a stem that whitens, few wide stages that pool early, scaled logits."""
+
+    family: Literal["sprint"] = "sprint"
+    stem: Literal["whitening", "conv"] = "whitening"
+    """whitening has fixed kernels, the principal components of the training images' patches and their negatives; conv
+    is a trained convolution of the same shape."""
+    stem_kernel: Annotated[int, Field(ge=1, le=7)] = 2
+    """Side of the stem's kernels, and so of the patches: the stem has twice as many filters as a patch has values."""
+    stem_stride: Annotated[int, Field(ge=1, le=4)] = 1
+    """Pixels between the stem's patches."""
+    stage_widths: Widths = (64, 256, 256)
+    """Channels of each stage; every stage halves the image."""
+    stage_convs: Annotated[int, Field(ge=1, le=4)] = 2
+    """3x3 convolutions in each stage."""
+    residual: bool = False
+    """Add the input of a stage's second convolution behind its last."""
+    activation: Literal["relu", "gelu", "silu"] = "gelu"
+    """Behind the stem and each norm."""
+    identity_start: bool = True
+    """Start the first filters of each convolution as the identity."""
+    logit_scale: Positive = 0.11
+    """Factor on the logits."""
+    whitening_eps: Positive = 5e-4
+    """Constant added to each component's variance before it is scaled to 1."""
+    bn_decay: Annotated[float, Field(ge=0, lt=1)] = 0.6
+    """Part of the running mean and variance kept each step (one minus torch's momentum)."""
+    bn_eps: Positive = 1e-5
+    """Constant added to the variance in batch norm."""
+
+
 ModelSettings = Annotated[
-    CnnSettings | ResNetSettings | PadResNetSettings | AlexNetSettings | GoogLeNetSettings,
+    CnnSettings | ResNetSettings | PadResNetSettings | AlexNetSettings | GoogLeNetSettings | SprintSettings,
     Field(discriminator="family"),
 ]
 
@@ -205,6 +236,7 @@ def _presets() -> dict[str, dict[str, Any]]:
             presets[f"resnet{depth}{suffix}"] = _cifar_resnet(depth, version=version)
     presets["alexnet"] = {"family": "alexnet"}
     presets["alexnet-small"] = {"family": "alexnet", "form": "small", "norm": "lrn", "dropout": 0.2}
+    presets["sprint"] = {"family": "sprint"}
     presets["googlenet"] = {"family": "googlenet"}
     presets["googlenet-bn"] = {"family": "googlenet", "batch_norm": True, "wide_kernel": 3, "dropout": 0.2}
     return presets

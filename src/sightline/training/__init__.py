@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -17,12 +19,13 @@ from sightline import data as data_room
 from sightline import device as device_room
 from sightline.augment import resolve_augment
 from sightline.classifier import model_file
-from sightline.errors import UsageError
+from sightline.classifier.input_step import InputStep
+from sightline.errors import FileError, UsageError
 from sightline.evaluation import evaluate, store_test
-from sightline.models import Network, build_model
+from sightline.models import Network, build_model, whiten
 from sightline.models.pretrained import PretrainedReport, load_pretrained
 from sightline.run_folder import RESULTS, RunFolder
-from sightline.settings import Settings, data_name, model_name
+from sightline.settings import Settings, SprintSettings, data_name, model_name
 from sightline.training.loop import Trainer
 from sightline.training.progress import Reporter, Silence, make_reporter
 
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
     from sightline.data import ImageData, Preprocessing, Splits
 
 PICTURES_SHOWN = 18
+IMAGES_WHITENED = 5000
+"""Training images that a whitening stem is computed from."""
 
 __all__ = ["TrainResult", "make_reporter", "resume", "train"]
 
@@ -77,7 +82,8 @@ def train(
         images = _Images.of(settings, data)
         settings, choices = _with_augmentation(settings, images)
         own = module is not None
-        module, report = (module, None) if module is not None else _begin(settings, images)
+        start = _Start(module) if module is not None else _begin(settings, images)
+        module, report = start.module, start.report
         if own:
             _check_own(module, images.splits)
             settings = settings.model_copy(update={"model": None})
@@ -92,6 +98,7 @@ def train(
         for line in (*data_room.audit_lines(audit), *choices, *_pretrained_lines(report, settings)):
             reporter.note(line)
         trainer = Trainer(settings, folder, images.splits, images.preprocessing, module, compute, reporter)
+        trainer.progress.seconds = start.seconds
         reporter.note(_opening_line(settings, trainer, module))
         trainer.run()
         return _finish(trainer, reporter)
@@ -137,7 +144,7 @@ def resume(
         if module is None:
             if settings.model is None:
                 raise UsageError(str(run), "this run trains a module of your own", "sightline.resume(run, module=...)")
-            module = _build(settings, images.splits)
+            module = _build(settings, images.splits) if folder.checkpoints() else _begin_again(settings, images, folder)
         trainer = Trainer(settings, folder, images.splits, images.preprocessing, module, compute, reporter)
         trainer.restore()
         if settings != folder.settings():
@@ -177,14 +184,42 @@ def _with_augmentation(settings: Settings, images: _Images) -> tuple[Settings, l
     return settings.model_copy(update={"augment": augment}), choices
 
 
-def _begin(settings: Settings, images: _Images) -> tuple[nn.Module, PretrainedReport | None]:
-    """The network with fresh weights, or with those of a file and the report on them."""
+@dataclass(frozen=True)
+class _Start:
+    """A network as training begins with it; `seconds` are those of what was computed from the training images."""
+
+    module: nn.Module
+    report: PretrainedReport | None = None
+    seconds: float = 0.0
+
+
+def _begin(settings: Settings, images: _Images) -> _Start:
+    """The network with the weights of a file, or with fresh ones, a whitening stem fitted to the training images."""
     network = _build(settings, images.splits)
     source = settings.finetune.pretrained
-    if source is None:
-        return network, None
     assert settings.model is not None
-    return network, load_pretrained(network, settings.model, source)
+    if source is not None:
+        return _Start(network, load_pretrained(network, settings.model, source))
+    if not isinstance(settings.model, SprintSettings):
+        return _Start(network)
+    began = time.perf_counter()
+    train = images.splits.train
+    spread = np.unique(np.linspace(0, len(train) - 1, IMAGES_WHITENED).astype(np.int64))
+    pixels = torch.from_numpy(train.select(spread).images())
+    whiten(network, InputStep(images.preprocessing)(pixels), settings.model.whitening_eps)
+    return _Start(network, seconds=time.perf_counter() - began)
+
+
+def _begin_again(settings: Settings, images: _Images, folder: RunFolder) -> nn.Module:
+    """The network as it was when a run began that ended before its first checkpoint.
+
+    Raises FileError where the file of weights is not the one that it began from.
+    """
+    start = _begin(settings, images)
+    if start.report is not None and start.report.sha256 != folder.fact("pretrained")["sha256"]:
+        advice = "bring the old one back, or start a new run"
+        raise FileError(start.report.source, "this file has changed since the run began from it", advice=advice)
+    return start.module
 
 
 def _pretrained_lines(report: PretrainedReport | None, settings: Settings) -> list[str]:
