@@ -298,3 +298,28 @@ def test_no_torch_and_no_drawing():
     heavy = {"torch", "matplotlib", "sklearn", "scipy"}
     code = f"import sys, sightline.evaluation; bad = {heavy} & set(sys.modules); assert not bad, bad"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class Corners:
+    """Says how bright each image's first and last pixel are: told apart by moving and by mirroring."""
+
+    class_names = ("first", "last")
+
+    def probabilities(self, images, /):
+        return np.stack([images[:, 0, 0, 0], images[:, -1, -1, 0]], 1).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("mirror", "shift", "first"),
+    # Pixels 0 to 11 in three rows of four. Moved by one up and left, the pixel in the middle of the first two rows
+    # comes first; moved back, the reflection brings the same one. Mirrored, the last of a row does.
+    [(False, False, [0]), (True, False, [0, 3]), (False, True, [0, 5, 5]), (True, True, [0, 5, 5, 3, 6, 6])],
+)
+def test_averaged_views_are_the_shifted_and_mirrored_images(mirror, shift, first):
+    images = np.arange(12, dtype=np.uint8).reshape(1, 3, 4, 1)
+    views = evaluation.AveragedViews(Corners(), mirror, shift)
+    assert views.count == len(first)
+    assert views.class_names == ("first", "last")
+    found = views.probabilities(images)
+    assert found.dtype == np.float32
+    assert found[0].tolist() == pytest.approx([np.mean(first), 11 - np.mean(first)])

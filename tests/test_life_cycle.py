@@ -19,6 +19,7 @@ import sightline as sl
 from sightline import plots
 from sightline.classifier.model_file import pack, unpack
 from sightline.cli.app import run
+from sightline.errors import UsageError
 from sightline.run_folder import RESULTS, RunFolder
 from sightline.training.checkpoints import read_progress
 from sightline.training.progress import Lines, Live, Silence, epoch_line
@@ -246,3 +247,21 @@ def test_a_header_as_long_as_a_pickle_begins_is_read(tmp_path: Path, start: byte
     path.write_bytes(next(content for content in found if content.startswith(start)))
     read, _ = unpack(path)
     assert torch.equal(read["one"], tensors["one"])
+
+
+def test_augmentation_at_test_time(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small: dict[str, Any] = {"model": "resnet8", "epochs": 2, "quiet": True, "recipe": "none", "flip": "none"}
+    plain = sl.train("digits", runs=tmp_path, **small, shift=0)
+    with pytest.raises(UsageError, match="neither shifted nor mirrored"):
+        sl.test(plain.run, tta=True)
+    with pytest.raises(UsageError, match="model file"):
+        sl.test(RunFolder(plain.run).best_weights, "digits", tta=True)
+    moved = sl.train("digits", runs=tmp_path, **small, shift=1)
+    report = sl.test(moved.run, tta=True).report
+    assert report["tta"]["views"] == 3
+    assert report["accuracy"] == moved.test_accuracy != report["tta"]["accuracy"]
+    assert json.loads((moved.run / "test" / "metrics.json").read_text())["tta"] == report["tta"]
+    capsys.readouterr()
+    assert run(["test", str(moved.run), "--tta"]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if "3 views" in line)
+    assert f"{100 * report['tta']['accuracy']:.2f}" in line

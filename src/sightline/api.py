@@ -75,6 +75,7 @@ def test(
     *,
     out: str | Path | None = None,
     steps: int | None = None,
+    tta: bool = False,
     module: nn.Module | None = None,
     device: str = "auto",
     **settings: Any,
@@ -82,8 +83,9 @@ def test(
     """Test a run or a model file, on its own test images or on other data with the same classes.
 
     `steps` looks only at the first so many batches of the run's batch size; what the run's folder holds of a full test
-    then stays, and files are written only to `out`. `settings`: settings of the data by their flat names, e.g.
-    `data_dir`, `skip_bad`. Raises DataError, FileError or UsageError.
+    then stays, and files are written only to `out`. `tta` adds the accuracy of the mean answer for shifted and mirrored
+    views, as `report["tta"]`, where the run's training images were shifted or mirrored. `settings`: settings of the
+    data by their flat names, e.g. `data_dir`, `skip_bad`. Raises DataError, FileError or UsageError.
     """
     from sightline.settings import build_settings
 
@@ -95,6 +97,7 @@ def test(
         changes={name: getattr(given, name) for name in given.model_fields_set},
         out=Path(out) if out else None,
         steps=steps,
+        tta=tta,
         module=module,
         device=device,
     )

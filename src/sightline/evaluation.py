@@ -98,6 +98,41 @@ class Predictions:
         )
 
 
+@dataclass(frozen=True)
+class AveragedViews:
+    """Answers for an image with the mean of a predictor's answers for views of it: test-time augmentation.
+
+    The views are the image itself, with `shift` also moved by a pixel up and left and down and right (pixels beyond
+    the edge are reflected), each with `mirror` also mirrored left to right.
+    """
+
+    predictor: Predictor
+    mirror: bool
+    shift: bool
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """Those of the predictor."""
+        return self.predictor.class_names
+
+    @property
+    def count(self) -> int:
+        """How many views of each image there are."""
+        return (2 if self.mirror else 1) * (3 if self.shift else 1)
+
+    def probabilities(self, images: NDArray[np.uint8], /) -> NDArray[np.float32]:
+        """Mean probability of each class over the views, float32 (n, K), for images uint8 (n, H, W, C)."""
+        _, height, width, _ = images.shape
+        views = [images]
+        if self.shift:
+            padded = np.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), "reflect")
+            views += [padded[:, at : at + height, at : at + width] for at in (0, 2)]
+        if self.mirror:
+            views += [view[:, :, ::-1] for view in views]
+        found = np.stack([self.predictor.probabilities(np.ascontiguousarray(view)) for view in views])
+        return found.mean(0)
+
+
 def evaluate(predictor: Predictor, image_set: ImageSet, batch_size: int = BATCH_SIZE) -> Predictions:
     """Let `predictor` look at every image once, in order, `batch_size` at a time, so that no memory map is read whole.
 
@@ -140,18 +175,16 @@ def report_of(predictions: Predictions, step: int | None = None) -> dict[str, An
     return {"accuracy": accuracy, "interval": list(wilson_interval(figures.correct, figures.n)), **known, **report}
 
 
-def store_test(predictions: Predictions, folder: Path, step: int | None = None) -> dict[str, Any]:
-    """Write metrics.json, predictions.npz and confusion_matrix.png to `folder`; give what metrics.json holds.
+def store_test(predictions: Predictions, folder: Path, report: Mapping[str, Any]) -> None:
+    """Write predictions.npz, confusion_matrix.png and, with what `report_of` gave, metrics.json to `folder`.
 
     Raises ResourceError where the folder cannot be written.
     """
     from sightline import plots
 
-    report = report_of(predictions, step)
     predictions.save(folder / PREDICTIONS)
     plots.confusion_matrix(np.array(report["confusion_matrix"]), predictions.class_names, folder / CONFUSION_MATRIX)
     atomic.write_json(folder / METRICS, report)
-    return report
 
 
 def worst_mistakes(predictions: Predictions, count: int) -> list[int]:

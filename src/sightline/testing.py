@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sightline import data as data_room
-from sightline.classifier import load
+from sightline.classifier import Classifier, load
 from sightline.errors import DataError, UsageError
-from sightline.evaluation import Predictions, evaluate, report_of, store_test
+from sightline.evaluation import AveragedViews, Predictions, evaluate, report_of, store_test
 from sightline.run_folder import RunFolder
 from sightline.settings import DataSettings, data_name
+from sightline.statistics import wilson_interval
 
 if TYPE_CHECKING:
     from torch import nn
@@ -47,6 +48,7 @@ def test_model(
     changes: Mapping[str, Any] = MappingProxyType({}),
     out: Path | None = None,
     steps: int | None = None,
+    tta: bool = False,
     module: nn.Module | None = None,
     device: str = "auto",
 ) -> TestResult:
@@ -55,14 +57,17 @@ def test_model(
     Without `settings` a run is tested on its own test images, which must be the same as when it was trained; `changes`
     then replaces some of its data settings, such as `data_dir`. Files go to `out`, for a run to its test/ folder
     (test-NAME/ for other data). `steps` looks only at the first batches, of the run's batch size; such a test leaves
-    the run's folder as it is and writes only to `out`.
+    the run's folder as it is and writes only to `out`. `tta` (test-time augmentation) also answers with the mean over
+    views made as the run's training images were, which `report["tta"]` tells apart; all else is without it.
 
     Raises DataError where there are no test images or their classes or bytes are not the model's, UsageError for a
-    model file without data or with `steps`, FileError for what is neither run nor model file.
+    model file without data, with `steps` or `tta`, and for `tta` where the run neither shifted nor mirrored, FileError
+    for what is neither run nor model file.
     """
     run = RunFolder.open(path) if path.is_dir() else None
     classifier = load(path, module=module, device=device)
     limit = None if steps is None else _limit(path, run, steps)
+    views = _views(path, run, classifier) if tta else None
     folder = out
     if settings is None:
         if run is None:
@@ -81,12 +86,30 @@ def test_model(
         if out is None and run is not None:
             folder = run.path / f"test-{data_name(settings)}"
     step = run.tested_step() if run is not None else None
-    if limit is None:
-        predictions = evaluate(classifier, images)
-    else:
-        predictions, folder = evaluate(classifier, images.select(np.arange(min(limit, len(images))))), out
-    report = store_test(predictions, folder, step) if folder is not None else report_of(predictions, step)
-    return TestResult(report, predictions, folder, len(images))
+    total = len(images)
+    if limit is not None:
+        images, folder = images.select(np.arange(min(limit, total))), out
+    predictions = evaluate(classifier, images)
+    report = report_of(predictions, step)
+    if views is not None:
+        figures = evaluate(views, images).metrics()
+        interval = wilson_interval(figures.correct, figures.n)
+        report["tta"] = {"views": views.count, "accuracy": figures.accuracy, "interval": list(interval)}
+    if folder is not None:
+        store_test(predictions, folder, report)
+    return TestResult(report, predictions, folder, total)
+
+
+def _views(path: Path, run: RunFolder | None, classifier: Classifier) -> AveragedViews:
+    """The views of an image that its run's augmentation holds for the same."""
+    if run is None:
+        raise UsageError("--tta", f"{path} is a model file, which knows of no augmentation", "a run's folder")
+    augment = run.settings().augment
+    views = AveragedViews(classifier, augment.flip in ("random", "alternate"), augment.shift > 0)
+    if views.count == 1:
+        found = f"{path} neither shifted nor mirrored its training images, so there is one view of each"
+        raise UsageError("--tta", found, advice="leave it out")
+    return views
 
 
 def _limit(path: Path, run: RunFolder | None, steps: int) -> int:

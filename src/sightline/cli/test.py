@@ -39,6 +39,15 @@ def test(
             "only to --out. [all images]",
         ),
     ] = None,
+    tta: Annotated[
+        bool,
+        Parameter(
+            group=TEST,
+            negative="",
+            help="Test-time augmentation: tell also the accuracy of the mean answer for views of each image, moved and "
+            "mirrored where the run's training images were.",
+        ),
+    ] = False,
     flags: TestFlags = NONE_GIVEN,
     output: Output = AS_TEXT,
 ) -> None:
@@ -46,7 +55,7 @@ def test(
     with output.working():
         import sightline
 
-        result = sightline.test(model, data, out=out, steps=steps, **given(flags))
+        result = sightline.test(model, data, out=out, steps=steps, tta=tta, **given(flags))
     if output.json:
         print_json(result.report)
     else:
@@ -58,11 +67,16 @@ def _show(report: dict[str, Any], folder: Path | None, images: int) -> None:
 
     part = "" if report["n"] == images else f", the first of {images:,}"
     step = [("step", f"{report['step']:,}")] if "step" in report else []
+    tta = report.get("tta")
+    averaged: list[tuple[str, str]] = []
+    if tta:
+        averaged = [(f"with {tta['views']} views", f"{percent(tta['accuracy'])}{percent_interval(tta['interval'])}")]
     facts(
         [
             ("images", f"{report['n']:,}{part}"),
             *step,
             ("accuracy", f"{percent(report['accuracy'])}{percent_interval(report['interval'])}"),
+            *averaged,
             (f"top {report['top_k']}", percent(report["top_k_accuracy"])),
             ("balanced accuracy", percent(report["balanced_accuracy"])),
             ("macro F1", percent(report["macro_f1"])),

@@ -21,7 +21,7 @@ from sightline.augment import resolve_augment
 from sightline.classifier import model_file
 from sightline.classifier.input_step import InputStep
 from sightline.errors import FileError, UsageError
-from sightline.evaluation import evaluate, store_test
+from sightline.evaluation import evaluate, report_of, store_test
 from sightline.models import Network, build_model, whiten
 from sightline.models.pretrained import PretrainedReport, load_pretrained
 from sightline.run_folder import RESULTS, RunFolder
@@ -345,7 +345,9 @@ def _finish(trainer: Trainer, reporter: Reporter) -> TrainResult:
     report: Mapping[str, Any] = {}
     if trainer.splits.test is not None:
         trainer.tested_model.load_state_dict(trainer.best or trainer.tested_model.state_dict())
-        report = store_test(evaluate(trainer.classifier, trainer.splits.test), folder.test_folder, folder.tested_step())
+        predictions = evaluate(trainer.classifier, trainer.splits.test)
+        report = report_of(predictions, folder.tested_step())
+        store_test(predictions, folder.test_folder, report)
     interval = report.get("interval")
     return TrainResult(
         run=folder.path,
