@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check
 INSTALLED := .venv/.installed
 SETUP := .venv/.installed-dev
 
-.PHONY: help demo setup test check parity update-help
+.PHONY: help demo setup test check parity bench bench-full update-help
 
 help:
 	@echo "make demo         train, test and predict on the embedded digits"
@@ -13,6 +13,8 @@ help:
 	@echo "make test         all tests"
 	@echo "make check        style, types, layers and the lock on the help"
 	@echo "make parity       compare with torchvision, Keras and TensorFlow, in environments of their own"
+	@echo "make bench        how fast, beside Keras, PyTorch and others, under 15 minutes"
+	@echo "make bench-full   the same with every training in it, hours"
 	@echo "make update-help  take the help as it is now into the lock"
 
 demo: $(INSTALLED)
@@ -35,6 +37,12 @@ parity: $(SETUP) .venv-torchvision/.installed .venv-keras/.installed
 	.venv-keras/bin/python benchmarks/parity/keras_programs.py build/parity/keras.npz
 	$(BIN)/python benchmarks/parity/compare_keras.py build/parity/keras.npz
 	$(BIN)/python -m pytest tests/test_parity.py
+
+bench: $(INSTALLED) .venv-peers/.installed
+	$(BIN)/python benchmarks/speed/bench.py $(BENCH)
+
+bench-full: $(INSTALLED) .venv-peers/.installed
+	$(BIN)/python benchmarks/speed/bench.py --full $(BENCH)
 
 update-help: $(SETUP)
 	SIGHTLINE_UPDATE_HELP=1 $(BIN)/python -m pytest tests/test_cli_help.py
@@ -60,4 +68,9 @@ $(SETUP): $(INSTALLED)
 .venv-keras/.installed: benchmarks/parity/requirements-keras.txt
 	$(PYTHON) -m venv .venv-keras
 	.venv-keras/bin/pip install -qq -r $<
+	@touch $@
+
+.venv-peers/.installed: benchmarks/speed/requirements-peers.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install -qq -r $<
 	@touch $@

@@ -94,7 +94,8 @@ def test_the_moving_average_follows_its_formula_and_copies_counters() -> None:
         with torch.no_grad():
             model[0].weight.add_(torch.randn(2, 2))
             model[1].num_batches_tracked.add_(1)
-        average.update(step)
+        average.prepare(step)
+        average.update(torch.tensor(False))
         decay = min(0.9, (1 + step) / (10 + step))
         expected = decay * expected + (1 - decay) * model[0].weight.detach().double()
     torch.testing.assert_close(average.model[0].weight.double(), expected, atol=1e-5, rtol=1e-5)

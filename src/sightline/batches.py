@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from sightline.data.image_set import ImageSet
-from sightline.device import as_tensor
+from sightline.device import as_tensor, send
 
 
 def mixed_seed(*numbers: int) -> int:
@@ -88,9 +88,9 @@ class ResidentImages:
 
     def gather(self, indices: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
         """The images uint8 (B, H, W, C) and labels int64 (B,) at `indices`, on the device."""
-        at = torch.from_numpy(indices).to(self._device)
+        at = send(torch.from_numpy(indices), self._device)
         if self._pixels is None:
-            pixels = torch.from_numpy(self._images.pixels[self._images.rows[indices]]).to(self._device)
+            pixels = send(torch.from_numpy(self._images.pixels[self._images.rows[indices]]), self._device)
         else:
             pixels = self._pixels.index_select(0, self._rows.index_select(0, at))
         return pixels, self._labels.index_select(0, at)

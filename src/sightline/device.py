@@ -42,7 +42,7 @@ class Compute:
 def resolve(settings: DeviceSettings) -> Compute:
     """Choose device and precision, and set threads and determinism for this process.
 
-    Raises UsageError for a device this machine or this torch does not have.
+    Raises UsageError for a device this machine or this torch does not have, and for what that device cannot do.
     """
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
@@ -51,8 +51,12 @@ def resolve(settings: DeviceSettings) -> Compute:
     if settings.deterministic != torch.are_deterministic_algorithms_enabled():  # the call imports a lot
         torch.use_deterministic_algorithms(settings.deterministic)
     device = find_device(settings.device)
+    if settings.execution == "graph" and device.type != "cuda":
+        raise UsageError("--execution", f"graph found, but {device} cannot record a step", "eager or compile there")
     if device.type == "cpu":
         keep_freed_memory()
+    elif str(device).startswith("cuda:"):
+        torch.cuda.set_device(device)  # streams, generators and events are made on the current one
     return Compute(device, _precision(settings.precision, device))
 
 
@@ -132,6 +136,16 @@ def as_tensor(array: NDArray[Any]) -> torch.Tensor:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array)
+
+
+def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The tensor on the device, without waiting for the work that the device still has to do.
+
+    A copy to a GPU from memory that is not pinned would wait for all that was queued before it.
+    """
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def seed_generator(device: torch.device, seed: int) -> None:

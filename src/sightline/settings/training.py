@@ -112,5 +112,16 @@ class DeviceSettings(Section):
     """CPU threads; left out: as many as the system offers."""
     deterministic: bool = False
     """Only deterministic operations on a GPU (on a CPU they always are)."""
-    compile: bool = False
-    """Compile the step with torch.compile."""
+    execution: Literal["auto", "eager", "graph", "compile"] = "auto"
+    """How the device is given a training step: eager, one operation after the other; graph, recorded once and started
+    as a whole (NVIDIA GPUs); compile, with torch.compile, and recorded where that can be. auto is eager on a CPU, and
+    on an NVIDIA GPU what pays within the run's steps."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _compile_before_execution(cls, values: Any) -> Any:
+        """Read settings.yaml of runs that began when the step was either compiled or eager."""
+        if not isinstance(values, dict) or "compile" not in values:
+            return values
+        old = {str(key): value for key, value in values.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        return {"execution": "compile" if old.pop("compile") else "eager", **old}

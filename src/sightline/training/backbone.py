@@ -16,7 +16,7 @@ from torch import nn
 from sightline.classifier.input_step import InputStep
 from sightline.classifier.torch_backend import evaluation_mode
 from sightline.data import ImageSet, Splits
-from sightline.device import as_tensor, full_precision
+from sightline.device import as_tensor, full_precision, send
 from sightline.errors import UsageError
 from sightline.evaluation import Predictions
 from sightline.settings import Settings
@@ -40,11 +40,16 @@ class Backbone:
     is not made of a `body` and a `head`.
     """
 
-    def __init__(self, model: nn.Module, input_step: InputStep, settings: Settings, splits: Splits) -> None:
+    def __init__(
+        self, model: nn.Module, input_step: InputStep, settings: Settings, splits: Splits, *, compiled: bool = False
+    ) -> None:
         self.train_features: Features | None = None
         self.val_features: Features | None = None
         self._model, self._input_step, self._splits = model, input_step, splits
-        self._compiled: nn.Module = torch.compile(model) if settings.device.compile else model  # pyright: ignore[reportAttributeAccessIssue]
+        self._forward: Forward = _compiled(model, settings.training.batch_size) if compiled else model
+        # Made once, so that it can be told whether an epoch trains what the one before trained.
+        self._rest: Forward | None = None
+        self._no_input_step = nn.Identity()
         self._settings = settings.finetune
         self._augments = settings.augment.changes_images
         if self._settings.freeze == "backbone":
@@ -55,21 +60,25 @@ class Backbone:
     def begin_epoch(self, epoch: int) -> tuple[Forward, Input]:
         """Freeze or thaw for `epoch`, counted from 1: the network to be trained, and the step that makes its input."""
         if self._settings.freeze == "none":
-            return self._compiled, self._input_step
+            return self._forward, self._input_step
         if self._settings.unfreeze_epoch is not None and epoch >= self._settings.unfreeze_epoch:
             self._model.requires_grad_(True)
             self._model.train()
             self.train_features = self.val_features = None
-            return self._compiled, self._input_step
+            return self._forward, self._input_step
         self._freeze()
         fixed, rest = split_at_features(self._model)
+        if self._rest is None:
+            self._rest = rest
         if self.val_features is None:
             self.val_features = self._features(self._splits.validation, fixed)
         if self._augments:
-            return self._compiled, self._input_step
+            return self._forward, self._input_step
         if self.train_features is None:
             self.train_features = self._features(self._splits.train, fixed)
-        return (self._compiled, self._input_step) if self.train_features is None else (rest, nn.Identity())
+        if self.train_features is None:
+            return self._forward, self._input_step
+        return self._rest, self._no_input_step
 
     def _freeze(self) -> None:
         head = _parts(self._model)[1]
@@ -81,6 +90,20 @@ class Backbone:
 
     def _features(self, images: ImageSet | None, fixed: nn.Sequential) -> Features | None:
         return Features.of(images, fixed, self._input_step) if images is not None and fits(images, fixed) else None
+
+
+def _compiled(model: nn.Module, batch_size: int) -> Forward:
+    """`model`, compiled for batches of one size: another, such as an epoch's last, is not worth compiling again.
+
+    Without torch.compile's own CUDA graphs ("reduce-overhead"), since RecordedStep's take in the optimizer too, and
+    without its search for the fastest kernels ("max-autotune"), which takes minutes.
+    """
+    compiled: Forward = torch.compile(model)  # pyright: ignore[reportAssignmentType]
+
+    def forward(images: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
+        return (compiled if len(images) == batch_size else model)(images)
+
+    return forward
 
 
 def split_at_features(model: nn.Module) -> tuple[nn.Sequential, nn.Sequential]:
@@ -135,7 +158,7 @@ class Features:
 
     def gather(self, indices: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
         """The features (B, F) and labels int64 (B,) at `indices`."""
-        at = torch.from_numpy(indices).to(self.values.device)
+        at = send(torch.from_numpy(indices), self.values.device)
         return self.values.index_select(0, at), self.labels.index_select(0, at)
 
     @torch.no_grad()

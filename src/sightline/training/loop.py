@@ -18,7 +18,7 @@ from sightline.classifier import Classifier, model_file
 from sightline.classifier.input_step import InputStep
 from sightline.classifier.torch_backend import TorchBackend
 from sightline.data import ImageSet, Preprocessing, Splits
-from sightline.device import Compute, channels_last, seed_generator
+from sightline.device import Compute, channels_last, seed_generator, send
 from sightline.errors import Interrupted, NumericError, UsageError
 from sightline.evaluation import Predictions, evaluate
 from sightline.run_folder import PROBABILITIES, RESULTS, STEPS, RunFolder
@@ -29,6 +29,7 @@ from sightline.training.clock import Clock, Plan
 from sightline.training.interruption import Interruption, watch_for_interruption
 from sightline.training.optimizers import FUSED, build_optimizer, prepare_update
 from sightline.training.progress import Reporter
+from sightline.training.recorded_step import CudaGraphs, RecordedStep, decide
 from sightline.training.schedules import learning_rate
 from sightline.training.step import TrainingStep
 
@@ -56,8 +57,11 @@ class Trainer:
         if settings.device.channels_last:
             model = channels_last(model)
         self.model = model.train()
+        self.order = BatchOrder(len(splits.train), training.batch_size, training.seed, training.last_batch)
+        self.plan = Plan.of(settings, self.order)
+        self.execution = decide(settings, compute, self.order, self.plan.total_steps)
         input_step = InputStep(preprocessing).to(compute.device)
-        self.backbone = Backbone(model, input_step, settings, splits)
+        self.backbone = Backbone(model, input_step, settings, splits, compiled=self.execution.compiled)
         fused = settings.device.fused and settings.optimizer.optimizer in FUSED and compute.device.type != "mps"
         self.optimizer = build_optimizer(settings.optimizer, model, fused=fused, finetune=settings.finetune)
         self.take_step = TrainingStep(
@@ -71,13 +75,15 @@ class Trainer:
             class_weights=self._class_weights(compute.device),
             auxiliary_weight=getattr(settings.model, "auxiliary_weight", 0.0),
         )
-        self.order = BatchOrder(len(splits.train), training.batch_size, training.seed, training.last_batch)
+        self.recorded_step: RecordedStep | None = None
+        if self.execution.recorded:
+            self.recorded_step = RecordedStep(self.take_step, training.batch_size, CudaGraphs(compute.device))
         self.images = ResidentImages(splits.train, compute.device)
         self.augment = build_augmentation(
             settings.augment, count=len(splits.train), seed=training.seed, device=compute.device
         )
-        self.plan = Plan.of(settings, self.order)
         self.compute = compute
+        self.rate = settings.optimizer.lr
         self.header = model_file.ModelHeader(
             model=settings.model,
             module=None if settings.model else type(module).__qualname__,
@@ -120,6 +126,8 @@ class Trainer:
         Raises NumericError when the loss or gradient is not finite, Interrupted on Ctrl-C; what was reached is kept.
         """
         progress, plan = self.progress, self.plan
+        if self.execution.line is not None and progress.step < plan.total_steps:
+            self.reporter.note(self.execution.line)
         self.reporter.begin(
             step=progress.step,
             total_steps=plan.total_steps,
@@ -141,13 +149,11 @@ class Trainer:
                     if at_epoch_end and progress.step < plan.total_steps:
                         self._begin_epoch()
                     if self._checkpoint_is_due(at_epoch_end, time.monotonic() >= checkpoint_due):
-                        clock.note(progress)
-                        self._checkpoint()
+                        self._checkpoint(clock)
                         checkpoint_due = time.monotonic() + (self.settings.checkpoints.checkpoint_seconds or math.inf)
                     self._stop_if_asked(interruption, clock)
-                clock.note(progress)
                 if not self.folder.checkpoint_path(progress.step).exists():
-                    self._checkpoint()
+                    self._checkpoint(clock)
             # Behind the checkpoint, so that a run with more steps goes on as if this had not been the end.
             self._close_epoch(clock)
             clock.note(progress)
@@ -157,12 +163,14 @@ class Trainer:
     def _begin_epoch(self) -> None:
         epoch = self.progress.step // self.plan.steps_per_epoch + 1
         self.take_step.forward, self.take_step.input_step = self.backbone.begin_epoch(epoch)
+        if self.recorded_step is not None:
+            self.recorded_step.begin_epoch()
 
     def _step(self, clock: Clock) -> None:
         """Take one step and log it."""
         training, progress = self.settings.training, self.progress
         step = progress.step
-        rate = learning_rate(
+        self.rate = learning_rate(
             self.settings.schedule,
             self.settings.optimizer.lr,
             step,
@@ -170,15 +178,16 @@ class Trainer:
             steps_per_epoch=self.plan.steps_per_epoch,
             start_step=self.settings.extended_from_step,
         )
-        prepare_update(self.optimizer, self.settings.optimizer, rate, step)
+        prepare_update(self.optimizer, self.settings.optimizer, self.rate, step)
         seed_generator(self.compute.device, mixed_seed(training.seed, step))
         indices = self.order.indices(step)
         if self.backbone.train_features is not None:
             inputs, labels = self.backbone.train_features.gather(indices)
         else:
             inputs, labels = self.images.gather(indices)
-            inputs = self.augment(inputs, torch.from_numpy(indices), step // self.plan.steps_per_epoch)
-        loss, logits = self.take_step(step, inputs, labels)
+            at = send(torch.from_numpy(indices), self.compute.device)
+            inputs = self.augment(inputs, at, step // self.plan.steps_per_epoch)
+        loss, logits = (self.recorded_step or self.take_step)(step, inputs, labels)
         self.sums.add(logits, labels)
         progress.step += 1
         clock.count(len(indices))
@@ -193,7 +202,7 @@ class Trainer:
             row = {
                 "step": progress.step,
                 "epoch": step // self.plan.steps_per_epoch + 1,
-                "lr": rate,
+                "lr": self.rate,
                 "loss": float(loss),
                 "images_per_second": clock.images_per_second,
             }
@@ -224,7 +233,7 @@ class Trainer:
         self._check_sound()
         train_loss, train_accuracy = self.sums.means()
         epoch = math.ceil(progress.step / self.plan.steps_per_epoch)
-        row: dict[str, Any] = {"epoch": epoch, "step": progress.step, "lr": self.optimizer.param_groups[0]["lr"]}
+        row: dict[str, Any] = {"epoch": epoch, "step": progress.step, "lr": self.rate}
         row |= {"train_loss": train_loss, "train_accuracy": train_accuracy}
         due = self._validation_is_due() or progress.step >= self.plan.total_steps
         if self.splits.validation is not None:
@@ -284,8 +293,9 @@ class Trainer:
         by_step = rules.checkpoint_steps is not None and step % rules.checkpoint_steps == 0
         return by_epoch or by_step or time_is_up
 
-    def _checkpoint(self) -> None:
+    def _checkpoint(self, clock: Clock) -> None:
         self._check_sound()
+        clock.note(self.progress)
         self.progress.scaler = dict(self.take_step.scaler.state_dict())
         path = self.folder.checkpoint_path(self.progress.step)
         save_checkpoint(path, self.progress, self.sums, self._networks(), self.optimizer, self.best)
@@ -296,6 +306,10 @@ class Trainer:
         return {"model": self.model} | ({"average": average.model} if average else {})
 
     def _check_sound(self) -> None:
+        """Stop if a loss has failed. It waits for the device: what is timed behind it is work, not the queueing of it.
+
+        Raises NumericError.
+        """
         if bool(self.take_step.failed):
             kept = "the best weights are kept" if self.best is not None else "there are no weights to keep yet"
             raise NumericError(
@@ -307,8 +321,7 @@ class Trainer:
 
     def _stop_if_asked(self, interruption: Interruption, clock: Clock) -> None:
         if interruption.asked and self.progress.step < self.plan.total_steps:
-            clock.note(self.progress)
-            self._checkpoint()
+            self._checkpoint(clock)
             raise Interrupted(
                 str(self.folder.path),
                 f"stopped at step {self.progress.step} of {self.plan.total_steps}",

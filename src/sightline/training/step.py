@@ -14,7 +14,7 @@ from sightline.classifier.input_step import InputStep
 from sightline.device import Compute
 from sightline.errors import UsageError
 from sightline.settings import TrainingSettings
-from sightline.training.optimizers import FUSED
+from sightline.training.optimizers import FUSED, keep_rates_on_device
 
 EMA_WARMUP = 10
 
@@ -24,18 +24,33 @@ class MovingAverage:
 
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.model = copy.deepcopy(model).requires_grad_(False).eval()
-        self._decay = decay
+        self._longest_decay = self._decay = decay
+        self._share: torch.Tensor | None = None
         source, target = model.state_dict(), self.model.state_dict()
         floats = [name for name in source if source[name].is_floating_point()]
         self._averages = [target[name] for name in floats]
         self._current = [source[name] for name in floats]
         self._copied = [(target[name], source[name]) for name in source if not source[name].is_floating_point()]
 
+    def keep_decay_on_device(self, device: torch.device) -> None:
+        """Keep what an update takes of the network, 1 - decay, in a tensor (), which a recorded one reads anew."""
+        self._share = torch.zeros((), device=device)
+
+    def prepare(self, step: int) -> None:
+        """Set the decay of the update behind step `step`, counted from 0."""
+        self._decay = min(self._longest_decay, (1 + step) / (EMA_WARMUP + step))
+        if self._share is not None:
+            self._share.fill_(1 - self._decay)
+
     @torch.no_grad()
-    def update(self, step: int) -> None:
-        """Move towards the network as it is behind step `step`, counted from 0."""
-        decay = min(self._decay, (1 + step) / (EMA_WARMUP + step))
-        get_ema_multi_avg_fn(decay)(self._averages, self._current, 0)
+    def update(self, failed: torch.Tensor) -> None:
+        """Move towards the network as it is. With the decay on the device, weights stay where they are if `failed`."""
+        if self._share is None:
+            get_ema_multi_avg_fn(self._decay)(self._averages, self._current, 0)
+        else:
+            share = self._share * ~failed
+            for average, current in zip(self._averages, self._current, strict=True):
+                average.lerp_(current, share.to(average.dtype))
         for target, source in self._copied:
             target.copy_(source)
 
@@ -72,10 +87,32 @@ class TrainingStep:
         self.failed = torch.zeros((), dtype=torch.bool, device=compute.device)
 
     def __call__(self, step: int, pixels: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Take step `step`, counted from 0: see `train_on`."""
+        self.prepare(step)
+        return self.train_on(pixels, labels)
+
+    def keep_on_device(self) -> None:
+        """Keep on the device all that a step reads and that changes, so that the host takes no part in it.
+
+        The optimizer must be a fused one and the precision not fp16.
+        """
+        assert not self.scaler.is_enabled()
+        self.masks = True
+        keep_rates_on_device(self.optimizer, self.compute.device)
+        if self.average:
+            self.average.keep_decay_on_device(self.compute.device)
+
+    def prepare(self, step: int) -> None:
+        """Set what the host decides for step `step`; the learning rate is the loop's."""
+        if self.average:
+            self.average.prepare(step)
+
+    def train_on(self, pixels: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Train on uint8 (B, H, W, C) and int64 (B,): the mean loss () and the logits (B, K) before the update.
 
         The loss is what is minimised, with auxiliary heads and penalty in it. When it or its gradient is not finite,
-        `failed` becomes and stays true and nothing is updated.
+        `failed` becomes and stays true and nothing is updated (but for batch norm's figures, which the forward pass
+        itself updates).
         """
         images = self.input_step(pixels)  # B, C, H, W
         with self.compute.autocast():
@@ -93,7 +130,7 @@ class TrainingStep:
             self.scaler.step(self.optimizer)
             self.scaler.update()
             if self.average:
-                self.average.update(step)
+                self.average.update(self.failed)
         self.optimizer.zero_grad(set_to_none=True)
         return loss.detach(), logits.detach()
 
