@@ -13,6 +13,7 @@ from typing import Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sightline.models.convolution import Conv2d
 from sightline.models.same_padding import SameConv2d
 from sightline.models.shortcuts import PoolPad, StridePad, projection
 from sightline.settings.model import ResNetSettings
@@ -138,7 +139,7 @@ def conv(entering: int, leaving: int, kernel: int, stride: int, settings: ResNet
     """Give a convolution of odd `kernel`, padded to ceil(H / stride) pixels."""
     if settings.conv_padding == "same":
         return SameConv2d(entering, leaving, kernel, stride, bias=settings.conv_bias)
-    return nn.Conv2d(entering, leaving, kernel, stride, padding=kernel // 2, bias=settings.conv_bias)
+    return Conv2d(entering, leaving, kernel, stride, padding=kernel // 2, bias=settings.conv_bias)
 
 
 def norm(width: int, settings: ResNetSettings) -> nn.BatchNorm2d:

@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sightline.models.convolution import Conv2d
 from sightline.models.network import (
     ConvNormReLU,
     ConvReLU,
@@ -173,7 +174,7 @@ def _stem(settings: GoogLeNetSettings, channels: int, *, small: bool) -> Ordered
 
 def _conv(entering: int, leaving: int, kernel: int, settings: GoogLeNetSettings, stride: int = 1) -> nn.Module:
     """Give a convolution of odd `kernel` with its ReLU, padded alike on both sides to ceil(H / stride) pixels."""
-    conv = nn.Conv2d(entering, leaving, kernel, stride, padding=kernel // 2, bias=not settings.batch_norm)
+    conv = Conv2d(entering, leaving, kernel, stride, padding=kernel // 2, bias=not settings.batch_norm)
     if not settings.batch_norm:
         return ConvReLU(conv)
     return ConvNormReLU(conv, nn.BatchNorm2d(leaving, settings.bn_eps, 1 - settings.bn_decay))

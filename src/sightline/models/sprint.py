@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sightline.errors import UsageError
+from sightline.models.convolution import Conv2d
 from sightline.models.network import Network
 from sightline.settings.model import SprintSettings
 
@@ -92,7 +93,7 @@ class Stage(nn.Module):
         widths = (entering, *[leaving] * settings.stage_convs)
         momentum = 1 - settings.bn_decay
         self.convs = nn.ModuleList(
-            nn.Conv2d(widths[i], leaving, 3, padding=1, bias=False) for i in range(settings.stage_convs)
+            Conv2d(widths[i], leaving, 3, padding=1, bias=False) for i in range(settings.stage_convs)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(leaving, settings.bn_eps, momentum) for _ in self.convs)
         self.activation = ACTIVATIONS[settings.activation]
