@@ -23,6 +23,7 @@ FIGURES = {
     "images_per_second": Figure("training", "images/s", more_is_better=True),
     "seconds": Figure("time", "s"),
     "test_accuracy": Figure("test accuracy", "%", more_is_better=True),
+    "test_accuracy_tta": Figure("with test-time augmentation", "%", more_is_better=True),
     "milliseconds_1": Figure("batch 1", "ms"),
     "milliseconds_256": Figure("batch 256", "ms"),
     "fp32_gflops": Figure("peak, fp32", "GFLOP/s", more_is_better=True),

@@ -19,6 +19,7 @@ import sightline as sl
 from sightline import device as device_room
 from sightline.classifier import model_file
 from sightline.data import ImageData, ImageSet, load, unit_preprocessing
+from sightline.errors import UsageError
 from sightline.models import build_model
 from sightline.recipes import recipe_names
 from sightline.run_folder import RunFolder
@@ -125,9 +126,19 @@ def train(recipe: str, data: str, seed: int, threads: int, steps: int | None = N
             os.environ[side.CIFAR10_FOLDER] if data == "cifar10-folder" else data,
             recipe=recipe, seed=seed, threads=threads, device="cpu", runs=runs, quiet=True, **shorter,
         )  # fmt: skip
+        views = accuracy_with_views(result.run)
     assert result.test_accuracy is not None
-    values = {"seconds": result.train_seconds, "test_accuracy": 100 * result.test_accuracy}
+    values = {"seconds": result.train_seconds, "test_accuracy": 100 * result.test_accuracy, **views}
     return {"values": values, "details": {k: v for k, v in result.to_dict().items() if k not in ("run", "data")}}
+
+
+def accuracy_with_views(run: Path) -> dict[str, float]:
+    """The accuracy with test-time augmentation, in percent, where the run's images were shifted or mirrored."""
+    try:
+        report = sl.test(run, tta=True, device="cpu").report
+    except UsageError:
+        return {}
+    return {"test_accuracy_tta": 100 * report["tta"]["accuracy"]}
 
 
 def digits_split() -> side.Answer:
