@@ -1,4 +1,4 @@
-"""How sure a figure is: intervals for one test's accuracy and for the mean of several runs.
+"""How sure one figure is: intervals for one test's accuracy and for the mean of several runs.
 
 `confidence` is a part, above 0 and below 1.
 """

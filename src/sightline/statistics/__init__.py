@@ -1,0 +1,52 @@
+"""How sure a figure is, and whether two differ: pure functions on accuracies and on right and wrong answers.
+
+`compare_sides` takes the test accuracies of several sides, by seed, and gives the verdict on every pair of them;
+`compare_images` gives the detail behind one pair, image by image. docs/statistics.md says what they mean. Accuracies,
+differences and confidences are fractions; sentences say percent points.
+"""
+
+from __future__ import annotations
+
+from sightline.statistics.comparison import Comparison, PairSummary, SideSummary, compare_sides, summarize_side
+from sightline.statistics.differences import (
+    MOST_SEEDS,
+    Difference,
+    holm,
+    paired_difference,
+    seeds_needed,
+    welch_difference,
+)
+from sightline.statistics.images import (
+    BootstrapInterval,
+    ImageDetail,
+    McNemar,
+    bootstrap_difference,
+    compare_images,
+    mcnemar_exact,
+)
+from sightline.statistics.intervals import mean_and_deviation, t_interval, wilson_interval
+from sightline.statistics.verdict import Verdict
+
+__all__ = [
+    "MOST_SEEDS",
+    "BootstrapInterval",
+    "Comparison",
+    "Difference",
+    "ImageDetail",
+    "McNemar",
+    "PairSummary",
+    "SideSummary",
+    "Verdict",
+    "bootstrap_difference",
+    "compare_images",
+    "compare_sides",
+    "holm",
+    "mcnemar_exact",
+    "mean_and_deviation",
+    "paired_difference",
+    "seeds_needed",
+    "summarize_side",
+    "t_interval",
+    "welch_difference",
+    "wilson_interval",
+]
