@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 import sightline as sl
-from sightline import plots
+from sightline import plots, reliability_diagram
 from sightline.classifier.model_file import pack, unpack
 from sightline.cli.app import run
 from sightline.errors import UsageError
@@ -41,6 +41,7 @@ def _no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     if "over_one_folder" not in request.node.name:
         for drawing in ("curves", "augmentation", "confusion_matrix"):
             monkeypatch.setattr(plots, drawing, Mock())
+        monkeypatch.setattr(reliability_diagram, "draw", Mock())
 
 
 @pytest.fixture(scope="module")

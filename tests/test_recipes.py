@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import sightline as sl
-from sightline import plots
+from sightline import plots, reliability_diagram
 from sightline.cli.app import run
 from sightline.errors import FileError, UsageError
 from sightline.recipes import default_recipe, load_recipe, recipe_names, resolve
@@ -46,6 +46,7 @@ def test_every_recipe_trains_a_few_steps(name: str, tmp_path: Path, monkeypatch:
     """All as in the recipe but for sizes, of images and of wide networks, and for weights that would be downloaded."""
     for drawing in ("curves", "augmentation", "confusion_matrix"):
         monkeypatch.setattr(plots, drawing, Mock())
+    monkeypatch.setattr(reliability_diagram, "draw", Mock())
     settings = resolve(None, name, {})
     small: dict[str, Any] = {"image_size": 28 if "mnist" in name else 16, "batch_size": 8}
     if "mnist" in name and settings.data.channels is None:

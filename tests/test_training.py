@@ -49,7 +49,7 @@ def test_a_run_leaves_everything_behind(tmp_path: Path) -> None:
     folder = RunFolder.open(result.run)
     for name in ("settings.yaml", "environment.json", "splits.json", "audit.json", "curves.png", "augmentation.png"):
         assert (result.run / name).is_file()
-    for name in ("metrics.json", "predictions.npz", "confusion_matrix.png"):
+    for name in ("metrics.json", "predictions.npz", "confusion_matrix.png", "reliability.png"):
         assert (folder.test_folder / name).is_file()
     rows = folder.rows(RESULTS)
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]

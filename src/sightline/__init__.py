@@ -16,8 +16,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sightline.api import resume, test, train
+    from sightline.api import calibrate, resume, test, train
+    from sightline.calibration import CalibrationResult
+    from sightline.checking import check
     from sightline.classifier import Classifier, Prediction, load
+    from sightline.data.check import Check
     from sightline.errors import (
         DataError,
         FileError,
@@ -38,8 +41,11 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 _ROOMS = {
-    "api": ("resume", "test", "train"),
+    "api": ("calibrate", "resume", "test", "train"),
+    "calibration": ("CalibrationResult",),
+    "checking": ("check",),
     "classifier": ("Classifier", "Prediction", "load"),
+    "data.check": ("Check",),
     "errors": (
         "DataError",
         "FileError",
@@ -57,6 +63,8 @@ _ROOMS = {
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
+    "CalibrationResult",
+    "Check",
     "Classifier",
     "DataError",
     "FileError",
@@ -70,6 +78,8 @@ __all__ = [
     "TestResult",
     "TrainResult",
     "UsageError",
+    "calibrate",
+    "check",
     "load",
     "resume",
     "test",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sightline.calibration import CalibrationResult, calibrate_run
 from sightline.recipes import resolve
 from sightline.testing import TestResult, test_model
 from sightline.training import TrainResult, make_reporter
@@ -101,3 +102,21 @@ def test(
         module=module,
         device=device,
     )
+
+
+def calibrate(
+    run: str | Path, *, write: bool = False, module: nn.Module | None = None, device: str = "auto", **settings: Any
+) -> CalibrationResult:
+    """Fit a temperature to a run's probabilities on its validation images, and tell what it does to the test images'.
+
+    Nothing is changed unless `write` puts the temperature into the model file of the run; answers stay the same then,
+    their probabilities do not. `module`: an instance of your own class, where the run trained one. `settings`: settings
+    of the data by their flat names, e.g. `data_dir`. Raises UsageError for anything but a folder, FileError for one
+    that is no run, DataError where there are no validation images or they have changed, and where `write` is asked for
+    and `doubt` says why the temperature is of no use.
+    """
+    from sightline.settings import build_settings
+
+    given = build_settings(None, settings).data
+    changes = {name: getattr(given, name) for name in given.model_fields_set}
+    return calibrate_run(Path(run), changes=changes, write=write, module=module, device=device)

@@ -21,7 +21,8 @@ from sightline.errors import DataError, FileError, NumericError, UsageError
 from sightline.statistics import wilson_interval
 
 BATCH_SIZE = 1024
-METRICS, PREDICTIONS, CONFUSION_MATRIX = "metrics.json", "predictions.npz", "confusion_matrix.png"
+METRICS, PREDICTIONS = "metrics.json", "predictions.npz"
+CONFUSION_MATRIX, RELIABILITY = "confusion_matrix.png", "reliability.png"
 KIND = "predictions written by Sightline are needed"
 # Array -> its kind of values in NumPy's letters, and its number of axes.
 ARRAYS = {"ids": ("U", 1), "labels": ("i", 1), "probabilities": ("f", 2), "class_names": ("U", 1)}
@@ -162,28 +163,32 @@ def evaluate(predictor: Predictor, image_set: ImageSet, batch_size: int = BATCH_
     return Predictions(tuple(image_set.ids), image_set.labels.astype(np.int64), probabilities, names)
 
 
-def report_of(predictions: Predictions, step: int | None = None) -> dict[str, Any]:
+def report_of(predictions: Predictions, step: int | None = None, temperature: float = 1.0) -> dict[str, Any]:
     """Give what test/metrics.json holds: every figure, and `interval`, the accuracy's 95 % Wilson interval [low, high].
 
-    `step` is the training step whose weights answered, where it is known. Plain numbers, strings, lists and
-    dictionaries. Raises DataError where there is no image.
+    `step` is the training step whose weights answered, where it is known, `temperature` that of the probabilities,
+    which is named where it is not 1. Plain numbers, strings, lists and dictionaries. Raises DataError where there is no
+    image.
     """
     figures = predictions.metrics()
     report = figures.to_dict()
     accuracy = report.pop("accuracy")
     known = {} if step is None else {"step": step}
+    if temperature != 1:
+        known = {**known, "temperature": temperature}
     return {"accuracy": accuracy, "interval": list(wilson_interval(figures.correct, figures.n)), **known, **report}
 
 
 def store_test(predictions: Predictions, folder: Path, report: Mapping[str, Any]) -> None:
-    """Write predictions.npz, confusion_matrix.png and, with what `report_of` gave, metrics.json to `folder`.
+    """Write predictions.npz, both pictures and, with what `report_of` gave, metrics.json to `folder`.
 
     Raises ResourceError where the folder cannot be written.
     """
-    from sightline import plots
+    from sightline import plots, reliability_diagram
 
     predictions.save(folder / PREDICTIONS)
     plots.confusion_matrix(np.array(report["confusion_matrix"]), predictions.class_names, folder / CONFUSION_MATRIX)
+    reliability_diagram.draw(report["reliability"], report["ece"], folder / RELIABILITY)
     atomic.write_json(folder / METRICS, report)
 
 

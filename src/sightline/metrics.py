@@ -8,7 +8,7 @@ DataError where there is no image and NumericError where a probability is NaN or
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,8 @@ Figures = NDArray[np.float64]
 # A float32 softmax underflows to 0, whose logarithm would make one image's loss infinite; the smallest normal float32
 # caps it at 87.3 and leaves every other probability alone.
 PROBABILITY_FLOOR = float(np.finfo(np.float32).tiny)
+# As in arXiv 1706.04599; another number gives another calibration error.
+BINS = 15
 
 
 def accuracy(labels: Labels, probabilities: Probabilities) -> float:
@@ -53,6 +55,71 @@ def negative_log_likelihood(labels: Labels, probabilities: Probabilities) -> flo
     _check(labels, probabilities)
     own = np.take_along_axis(probabilities, labels[:, None], axis=1).astype(np.float64)
     return float(-np.log(np.maximum(own, PROBABILITY_FLOOR)).mean())
+
+
+def brier_score(labels: Labels, probabilities: Probabilities) -> float:
+    """Measure the squared error of the probabilities, 0 to 2, as Brier (1950) defined it for any number of classes.
+
+    The mean over images of the sum over all classes of (probability - 1 for the label, 0 for the others) squared. For
+    two classes that is twice the score of one class's probability alone, which other programs give.
+    """
+    _check(labels, probabilities)
+    wrong = probabilities.astype(np.float64)
+    wrong[np.arange(len(labels)), labels] -= 1
+    return float(np.square(wrong).sum(axis=1).mean())
+
+
+@dataclass(frozen=True)
+class ConfidenceBin:
+    """The `n` images whose confidence, the top probability, is above `low` and at most `high`.
+
+    `confidence` is their mean confidence, `accuracy` the part of them answered rightly; None where there is no image.
+    """
+
+    low: float
+    high: float
+    n: int
+    confidence: float | None
+    accuracy: float | None
+
+
+def confidence_bins(labels: Labels, probabilities: Probabilities, bins: int = BINS) -> tuple[ConfidenceBin, ...]:
+    """Sort the images by confidence into `bins` of equal width from 0 to 1, each closed above (arXiv 1706.04599)."""
+    confidence, correct = _confidence_and_correctness(labels, probabilities)
+    edges = np.linspace(0, 1, bins + 1)
+    place = np.searchsorted(edges[1:-1], confidence)
+    counts = np.bincount(place, minlength=bins)
+    sums = (np.bincount(place, values, bins) for values in (confidence, correct))
+    rows = zip(edges[:-1], edges[1:], counts, *sums, strict=True)
+    return tuple(
+        ConfidenceBin(float(low), float(high), int(n), float(sure / n) if n else None, float(right / n) if n else None)
+        for low, high, n, sure, right in rows
+    )
+
+
+def calibration_errors(bins: Sequence[ConfidenceBin]) -> tuple[float, float]:
+    """Give the expected and the maximum calibration error, 0 to 1 each (arXiv 1706.04599, section 2).
+
+    They are the mean and the largest distance between confidence and accuracy over the bins that have images; in the
+    mean a bin counts by its images.
+    """
+    gaps = [(b.n, abs(b.confidence - b.accuracy)) for b in bins if b.confidence is not None and b.accuracy is not None]
+    total = sum(n for n, _ in gaps)
+    return sum(n * gap for n, gap in gaps) / total, max(gap for _, gap in gaps)
+
+
+def equal_mass_calibration_error(labels: Labels, probabilities: Probabilities, bins: int = BINS) -> float:
+    """Measure the expected calibration error, 0 to 1, with as many images in each bin as in the next, to one.
+
+    Where most images have a confidence near 1, bins of equal width leave nearly all of them in one bin, in which
+    images that are too sure and too unsure cancel out. Images of equal confidence are worth their mean correctness, so
+    that their order makes no difference where a bin ends among them.
+    """
+    confidence, correct = _confidence_and_correctness(labels, probabilities)
+    values, place, counts = np.unique(confidence, return_inverse=True, return_counts=True)
+    shared = np.bincount(place, correct) / counts
+    gaps = np.repeat(values - shared, counts)
+    return float(sum(abs(part.sum()) for part in np.array_split(gaps, bins)) / len(labels))
 
 
 def confusion_matrix(labels: Labels, probabilities: Probabilities) -> NDArray[np.int64]:
@@ -102,6 +169,8 @@ class ClassificationMetrics:
     """Every figure of one test: `loss` in nats, `confusion` int64 (K, K) with true classes as rows, the rest 0 to 1.
 
     `top_k` is 5, or with five classes or fewer one less than there are: the largest that still leaves a class out.
+    `ece` and `mce` are the expected and the maximum calibration error over the bins of `reliability`, `brier`, 0 to 2,
+    the Brier score.
     """
 
     n: int
@@ -111,6 +180,11 @@ class ClassificationMetrics:
     top_k_accuracy: float
     macro_f1: float
     balanced_accuracy: float
+    ece: float
+    ece_equal_mass: float
+    mce: float
+    brier: float
+    reliability: tuple[ConfidenceBin, ...]
     per_class: tuple[ClassScores, ...]
     confusion: NDArray[np.int64]
 
@@ -129,6 +203,11 @@ class ClassificationMetrics:
             "top_k_accuracy": self.top_k_accuracy,
             "macro_f1": self.macro_f1,
             "balanced_accuracy": self.balanced_accuracy,
+            "ece": self.ece,
+            "ece_equal_mass": self.ece_equal_mass,
+            "mce": self.mce,
+            "brier": self.brier,
+            "reliability": [asdict(part) for part in self.reliability],
             "per_class": [vars(scores).copy() for scores in self.per_class],
             "confusion_matrix": self.confusion.tolist(),
         }
@@ -139,6 +218,8 @@ def compute(labels: Labels, probabilities: Probabilities, class_names: Sequence[
     assert len(class_names) == probabilities.shape[1], f"{len(class_names)} names, {probabilities.shape[1]} columns"
     matrix = confusion_matrix(labels, probabilities)
     top_k = max(1, min(5, len(class_names) - 1))
+    bins = confidence_bins(labels, probabilities)
+    ece, mce = calibration_errors(bins)
     figures = zip(class_names, *precision_recall_f1(matrix), matrix.sum(axis=1), strict=True)
     return ClassificationMetrics(
         n=len(labels),
@@ -148,6 +229,11 @@ def compute(labels: Labels, probabilities: Probabilities, class_names: Sequence[
         top_k_accuracy=top_k_accuracy(labels, probabilities, top_k),
         macro_f1=macro_f1(matrix),
         balanced_accuracy=balanced_accuracy(matrix),
+        ece=ece,
+        ece_equal_mass=equal_mass_calibration_error(labels, probabilities),
+        mce=mce,
+        brier=brier_score(labels, probabilities),
+        reliability=bins,
         per_class=tuple(ClassScores(name, float(p), float(r), float(f), int(n)) for name, p, r, f, n in figures),
         confusion=matrix,
     )
@@ -160,6 +246,13 @@ def _check(labels: Labels, probabilities: Probabilities) -> None:
     assert labels.min() >= 0 and labels.max() < probabilities.shape[1], "a label has no column"
     if not np.isfinite(probabilities).all():
         raise NumericError("metrics", "a probability is NaN or infinite", "every one must be a finite number")
+
+
+def _confidence_and_correctness(labels: Labels, probabilities: Probabilities) -> tuple[Figures, Figures]:
+    """Give each image's top probability, and 1 where it is the label's, else 0: two float64 (N,)."""
+    _check(labels, probabilities)
+    correct = probabilities.argmax(axis=1) == labels
+    return probabilities.max(axis=1).astype(np.float64), correct.astype(np.float64)
 
 
 def _divide(numerator: Figures, denominator: NDArray[np.int64]) -> Figures:

@@ -96,6 +96,11 @@ class Words:
     true_class: str = "true class"
     predicted_class: str = "predicted class"
     share: str = "share of the true class"
+    confidence: str = "confidence: probability of the answer"
+    ece: str = "ECE {ece} over {bins} bins"
+    gap: str = "gap to confidence"
+    calibrated: str = "accuracy = confidence"
+    images: str = "images"
 
 
 ENGLISH = Words()
@@ -129,7 +134,7 @@ def curves(
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=max(1, len(handles)))
         return figure
 
-    _write(path, draw)
+    write(path, draw)
 
 
 def _curve(axes: Axes, rows: Sequence[Mapping[str, Any]], kind: str, selected: int | None, words: Words) -> None:
@@ -211,7 +216,7 @@ def confusion_matrix(
         bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
         return figure
 
-    _write(path, draw, trim=True)
+    write(path, draw, trim=True)
 
 
 def _number(axes: Axes, matrix: NDArray[np.int64], shares: NDArray[np.float64], cell: float) -> None:
@@ -252,7 +257,7 @@ def augmentation(
             figure.text(0.5, 1 - head / 2 * DPI / (height + head * DPI), title, ha="center", va="center", fontsize=10)
         return figure
 
-    _write(path, draw)
+    write(path, draw)
 
 
 def _tiles(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -273,7 +278,11 @@ def _sheet(tiles: NDArray[np.uint8], across: int) -> NDArray[np.uint8]:
     return sheet
 
 
-def _write(path: Path, draw: Callable[[], Figure], *, trim: bool = False) -> None:
+def write(path: Path, draw: Callable[[], Figure], *, trim: bool = False) -> None:
+    """Write the figure that `draw` makes as a PNG, in the house's style; `trim` cuts it to what is drawn.
+
+    Raises atomic's errors where `path` cannot be written.
+    """
     with (
         matplotlib.style.context({**STYLE, "font.family": list(_fonts())}, after_reset=True),
         warnings.catch_warnings(),

@@ -2,9 +2,10 @@
 
 settings.yaml  environment.json  splits.json  audit.json     before step 1; settings.yaml is written last
 pretrained.json                                               what came from which file, where weights did
+calibration.json                                              the temperature of the weights, where they have one
 results.csv  steps.csv  probabilities.csv                     a row an epoch; a row every log_steps; on request
 weights/best.safetensors  weights/last.safetensors  checkpoints/step-000400.safetensors
-test/metrics.json  test/predictions.npz  test/confusion_matrix.png
+test/metrics.json  test/predictions.npz  test/confusion_matrix.png  test/reliability.png
 curves.png  augmentation.png
 """
 
@@ -32,6 +33,7 @@ _FACTS = {
     "splits": "splits.json",
     "audit": "audit.json",
     "pretrained": "pretrained.json",
+    "calibration": "calibration.json",
 }
 
 
@@ -134,12 +136,19 @@ class RunFolder:
         return settings_from_yaml(text, str(self.settings_path))
 
     def write_fact(self, name: str, content: Mapping[str, Any]) -> None:
-        """Record `environment`, `splits`, `audit` or `pretrained`."""
+        """Record `environment`, `splits`, `audit`, `pretrained` or `calibration`."""
         atomic.write_json(self.path / _FACTS[name], {"schema": SCHEMA_VERSION, **content})
 
     def fact(self, name: str) -> dict[str, Any]:
-        """Read `environment`, `splits`, `audit` or `pretrained`. Raises FileError where it is damaged."""
+        """Read what `write_fact` recorded. Raises FileError where it is missing or damaged."""
         return read_json(self.path / _FACTS[name])
+
+    def forget_fact(self, name: str) -> bool:
+        """Remove what `write_fact` recorded, since it is true no more; whether there was such a record."""
+        path = self.path / _FACTS[name]
+        known = path.is_file()
+        path.unlink(missing_ok=True)
+        return known
 
     def append_rows(self, file: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows to results.csv, steps.csv or probabilities.csv; the first row of a file gives its columns."""

@@ -58,7 +58,8 @@ def test_model(
     then replaces some of its data settings, such as `data_dir`. Files go to `out`, for a run to its test/ folder
     (test-NAME/ for other data). `steps` looks only at the first batches, of the run's batch size; such a test leaves
     the run's folder as it is and writes only to `out`. `tta` (test-time augmentation) also answers with the mean over
-    views made as the run's training images were, which `report["tta"]` tells apart; all else is without it.
+    views made as the run's training images were, which `report["tta"]` tells apart; all else is without it. The
+    report of a calibrated model names its `temperature`.
 
     Raises DataError where there are no test images or their classes or bytes are not the model's, UsageError for a
     model file without data, with `steps` or `tta`, and for `tta` where the run neither shifted nor mirrored, FileError
@@ -90,7 +91,7 @@ def test_model(
     if limit is not None:
         images, folder = images.select(np.arange(min(limit, total))), out
     predictions = evaluate(classifier, images)
-    report = report_of(predictions, step)
+    report = report_of(predictions, step, classifier.temperature)
     if views is not None:
         figures = evaluate(views, images).metrics()
         interval = wilson_interval(figures.correct, figures.n)

@@ -60,12 +60,16 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained network that carries its preprocessing and class names."""
+    """A trained network that carries its preprocessing and class names.
+
+    `temperature` tells by how much the back end divides the logits: 1 unless the model file was calibrated.
+    """
 
     backend: Backend
     preprocessing: Preprocessing
     class_names: tuple[str, ...]
     model: ModelSettings | None = None
+    temperature: float = 1.0
 
     @property
     def size(self) -> tuple[int, int, int]:
@@ -165,4 +169,4 @@ def load(path: str | Path, *, module: nn.Module | None = None, device: str = "au
     elif not path.exists():
         raise FileError(str(path), "no such run folder or model file")
     backend, header = from_file(path, module, find_device(device))
-    return Classifier(backend, header.preprocessing, header.class_names, header.model)
+    return Classifier(backend, header.preprocessing, header.class_names, header.model, header.temperature)

@@ -1,7 +1,8 @@
 """The model file: one safetensors file of weights whose header says everything needed to use them.
 
-Header key `sightline` holds JSON: format_version, model (its settings), class_names, preprocessing. No date, path or
-run name, so that equal weights are equal bytes. Nothing in it can run code, and pickles are refused.
+Header key `sightline` holds JSON: format_version, model (its settings), class_names, preprocessing, and temperature
+where the file is calibrated. No date, path or run name, so that equal weights are equal bytes. Nothing in it can run
+code, and pickles are refused.
 """
 
 from __future__ import annotations
@@ -23,25 +24,35 @@ from sightline import atomic
 from sightline.data.preprocessing import Preprocessing
 from sightline.errors import FileError
 from sightline.settings import ModelSettings
-from sightline.settings.base import Section
+from sightline.settings.base import Positive, Section
 
 FORMAT_VERSION = 1
+# A Sightline that knows no temperature would give other probabilities, so it must refuse such a file.
+CALIBRATED_VERSION = 2
 HEADER_KEY = "sightline"
 
 
 class ModelHeader(Section):
-    """What a model file says of itself. `model` is None and `module` its class's name for a user's own module."""
+    """What a model file says of itself. `model` is None and `module` its class's name for a user's own module.
+
+    `temperature` divides the logits before the softmax (arXiv 1706.04599). A file in which it is 1 does not name it and
+    has version 1, any other version 2; `save` sees to that.
+    """
 
     format_version: int = FORMAT_VERSION
     model: ModelSettings | None = None
     module: str | None = None
     class_names: tuple[str, ...] = Field(min_length=2)
     preprocessing: Preprocessing
+    temperature: Positive = 1.0
 
 
 def save(path: Path, tensors: Mapping[str, torch.Tensor], header: ModelHeader) -> None:
     """Write a model file, whole or not at all."""
-    atomic.write_bytes(path, pack(tensors, {HEADER_KEY: header.model_dump_json()}))
+    calibrated = header.temperature != 1
+    header = header.model_copy(update={"format_version": CALIBRATED_VERSION if calibrated else FORMAT_VERSION})
+    text = header.model_dump_json(exclude=None if calibrated else {"temperature"})
+    atomic.write_bytes(path, pack(tensors, {HEADER_KEY: text}))
 
 
 def load(path: Path) -> tuple[dict[str, torch.Tensor], ModelHeader]:
@@ -53,10 +64,9 @@ def load(path: Path) -> tuple[dict[str, torch.Tensor], ModelHeader]:
     try:
         content = json.loads(text)
         found = content.get("format_version")
-        if found != FORMAT_VERSION:
-            raise FileError(
-                str(path), f"format version {found}", f"version {FORMAT_VERSION}", "use the Sightline that wrote it"
-            )
+        if found not in (FORMAT_VERSION, CALIBRATED_VERSION):
+            known = f"version {FORMAT_VERSION} or {CALIBRATED_VERSION}"
+            raise FileError(str(path), f"format version {found}", known, "use the Sightline that wrote it")
         return tensors, ModelHeader.model_validate(content)
     except (json.JSONDecodeError, AttributeError, ValidationError):
         raise FileError(str(path), "its header is damaged", "a Sightline model file") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import numpy as np
@@ -35,14 +35,21 @@ class TorchBackend:
     """Probabilities from a torch module. One that `trains` meanwhile is put back into its mode after each call.
 
     For another, which is in evaluation mode for good, changing modes would be a third of the time of a small network's
-    answer for one image.
+    answer for one image. `temperature` divides the logits; a network that trains has none.
     """
 
     def __init__(
-        self, module: nn.Module, preprocessing: Preprocessing, device: torch.device, *, trains: bool = True
+        self,
+        module: nn.Module,
+        preprocessing: Preprocessing,
+        device: torch.device,
+        *,
+        trains: bool = True,
+        temperature: float = 1.0,
     ) -> None:
         self.module = module.to(device)
         self.device = device
+        self.temperature = temperature
         self._mode = evaluation_mode if trains else contextlib.nullcontext
         if not trains:
             module.eval()
@@ -50,6 +57,13 @@ class TorchBackend:
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 (N, H, W, C) to float32 (N, K); each row sums to 1."""
+        return self._answers(pixels, lambda logits: torch.softmax(logits / self.temperature, dim=1))
+
+    def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """uint8 (N, H, W, C) to float32 (N, K), before the temperature and the softmax."""
+        return self._answers(pixels, lambda logits: logits)
+
+    def _answers(self, pixels: NDArray[np.uint8], of: Callable[[torch.Tensor], torch.Tensor]) -> NDArray[np.float32]:
         with (
             self._mode(self.module),
             torch.inference_mode(),
@@ -58,7 +72,7 @@ class TorchBackend:
         ):
             images = self._input(as_tensor(np.ascontiguousarray(pixels)).to(self.device))
             logits = self.module(images.contiguous(memory_format=torch.channels_last))
-            return torch.softmax(logits.float(), dim=1).cpu().numpy()
+            return of(logits.float()).cpu().numpy()
 
 
 def from_file(
@@ -89,4 +103,7 @@ def from_file(
         model_file.fill(module, tensors)
     except ValueError as error:
         raise FileError(str(path), f"its tensors do not fit the network: {error}"[:400]) from None
-    return TorchBackend(channels_last(module), header.preprocessing, device, trains=False), header
+    backend = TorchBackend(
+        channels_last(module), header.preprocessing, device, trains=False, temperature=header.temperature
+    )
+    return backend, header

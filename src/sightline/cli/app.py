@@ -55,6 +55,13 @@ COMMANDS = (
         "sightline test RUN|MODEL [--data DATA] [--steps N] [flags]",
     ),
     Command(
+        "calibrate",
+        "sightline.cli.calibrate:calibrate",
+        "Make probabilities mean what they say, answers staying as they are.",
+        "sightline calibrate RUN [--write] [flags]",
+        "Examples\n  sightline calibrate runs/digits-001\n  sightline calibrate runs/digits-001 --write",
+    ),
+    Command(
         "predict",
         "sightline.cli.predict:predict",
         "Say what is on pictures: files, folders, a list on stdin.",
@@ -63,6 +70,15 @@ COMMANDS = (
         "  sightline predict runs/digits-001 digit.png\n"
         "  sightline predict runs/digits-001 pictures/ --format csv > answers.csv\n"
         "  find . -name '*.png' | sightline predict runs/digits-001 - --json",
+    ),
+    Command(
+        "check",
+        "sightline.cli.check:check",
+        "Find what is wrong with a dataset: bad files, duplicates, classes.",
+        "sightline check DATA [--strict] [--out DIR] [flags]",
+        "Examples\n"
+        "  sightline check my-pictures/ --out checked\n"
+        "  sightline check my-pictures/ --strict --json > check.json",
     ),
     Command(
         "summary",

@@ -71,6 +71,7 @@ def _show(report: dict[str, Any], folder: Path | None, images: int) -> None:
     averaged: list[tuple[str, str]] = []
     if tta:
         averaged = [(f"with {tta['views']} views", f"{percent(tta['accuracy'])}{percent_interval(tta['interval'])}")]
+    calibrated = [("temperature", f"{report['temperature']:.3f}")] if "temperature" in report else []
     facts(
         [
             ("images", f"{report['n']:,}{part}"),
@@ -81,6 +82,8 @@ def _show(report: dict[str, Any], folder: Path | None, images: int) -> None:
             ("balanced accuracy", percent(report["balanced_accuracy"])),
             ("macro F1", percent(report["macro_f1"])),
             ("loss", f"{report['loss']:.4f}"),
+            ("calibration error", percent(report["ece"])),
+            *calibrated,
         ]
     )
     print()
@@ -92,4 +95,4 @@ def _show(report: dict[str, Any], folder: Path | None, images: int) -> None:
         ],
     )
     if folder is not None:
-        print(f"\nWritten to {folder}: metrics.json, predictions.npz, confusion_matrix.png")
+        print(f"\nWritten to {folder}: metrics.json, predictions.npz, confusion_matrix.png, reliability.png")

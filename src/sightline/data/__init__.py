@@ -39,6 +39,7 @@ __all__ = [
     "decode_raw",
     "fit_images",
     "fit_preprocessing",
+    "folder_path",
     "get",
     "load",
     "load_test",
@@ -58,7 +59,7 @@ def load(settings: DataSettings, *, quiet: bool = False) -> ImageData:
     """
     reader = READERS.get(settings.name)
     if reader is None:
-        return load_folder(_folder(settings.name), settings, quiet=quiet)
+        return load_folder(folder_path(settings.name), settings, quiet=quiet)
     data = reader(settings, quiet=quiet)
     height, width, channels = data.train.size
     if settings.image_size is not None:
@@ -78,7 +79,7 @@ def load_test(
     """
     reader = READERS.get(settings.name)
     if reader is None:
-        root = _folder(settings.name)
+        root = folder_path(settings.name)
         return load_test_folder(root, class_names, preprocessing, skip_bad=settings.skip_bad, quiet=quiet)
     height, width, channels = preprocessing.height, preprocessing.width, preprocessing.channels
     if settings.name == "synthetic":
@@ -91,8 +92,8 @@ def load_test(
     return ImageSet.of(pixels, order[test.labels], test.ids, class_names)
 
 
-def _folder(name: str) -> Path:
-    """Take what is no dataset's name as a folder."""
+def folder_path(name: str) -> Path:
+    """Take what is no dataset's name as a folder. Raises UsageError for a lone word that is none either."""
     path = Path(name).expanduser()
     if not path.exists() and not any(mark in name for mark in (os.sep, "/", os.altsep) if mark):
         error = unknown("data", name, READERS)

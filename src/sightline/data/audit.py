@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 
+from sightline.data.duplicates import exact_copies, pixel_digest
 from sightline.data.folder import FolderData
 from sightline.data.image_set import ImageData, ImageSet
 from sightline.data.splits import Splits
@@ -44,41 +43,26 @@ def audit(splits: Splits, data: ImageData) -> dict[str, Any]:
 
 
 def _duplicates(parts: dict[str, ImageSet]) -> dict[str, Any]:
-    hashes = {name: _row_hashes(part) for name, part in parts.items()}
-    first: dict[str, dict[bytes, int]] = {}
-    inside: dict[str, dict[str, int]] = {}
-    for name, part in parts.items():
-        seen = first.setdefault(name, {})
-        copies = conflicts = 0
-        for index, digest in enumerate(hashes[name]):
-            other = seen.setdefault(digest, index)
-            if other != index:
-                copies += 1
-                conflicts += int(part.labels[other] != part.labels[index])
-        inside[name] = {"images": copies, "other_label": conflicts}
-    count = conflicts = 0
-    pairs: list[dict[str, Any]] = []
-    for earlier, later in combinations(parts, 2):
-        seen = first[earlier]
-        for index, digest in enumerate(hashes[later]):
-            other = seen.get(digest)
-            if other is None:
-                continue
-            same = bool(parts[earlier].labels[other] == parts[later].labels[index])
-            count, conflicts = count + 1, conflicts + (not same)
-            if len(pairs) < NAMED_PAIRS:
-                names = [parts[earlier].ids[other], parts[later].ids[index]]
-                pairs.append({"parts": [earlier, later], "images": names, "same_label": same})
-    return {"inside": inside, "across": {"pairs": count, "other_label": conflicts, "named": pairs}}
+    inside = {name: {"images": 0, "other_label": 0} for name in parts}
+    across: dict[str, Any] = {"pairs": 0, "other_label": 0, "named": []}
+    for copy in exact_copies({name: _row_digests(part) for name, part in parts.items()}):
+        first, part = parts[copy.first_part], parts[copy.part]
+        same = bool(first.labels[copy.first] == part.labels[copy.later])
+        if copy.first_part == copy.part:
+            inside[copy.part]["images"] += 1
+            inside[copy.part]["other_label"] += not same
+            continue
+        across["pairs"] += 1
+        across["other_label"] += not same
+        if len(across["named"]) < NAMED_PAIRS:
+            names = [first.ids[copy.first], part.ids[copy.later]]
+            across["named"].append({"parts": [copy.first_part, copy.part], "images": names, "same_label": same})
+    return {"inside": inside, "across": across}
 
 
-def _row_hashes(part: ImageSet) -> list[bytes]:
+def _row_digests(part: ImageSet) -> list[bytes]:
     chunk = max(1, CHUNK_BYTES // int(np.prod(part.size)))
-    return [
-        hashlib.blake2b(image.data, digest_size=16).digest()
-        for start in range(0, len(part), chunk)
-        for image in part.images(start, start + chunk)
-    ]
+    return [pixel_digest(image) for start in range(0, len(part), chunk) for image in part.images(start, start + chunk)]
 
 
 def audit_lines(found: dict[str, Any]) -> list[str]:

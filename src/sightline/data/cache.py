@@ -188,7 +188,7 @@ def _decode(
     ids = [picture.id for picture in request.pictures]
     start = 0
     with (
-        _progress(len(ids), quiet=quiet) as advance,
+        progress("Decoding", len(ids), quiet=quiet) as advance,
         contextlib.closing(decode_chunks(request.root, ids, wanted)) as chunks,
     ):
         for pixels, failed in chunks:
@@ -199,7 +199,8 @@ def _decode(
 
 
 @contextlib.contextmanager
-def _progress(total: int, *, quiet: bool) -> Generator[Callable[[int], None]]:
+def progress(title: str, total: int, *, quiet: bool) -> Generator[Callable[[int], None]]:
+    """Show a bar on stderr, where that is a terminal; gives the function that moves it."""
     if quiet or not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -207,7 +208,7 @@ def _progress(total: int, *, quiet: bool) -> Generator[Callable[[int], None]]:
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(f"Decoding {total:,} pictures", total=total)
+        task = progress.add_task(f"{title} {total:,} pictures", total=total)
         yield lambda count: progress.advance(task, count)
 
 

@@ -334,6 +334,8 @@ def _finish(trainer: Trainer, reporter: Reporter) -> TrainResult:
     model_file.save(folder.last_weights, trainer.tested_model.state_dict(), trainer.header)
     if trainer.best is not None:
         model_file.save(folder.best_weights, trainer.best, trainer.header)
+    if folder.forget_fact("calibration"):
+        reporter.note("the temperature fitted to the run's former weights is gone with them; calibrate again")
     rows = [_numbers(row) for row in folder.rows(RESULTS)]
     plots.curves(rows, folder.curves_path, selected_epoch=progress.best_epoch, title=folder.path.name)
     originals, seen = trainer.seen(PICTURES_SHOWN)

@@ -1,0 +1,237 @@
+"""The temperature of a run's probabilities, fitted on its validation images (arXiv 1706.04599, section 4.2).
+
+Probabilities are softmax(logits / temperature). Above 1 they come closer to each other, below 1 further apart; their
+order, and so the answer, stays. The test images only show what it does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightline import data as data_room
+from sightline import metrics
+from sightline.classifier import load, model_file, torch_backend
+from sightline.data import ImageSet
+from sightline.device import find_device
+from sightline.errors import DataError, NumericError, UsageError
+from sightline.evaluation import evaluate, report_of, store_test
+from sightline.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from torch import nn
+
+LOWEST, HIGHEST = 0.01, 100.0
+FEWEST_IMAGES = 100
+BATCH_SIZE = 256
+
+
+@dataclass(frozen=True)
+class Trust:
+    """How far probabilities can be believed: `loss` in nats, `brier` 0 to 2, the others 0 to 1, as in metrics.json."""
+
+    accuracy: float
+    loss: float
+    ece: float
+    ece_equal_mass: float
+    mce: float
+    brier: float
+
+    @classmethod
+    def of(cls, labels: metrics.Labels, logits: NDArray[np.float32], temperature: float) -> Trust:
+        """The figures of softmax(logits / temperature)."""
+        found = softmax(logits, temperature)
+        ece, mce = metrics.calibration_errors(metrics.confidence_bins(labels, found))
+        return cls(
+            accuracy=metrics.accuracy(labels, found),
+            loss=metrics.negative_log_likelihood(labels, found),
+            ece=ece,
+            ece_equal_mass=metrics.equal_mass_calibration_error(labels, found),
+            mce=mce,
+            brier=metrics.brier_score(labels, found),
+        )
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a temperature does to the probabilities of `n` images; `after` is None where none was found."""
+
+    n: int
+    before: Trust
+    after: Trust | None
+
+
+@dataclass(frozen=True)
+class FittedTemperature:
+    """A temperature, above 0, and its 95 % interval: all with which the labels are nearly as likely."""
+
+    value: float
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class CalibrationResult:
+    """A fitted temperature and its 95 % interval, both None where the validation images tell none.
+
+    `validation` shows its effect on the images it was fitted on, `test`, which is the honest figure, on those it was
+    not; None where the run has none. Before is always without any temperature, also where the model file has one.
+    `doubt` says in one line why the temperature is of no use, and is empty where it is. `stored` is the model file that
+    holds it now, None where none was asked to.
+    """
+
+    run: Path
+    temperature: float | None
+    interval: tuple[float, float] | None
+    validation: Effect
+    test: Effect | None
+    doubt: str
+    stored: Path | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result for JSON."""
+        stored = None if self.stored is None else str(self.stored)
+        return {**asdict(self), "run": str(self.run), "stored": stored}
+
+
+def softmax(logits: NDArray[np.floating[Any]], temperature: float) -> NDArray[np.float64]:
+    """Probabilities float64 (N, K) of logits (N, K) divided by `temperature`."""
+    found = np.exp(_below_the_largest(logits) / temperature)
+    return found / found.sum(axis=1, keepdims=True)
+
+
+def fit_temperature(labels: metrics.Labels, logits: NDArray[np.floating[Any]]) -> FittedTemperature | None:
+    """Find the temperature with the least negative log-likelihood of `labels`, int64 (N,), by logits (N, K).
+
+    The likelihood has one maximum, since its logarithm is concave in 1 / temperature. None where that lies outside of
+    LOWEST to HIGHEST: below where every image is answered rightly, so that surer is always better; above where the
+    logits tell nothing of the labels. The interval is that of the likelihood ratio, cut off at the same bounds.
+    """
+    from scipy.optimize import minimize_scalar, root_scalar
+    from scipy.stats import chi2
+
+    below = _below_the_largest(logits)
+    own = np.take_along_axis(below, labels[:, None], axis=1)[:, 0]
+    if not own.any():  # the loss is 0 at many temperatures then, for as far as float64 can tell
+        return None
+
+    def loss(logarithm: float) -> float:
+        inverse = math.exp(-logarithm)
+        return float(np.mean(np.log(np.exp(inverse * below).sum(axis=1)) - inverse * own))
+
+    bounds = math.log(LOWEST), math.log(HIGHEST)
+    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-7})
+    if min(abs(found.x - bound) for bound in bounds) < 1e-3:
+        return None
+    least = found.fun + float(chi2.ppf(0.95, 1)) / (2 * len(labels))
+
+    def too_unlikely(logarithm: float) -> float:
+        return loss(logarithm) - least
+
+    low, high = (
+        math.exp(root_scalar(too_unlikely, bracket=(bound, found.x)).root if too_unlikely(bound) > 0 else bound)
+        for bound in bounds
+    )
+    return FittedTemperature(math.exp(found.x), (low, high))
+
+
+def calibrate_run(
+    path: Path,
+    *,
+    changes: Mapping[str, Any] = MappingProxyType({}),
+    write: bool = False,
+    module: nn.Module | None = None,
+    device: str = "auto",
+) -> CalibrationResult:
+    """Fit a temperature to a run's selected weights on its validation images, and see what it does to the test images.
+
+    `changes` replaces some of the run's data settings, such as `data_dir`. With `write` the model file gets the
+    temperature, calibration.json the result, and the run is tested anew, since the figures of its probabilities are
+    others now. The file of the last weights has none: a temperature belongs to the weights it was fitted to.
+
+    Raises UsageError for a file, FileError for a folder that is no run, DataError where there are no validation
+    images or they have changed, and with `write` where the temperature is of no use.
+    """
+    if path.is_file():
+        found = "a file, which does not know the validation images"
+        raise UsageError(str(path), found, "a run's folder", "give the folder that holds weights/ and splits.json")
+    run = RunFolder.open(path)
+    file = run.model_file()
+    splits = _splits(run, changes)
+    if splits.validation is None:
+        raise DataError(
+            str(path),
+            "this run has no validation images, and test images must not be fitted to",
+            advice="train with --validation 0.1 and without --watch-test",
+        )
+    backend, _ = torch_backend.from_file(file, module, find_device(device))
+    labels, logits = splits.validation.labels, _logits(backend, splits.validation)
+    fitted = fit_temperature(labels, logits)
+    temperature, interval = (fitted.value, fitted.interval) if fitted else (None, None)
+    validation = _effect(labels, logits, temperature)
+    test = None
+    if splits.test is not None:
+        test = _effect(splits.test.labels, _logits(backend, splits.test), temperature)
+    doubt = _doubt(fitted, validation)
+    result = CalibrationResult(path, temperature, interval, validation, test, doubt, file if write else None)
+    if write:
+        if temperature is None or doubt:
+            raise DataError(str(path), doubt, advice="nothing was written")
+        tensors, header = model_file.load(file)
+        model_file.save(file, tensors, header.model_copy(update={"temperature": temperature}))
+        if splits.test is not None:
+            predictions = evaluate(load(file, module=module, device=device), splits.test)
+            store_test(predictions, run.test_folder, report_of(predictions, run.tested_step(), temperature))
+        told = {name: value for name, value in result.to_dict().items() if name not in ("run", "doubt")}
+        run.write_fact("calibration", {**told, "stored": file.relative_to(path).as_posix()})
+    return result
+
+
+def _splits(run: RunFolder, changes: Mapping[str, Any]) -> data_room.Splits:
+    own = run.settings()
+    settings = own.data.model_copy(update=dict(changes))
+    splits = data_room.split(data_room.load(settings), settings, own.training.watch_test)
+    data_room.verify(run.fact("splits"), splits)
+    return splits
+
+
+def _logits(backend: torch_backend.TorchBackend, images: ImageSet) -> NDArray[np.float32]:
+    """Compute float32 (N, K) anew from the images.
+
+    Logarithms of stored probabilities would do for most: but float32 knows none below 1e-45, and networks that are far
+    too sure, for which all this is made, give them.
+    """
+    starts = range(0, len(images), BATCH_SIZE)
+    found = np.concatenate([backend.logits(images.images(start, start + BATCH_SIZE)) for start in starts])
+    if not np.isfinite(found).all():
+        raise NumericError("model", "gives NaN or infinite logits")
+    return found
+
+
+def _effect(labels: metrics.Labels, logits: NDArray[np.float32], temperature: float | None) -> Effect:
+    after = None if temperature is None else Trust.of(labels, logits, temperature)
+    return Effect(len(labels), Trust.of(labels, logits, 1.0), after)
+
+
+def _doubt(fitted: FittedTemperature | None, validation: Effect) -> str:
+    if validation.before.accuracy == 1:
+        return f"all {validation.n} validation images are answered rightly, so that no temperature is too low"
+    if fitted is None:
+        return f"the best temperature for these probabilities is none from {LOWEST:g} to {HIGHEST:g}"
+    low, high = fitted.interval
+    if math.isclose(low, LOWEST) or math.isclose(high, HIGHEST):
+        return f"the validation images leave all temperatures from {low:.3g} to {high:.3g} open"
+    if validation.n < FEWEST_IMAGES:
+        return f"{validation.n} validation images are too few for a temperature, {FEWEST_IMAGES} are needed"
+    return ""
+
+
+def _below_the_largest(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    exact = logits.astype(np.float64)
+    return exact - exact.max(axis=1, keepdims=True)

@@ -1,0 +1,76 @@
+"""`sightline calibrate`: one temperature that makes a run's probabilities mean what they say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Group, Parameter
+
+from sightline.cli.flags import given, setting_flags
+from sightline.cli.output import AS_TEXT, Output, print_json
+
+if TYPE_CHECKING:
+    from sightline.calibration import CalibrationResult
+
+    DataFlags = Any
+    NONE_GIVEN: Any = None
+else:
+    DataFlags = setting_flags(names=("data_dir", "device"))
+    NONE_GIVEN = DataFlags()
+
+CALIBRATE = Group("Calibrate", sort_key=1)
+
+
+def calibrate(
+    run: Annotated[Path, Parameter(group=CALIBRATE, help="A run's folder: it knows the validation images.")],
+    /,
+    *,
+    write: Annotated[
+        bool,
+        Parameter(
+            group=CALIBRATE,
+            negative="",
+            help="Put the temperature into the run's model file, and test the run anew: all that uses the file then "
+            "gives calibrated probabilities.",
+        ),
+    ] = False,
+    flags: DataFlags = NONE_GIVEN,
+    output: Output = AS_TEXT,
+) -> None:
+    """Fit a temperature, and print what it does."""
+    with output.working():
+        import sightline
+
+        result = sightline.calibrate(run, write=write, **given(flags))
+    if output.json:
+        print_json(result.to_dict())
+    else:
+        _show(result)
+
+
+def _show(result: CalibrationResult) -> None:
+    from sightline.cli.tables import facts, percent, table
+
+    fitted = "none found"
+    if result.temperature is not None and result.interval is not None:
+        low, high = result.interval
+        fitted = f"{result.temperature:.3f}  (95% interval {low:.3f} to {high:.3f})"
+    facts([("temperature", fitted), ("fitted on", f"{result.validation.n:,} validation images")])
+    print()
+    rows: list[list[str]] = []
+    for name, effect in (("validation", result.validation), ("test", result.test)):
+        for when, trust in (("before", effect.before), ("after", effect.after)) if effect else ():
+            if trust:
+                figures = [f"{trust.loss:.4f}", percent(trust.ece), f"{trust.brier:.4f}", percent(trust.accuracy)]
+                rows.append([name, when, *figures])
+    table(["images", "", "NLL", "ECE", "Brier", "accuracy"], rows)
+    print()
+    if result.test and result.temperature is not None:
+        print("The validation images chose the temperature; the test images are the honest figure.")
+    if result.doubt:
+        print(f"Of no use here: {result.doubt}.")
+    elif result.stored:
+        print(f"Written to {result.stored}; the run was tested anew.")
+    else:
+        print("Nothing was changed; --write puts the temperature into the model file.")

@@ -1,0 +1,126 @@
+"""`sightline check`: what is wrong with a dataset, before anything is trained on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import wrap
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Group, Parameter
+
+from sightline.cli.flags import given, setting_flags
+from sightline.cli.output import AS_TEXT, OUTPUT, Output, print_json
+from sightline.errors import DataError
+
+if TYPE_CHECKING:
+    CheckFlags = Any
+    NONE_GIVEN: Any = None
+else:
+    CheckFlags = setting_flags(names=("data_dir",))
+    NONE_GIVEN = CheckFlags()
+
+CHECK = Group("Check", sort_key=1)
+NAMED, WIDEST, NARROWEST = 3, 100, 40
+
+
+def check(
+    data: Annotated[str, Parameter(group=CHECK, help="A dataset's name, or a folder.")],
+    /,
+    *,
+    near: Annotated[
+        bool,
+        Parameter(
+            group=CHECK,
+            help="Search for near duplicates too: encoded anew, resized, darker or brighter. The time for it grows "
+            "with the square of the pictures.",
+        ),
+    ] = True,
+    alike: Annotated[
+        float | None,
+        Parameter(group=CHECK, metavar="X", help="How alike near duplicates are at least, 0.5 to 1. [0.97]"),
+    ] = None,
+    strict: Annotated[
+        bool,
+        Parameter(group=CHECK, negative="", help="End with exit code 3 if something is wrong, not only worth knowing."),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        Parameter(group=CHECK, metavar="DIR", help="Folder for check.json and contact_sheet.png. [none is written]"),
+    ] = None,
+    flags: CheckFlags = NONE_GIVEN,
+    quiet: Annotated[bool, Parameter(negative="", group=OUTPUT, help="No progress.")] = False,
+    output: Output = AS_TEXT,
+) -> None:
+    """Check, and print what was found."""
+    with output.working():
+        import sightline
+
+        chosen = {} if alike is None else {"alike": alike}
+        found = sightline.check(data, out=out, near=near, quiet=quiet, **chosen, **given(flags))
+    if output.json:
+        print_json(found.report)
+    else:
+        _show(found.report, data, out)
+    if strict and found.wrong:
+        raise DataError(data, f"{_things(found.report)} wrong with it", "nothing may be, with --strict")
+
+
+def _show(report: dict[str, Any], data: str, out: Path | None) -> None:
+    from rich.console import Console
+
+    from sightline.cli.tables import table
+
+    width = max(NARROWEST, min(Console().width, WIDEST))
+    table(["part", "pictures", "classes", "a class"], [_row(name, part) for name, part in report["parts"].items()])
+    problems = report["problems"]
+    for title, wrong in (("Wrong", True), ("Worth knowing", False)):
+        chosen = [problem for problem in problems if problem["wrong"] is wrong]
+        if chosen:
+            print(f"\n{title}")
+        for problem in chosen:
+            print("\n".join(_lines(problem, width)))
+    print()
+    # A path or a command that is broken over lines could not be copied.
+    if out is not None:
+        sheet = " and contact_sheet.png" if (out / "contact_sheet.png").is_file() else ""
+        print(f"Written to {out}: check.json{sheet}")
+    elif problems:
+        print(f"All of it, with the pictures: sightline check {data} --out DIR")
+    if report["wrong"]:
+        kinds = _things(report)
+        print("\n".join(wrap(f"{kinds} wrong. What next: go through the list from the top, then check again.", width)))
+    else:
+        print(f"Nothing is wrong. What next: sightline train {data}")
+
+
+def _things(report: dict[str, Any]) -> str:
+    kinds = sum(problem["wrong"] for problem in report["problems"])
+    return "1 thing is" if kinds == 1 else f"{kinds} things are"
+
+
+def _row(name: str, part: dict[str, Any]) -> list[str]:
+    counts = list(part["classes"].values())
+    if not counts:
+        return [name, "0", "0", "-"]
+    low, high = min(counts), max(counts)
+    spread = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+    return [name, f"{part['pictures']:,}", f"{len(counts):,}", spread]
+
+
+def _lines(problem: dict[str, Any], width: int) -> Iterator[str]:
+    """A problem's text, its first cases, and what to do, wrapped."""
+    yield from wrap(f"- {problem['text']}", width, initial_indent="  ", subsequent_indent="    ")
+    for entry in problem["found"][:NAMED]:
+        line = " = ".join(entry["files"]) + (f" ({entry['say']})" if entry["say"] else "")
+        yield from wrap(_printable(line), width, initial_indent=" " * 6, subsequent_indent=" " * 8,
+                        break_on_hyphens=False)  # fmt: skip
+    if problem["count"] > NAMED:
+        yield f"      and {problem['count'] - NAMED:,} more"
+    yield from wrap(f"-> {problem['advice']}", width, initial_indent=" " * 4, subsequent_indent=" " * 7)
+
+
+def _printable(text: str) -> str:
+    """Leave out what would move the cursor, and what is no UTF-8: a file's name may hold either."""
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(character if character.isprintable() else "?" for character in text)

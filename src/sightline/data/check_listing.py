@@ -1,0 +1,100 @@
+"""What lies in a dataset's folder, for `sightline check`: unlike the reader for training, it refuses nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from sightline.data.decoder import SUFFIXES
+from sightline.data.folder import LAYOUT, VALIDATION_NAMES
+from sightline.errors import DataError
+
+WHOLE = "all"
+"""The part's name where a folder has no train/ and test/ but one folder per class."""
+
+
+class Listed(NamedTuple):
+    """A file that should be a picture, by its suffix. `id` is its path relative to the folder, with slashes."""
+
+    id: str
+    part: str
+    label: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All of a folder. `classes`: each part's class folders, in order, those without a picture too.
+
+    `ignored`: files that are no pictures by their suffix; `loose`: pictures outside of any class's folder;
+    `unlisted`: folders that the system does not let us see, with its reason.
+    """
+
+    root: Path
+    classes: Mapping[str, list[str]]
+    files: list[Listed] = field(default_factory=list[Listed])
+    ignored: list[str] = field(default_factory=list[str])
+    loose: list[str] = field(default_factory=list[str])
+    unlisted: dict[str, str] = field(default_factory=dict[str, str])
+
+
+def list_folder(root: Path) -> Listing:
+    """List train/, val/ and test/ where train/ or test/ has folders inside, else the folder itself as one part.
+
+    Hidden files are left alone, and links to folders are not followed, as in training. Raises DataError where there is
+    no such folder, or nothing in it that could be a class.
+    """
+    if not root.is_dir():
+        raise DataError(str(root), "it is a file" if root.exists() else "no such folder", LAYOUT)
+    named = [name for name in ("train", *VALIDATION_NAMES, "test") if _has_folders(root / name)]
+    folders = {name: root / name for name in named} if {"train", "test"} & set(named) else {WHOLE: root}
+    listing = Listing(root, {part: [] for part in folders})
+    for part, folder in folders.items():
+        for entry in _entries(folder, listing):
+            if entry.is_dir():
+                listing.classes[part].append(entry.name)
+                _list_class(Path(entry.path), listing, part, entry.name)
+            elif _is_picture(entry.name):
+                listing.loose.append(_id(entry, root))
+            else:
+                listing.ignored.append(_id(entry, root))
+    if not any(listing.classes.values()):
+        raise DataError(str(root), "no class folders in it", LAYOUT)
+    return listing
+
+
+def _list_class(folder: Path, listing: Listing, part: str, label: str) -> None:
+    for entry in _entries(folder, listing):
+        if entry.is_dir(follow_symlinks=False):
+            _list_class(Path(entry.path), listing, part, label)
+        elif _is_picture(entry.name):
+            listing.files.append(Listed(_id(entry, listing.root), part, label))
+        else:
+            listing.ignored.append(_id(entry, listing.root))
+
+
+def _entries(folder: Path, listing: Listing) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            seen = [entry for entry in entries if not entry.name.startswith(".") and entry.name != "__MACOSX"]
+    except OSError as error:
+        listing.unlisted[folder.relative_to(listing.root).as_posix()] = error.strerror or type(error).__name__
+        return
+    yield from sorted(seen, key=lambda entry: entry.name)
+
+
+def _has_folders(folder: Path) -> bool:
+    try:
+        return any(entry.is_dir() and not entry.name.startswith(".") for entry in folder.iterdir())
+    except OSError:
+        return False
+
+
+def _is_picture(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in SUFFIXES
+
+
+def _id(entry: os.DirEntry[str], root: Path) -> str:
+    return Path(entry.path).relative_to(root).as_posix()

@@ -1,0 +1,268 @@
+"""From what `sightline check` saw to what it says: problems, the gravest first, each with what to do about it."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sightline.data.check_listing import WHOLE
+from sightline.data.duplicates import flat
+
+if TYPE_CHECKING:
+    from sightline.data.check import Pair, Survey
+
+Problem = dict[str, Any]
+Entry = dict[str, Any]
+
+FEW_PICTURES = 10
+IMBALANCE_WORTH_TELLING = 2.0
+SIZE_FACTOR, LONGEST_ASPECT = 4.0, 3.0
+SMALLEST_SIDE = 8
+
+
+def find_problems(survey: Survey, exact: list[Pair], near: list[Pair]) -> list[Problem]:
+    """List what is wrong, then what is only worth knowing.
+
+    Each problem: `kind`, `count`, `wrong`, `text`, `advice`, and `found`, a list of entries with the `files` it is
+    about (one, or a pair with the earlier first) and `say`, what there is to say of them.
+    """
+    everything = [*_file_problems(survey), *_class_problems(survey), *_pair_problems(survey, exact, near)]
+    everything += [*_picture_problems(survey), *_balance_problems(survey)]
+    return sorted((problem for problem in everything if problem["count"]), key=lambda problem: not problem["wrong"])
+
+
+def _problem(kind: str, found: Iterable[Entry], text: str, advice: str, *, wrong: bool, more: str = "") -> Problem:
+    """Make a problem. `text` has what one and what several need in brackets: `{n} file[s] [is|are] ...`."""
+    found = list(found)
+    return {
+        "kind": kind,
+        "count": len(found),
+        "wrong": wrong,
+        "text": _in_number(text, len(found)) + more,
+        "advice": advice,
+        "found": found,
+    }
+
+
+def _in_number(text: str, count: int) -> str:
+    """`{n} file[s] [is|are]` -> `1 file is`, `2 files are`."""
+    pieces = text.replace("{n}", f"{count:,}").split("[")
+    words = [pieces[0]]
+    for piece in pieces[1:]:
+        choice, _, rest = piece.partition("]")
+        one, _, several = choice.rpartition("|")
+        words += [one if count == 1 else several, rest]
+    return "".join(words)
+
+
+def _file(name: str, say: str = "", **facts: Any) -> Entry:
+    return {"files": [name], "say": say, **facts}
+
+
+def _file_problems(survey: Survey) -> Iterator[Problem]:
+    repair = "repair or remove them; training leaves them out with --skip-bad"
+    yield _problem(
+        "unreadable", (_file(name, why) for name, why in survey.bad.items()),
+        "{n} file[s] cannot be read", repair, wrong=True,
+    )  # fmt: skip
+    facts = list(zip(survey.ids, survey.facts, strict=False))
+    yield _problem(
+        "cut_short", (_file(name, f"{fact.format} without its end") for name, fact in facts if fact.cut_short),
+        "{n} file[s] [is|are] cut short, though [its|their] pixels can be read",
+        "fetch them again: a copy was broken off", wrong=True,
+    )  # fmt: skip
+    listing = survey.listing
+    if listing is None:
+        return
+    yield _problem(
+        "unlisted", (_file(name, why) for name, why in listing.unlisted.items()),
+        "{n} folder[s] cannot be looked into", "give yourself the right to read them", wrong=True,
+    )  # fmt: skip
+    yield _problem(
+        "loose", (_file(name) for name in listing.loose),
+        "{n} picture[s] [lies|lie] outside of any class's folder, and will not be used",
+        "move them into a class's folder", wrong=True,
+    )  # fmt: skip
+    lies = ((name, fact) for name, fact in facts if not fact.suits(PurePosixPath(name).suffix))
+    yield _problem(
+        "suffix", (_file(name, f"is {fact.format}", format=fact.format) for name, fact in lies),
+        "{n} file[s] [is|are] of another format than [its|their] suffix says",
+        "rename them; Sightline goes by the content, other programs may not", wrong=False,
+    )  # fmt: skip
+    yield _problem(
+        "frames", (_file(name, f"{fact.frames} pictures", frames=fact.frames) for name, fact in facts
+                   if fact.frames > 1),
+        "{n} file[s] [holds|hold] several pictures, of which only the first is used",
+        "save the picture that you mean alone", wrong=False,
+    )  # fmt: skip
+    kinds = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in listing.ignored)
+    most = ", ".join(f"{count:,} {suffix}" for suffix, count in kinds.most_common(3))
+    yield _problem(
+        "ignored", (_file(name) for name in listing.ignored),
+        "{n} file[s] [is no picture by its suffix|are no pictures by their suffixes]",
+        "nothing to do, unless they are pictures: then save them as JPEG or PNG", wrong=False, more=f" ({most})",
+    )  # fmt: skip
+
+
+def _class_problems(survey: Survey) -> Iterator[Problem]:
+    parts = list(survey.classes.items())
+    names = list(dict.fromkeys(name for _, classes in parts for name in classes))
+    used = set(zip((survey.part_names[part] for part in survey.parts), survey.labels, strict=True))
+    if "test" in survey.classes and "train" not in survey.classes:
+        yield _problem("no_train", [_file("test")], "there is a test/ but no train/", "add train/", wrong=True)
+    yield _problem(
+        "one_class", [_file(names[0])] if len(names) == 1 else [], "there is one class only",
+        "add another, if only of pictures that show nothing of it", wrong=True,
+    )  # fmt: skip
+    absent = [(part, name) for part, classes in parts for name in names if name not in classes]
+    yield _problem(
+        "missing_class", (_file(f"{part}/{name}", f"no {name} in {part}") for part, name in absent),
+        "{n} class[es] [is|are] missing from a part", "every part needs the same classes: add pictures, or take the "
+        "class out of all", wrong=True,
+    )  # fmt: skip
+    empty = [(part, name) for part, classes in parts for name in classes if (part, name) not in used]
+    yield _problem(
+        "empty_class", (_file(name if part == WHOLE else f"{part}/{name}") for part, name in empty),
+        "{n} class[es] [has|have] no picture that can be read", "fill or remove them", wrong=True,
+    )  # fmt: skip
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        alike[_plain(name)].append(name)
+    twins = [group for group in alike.values() if len(group) > 1]
+    yield _problem(
+        "class_names", ({"files": group, "say": " and ".join(f"'{name}'" for name in group)} for group in twins),
+        "{n} class[es] [has|have] several names that differ by case, blanks or hyphens only",
+        "give each class one name", wrong=True,
+    )  # fmt: skip
+
+
+def _plain(name: str) -> str:
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(character for character in folded if not character.isspace() and character not in "-_")
+
+
+def _pair_problems(survey: Survey, exact: list[Pair], near: list[Pair]) -> Iterator[Problem]:
+    for word, pairs in (("exact", exact), ("near", near)):
+        sorts: dict[str, list[Entry]] = {"other_label": [], "across": [], "inside": []}
+        for pair in pairs:
+            sorts[_sort(survey, pair)].append(_pair_entry(survey, pair, word))
+        yield _problem(
+            f"{word}_other_label", sorts["other_label"],
+            f"{{n}} pair[s] of {word} duplicates bear[s|] different labels",
+            "look at them: one label of each pair is wrong, or the classes overlap", wrong=True,
+        )  # fmt: skip
+        yield _problem(
+            f"{word}_across", sorts["across"],
+            f"{{n}} pair[s] of {word} duplicates lie[s|] in different parts",
+            "remove them from the part that trains: a test on known pictures flatters", wrong=True,
+        )  # fmt: skip
+        # What is held out of the whole, by chance, would part the pairs.
+        whole = survey.part_names == [WHOLE]
+        yield _problem(
+            f"{word}_inside", sorts["inside"],
+            f"{{n}} pair[s] of {word} duplicates lie[s|] in one part",
+            "keep one of each: the images held out of this part may be copies of those that train",
+            wrong=whole,
+        )  # fmt: skip
+
+
+def _sort(survey: Survey, pair: Pair) -> str:
+    if survey.labels[pair.first] != survey.labels[pair.later]:
+        return "other_label"
+    return "inside" if survey.parts[pair.first] == survey.parts[pair.later] else "across"
+
+
+def _pair_entry(survey: Survey, pair: Pair, word: str) -> Entry:
+    rows = (pair.first, pair.later)
+    labels = [survey.labels[row] for row in rows]
+    say = "equal" if word == "exact" else f"{100 * pair.similarity:.1f}% alike"
+    if labels[0] != labels[1]:
+        say += f", {labels[0]} and {labels[1]}"
+    return {
+        "files": [survey.ids[row] for row in rows],
+        "say": say,
+        "parts": [survey.part_names[survey.parts[row]] for row in rows],
+        "labels": labels,
+        "similarity": round(pair.similarity, 4),
+    }
+
+
+def _picture_problems(survey: Survey) -> Iterator[Problem]:
+    shade = flat(survey.thumbnails)
+    yield _problem(
+        "flat", (_file(survey.ids[row], "one colour") for row in np.flatnonzero(shade)),
+        "{n} picture[s] show[s|] one colour only", "see whether they are blank by mistake", wrong=False,
+    )  # fmt: skip
+    if not survey.facts:
+        return
+    sides = np.array([(fact.width, fact.height) for fact in survey.facts], np.float64)
+    areas = np.sqrt(sides.prod(axis=1))
+    usual, aspects = np.median(areas), sides.max(axis=1) / sides.min(axis=1)
+    tiny = (sides.min(axis=1) < SMALLEST_SIDE) & (usual >= SMALLEST_SIDE)
+    odd = (areas > SIZE_FACTOR * usual) | (areas < usual / SIZE_FACTOR) | tiny
+    width, height = np.median(sides, axis=0)
+    yield _problem(
+        "size", _sized(survey, odd),
+        f"{{n}} picture[s] [is|are] far from the usual size of {width:.0f} x {height:.0f}",
+        "see whether they belong here; a small one blown up shows little", wrong=False,
+    )  # fmt: skip
+    long = (aspects > LONGEST_ASPECT) & (np.median(aspects) <= LONGEST_ASPECT)
+    yield _problem(
+        "aspect", _sized(survey, long), f"{{n}} picture[s] [is|are] more than {LONGEST_ASPECT:g} times as long as wide",
+        "cut them, or see what --fit crop and --fit pad make of them", wrong=False,
+    )  # fmt: skip
+    counts = Counter(kind for fact in survey.facts for kind in fact.kinds)
+    for kind, count in counts.items():
+        # What most of them are is how the dataset is.
+        if 2 * count <= len(survey.facts):
+            rows = (name for name, fact in zip(survey.ids, survey.facts, strict=True) if kind in fact.kinds)
+            yield _problem(
+                "kind", (_file(name, kind, picture_kind=kind) for name in rows),
+                f"{{n}} picture[s] [is|are] {KIND_WORDS[kind]}, the others are not",
+                "a class with more of them than the others could be told by that alone", wrong=False,
+            )  # fmt: skip
+
+
+KIND_WORDS = {
+    "gray": "gray",
+    "alpha": "in part transparent",
+    "CMYK": "in CMYK colours",
+    "16-bit": "of more than 8 bits",
+    "palette": "of few colours (a palette)",
+    "1-bit": "black and white only",
+}
+
+
+def _sized(survey: Survey, chosen: Any) -> Iterator[Entry]:
+    for row in np.flatnonzero(chosen):
+        fact = survey.facts[row]
+        yield _file(survey.ids[row], f"{fact.width} x {fact.height}", size=[fact.width, fact.height])
+
+
+def _balance_problems(survey: Survey) -> Iterator[Problem]:
+    counts = Counter(zip(survey.parts, survey.labels, strict=True))
+    first = 0
+    few = [(label, count) for (part, label), count in sorted(counts.items()) if part == first and count < FEW_PICTURES]
+    part = survey.part_names[first]
+    yield _problem(
+        "few", (_file(label if part == WHOLE else f"{part}/{label}", f"{count}") for label, count in few),
+        f"{{n}} class[es] [has|have] fewer than {FEW_PICTURES} pictures; validation may get none of them",
+        "add pictures, or bring a val/ of your own", wrong=False,
+    )  # fmt: skip
+    uneven: list[Entry] = []
+    for number, group in groupby(sorted(counts.items()), key=lambda item: item[0][0]):
+        sizes = sorted(((count, label) for (_, label), count in group), key=lambda pair: pair[0])
+        (least, smallest), (most, largest) = sizes[0], sizes[-1]
+        if most >= IMBALANCE_WORTH_TELLING * least:
+            say = f"{largest} {most:,}, {smallest} {least:,}: {most / least:.1f} times"
+            uneven.append(_file(survey.part_names[number], say, imbalance=round(most / least, 3)))
+    yield _problem(
+        "imbalance", uneven, "{n} part[s] [has|have] classes of very different sizes",
+        "look at balanced accuracy and macro F1 beside accuracy", wrong=False,
+    )  # fmt: skip

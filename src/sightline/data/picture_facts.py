@@ -1,0 +1,148 @@
+"""What a picture file is, for `sightline check`: read, decoded and measured once, in threads.
+
+Threads are enough: Pillow and hashlib let go of Python's lock while they decode, shrink and hash.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import warnings
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+from PIL import TiffImagePlugin
+
+from sightline.data.decoder import FORMATS, GRAY_MODES, TIFF_BITS, decode_raw
+from sightline.data.duplicates import pixel_digest, thumbnail
+from sightline.errors import ImageError
+
+CHUNK = 64
+MOST_THREADS = 8
+SUFFIXES_OF = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png",),
+    "WEBP": (".webp",),
+    "BMP": (".bmp", ".dib"),
+    "GIF": (".gif",),
+    "TIFF": (".tif", ".tiff"),
+}
+# A picture for 3D displays or with a gain map: a JPEG to everybody who looks at its first picture.
+SAME_FORMAT = {"MPO": "JPEG", "DIB": "BMP"}
+PNG_DEPTH_BYTE = 24
+PNG_END, JPEG_END = b"IEND\xaeB`\x82", b"\xff\xd9"
+GIF_END_WITHIN = 64
+
+
+@dataclass(frozen=True)
+class PictureFacts:
+    """A readable picture. `kinds`: which of gray, alpha, CMYK, 16-bit, palette and 1-bit it is.
+
+    `frames`: pictures in the file, of which only the first is used. `cut_short`: the file's end is missing though every
+    pixel could be read. `digest` is over the decoded pixels; `thumbnail` uint8 (32, 32).
+    """
+
+    width: int
+    height: int
+    format: str
+    kinds: tuple[str, ...]
+    frames: int
+    cut_short: bool
+    digest: bytes
+    thumbnail: NDArray[np.uint8]
+
+    def suits(self, suffix: str) -> bool:
+        """Tell whether a suffix, with its dot, says what the file is."""
+        return suffix.lower() in SUFFIXES_OF.get(self.format, ())
+
+
+def picture_facts(path: Path) -> PictureFacts:
+    """Read, decode and measure one file. Raises ImageError where the decoder refuses it."""
+    try:
+        # The decoder says what is wrong with anything but a file, and nothing waits for a pipe.
+        content = path.read_bytes() if path.is_file() else None
+    except OSError as error:
+        raise ImageError(str(path), f"it cannot be read ({error.strerror})") from None
+    pixels = decode_raw(path if content is None else content, name=str(path))
+    assert content is not None
+    with PillowImage.open(io.BytesIO(content), formats=FORMATS) as image:
+        form = SAME_FORMAT.get(image.format or "", image.format or "")
+        kinds, frames = _kinds(image, content, pixels), _frames(image)
+    return PictureFacts(
+        pixels.shape[1], pixels.shape[0], form, kinds, frames, _is_cut_short(content, form),
+        pixel_digest(pixels), thumbnail(pixels),
+    )  # fmt: skip
+
+
+def all_picture_facts(paths: Sequence[Path]) -> Generator[PictureFacts | str]:
+    """Look at every file, in order; where one cannot be read, the reason stands in its place. Never stops at one."""
+    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    pool = ThreadPoolExecutor(max(1, min(cores, MOST_THREADS, len(chunks))))
+    # Pillow's warnings tell of odd metadata; `warnings` keeps one list for all threads, so it is set from here.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            for answers in pool.map(_chunk_facts, chunks):
+                yield from answers
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _chunk_facts(paths: Sequence[Path]) -> list[PictureFacts | str]:
+    answers: list[PictureFacts | str] = []
+    for path in paths:
+        try:
+            answers.append(picture_facts(path))
+        except ImageError as error:
+            # What was expected is always a whole picture; what was found is what differs.
+            answers.append(error.found)
+        except Exception as error:
+            answers.append(f"it cannot be measured ({type(error).__name__}: {error})"[:160])
+    return answers
+
+
+def _kinds(image: PillowImage.Image, content: bytes, pixels: NDArray[np.uint8]) -> tuple[str, ...]:
+    mode = image.mode
+    channels_equal = pixels.shape[2] == 1 or bool((pixels == pixels[..., :1]).all())
+    tests = {
+        "gray": mode in GRAY_MODES or channels_equal,
+        "alpha": image.has_transparency_data,
+        "CMYK": mode == "CMYK",
+        "16-bit": mode[0] in "IF" or _is_deep(image, content),
+        "palette": mode in ("P", "PA"),
+        "1-bit": mode == "1",
+    }
+    return tuple(name for name, holds in tests.items() if holds)
+
+
+def _is_deep(image: PillowImage.Image, content: bytes) -> bool:
+    """Whether a file has more than 8 bits a channel where Pillow's mode no longer tells."""
+    if image.format == "PNG":
+        return content[PNG_DEPTH_BYTE : PNG_DEPTH_BYTE + 1] == b"\x10"
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        return max(image.tag_v2.get(TIFF_BITS) or (8,)) > 8
+    return False
+
+
+def _frames(image: PillowImage.Image) -> int:
+    try:
+        return int(getattr(image, "n_frames", 1))
+    except Exception:  # a later picture is damaged, which is no matter: only the first is used
+        return 2
+
+
+def _is_cut_short(content: bytes, form: str) -> bool:
+    """Whether the mark at a file's end is missing. Bytes behind the mark are common and harmless."""
+    if form == "PNG":
+        return PNG_END not in content
+    if form == "JPEG":
+        return JPEG_END not in content
+    if form == "WEBP":
+        return int.from_bytes(content[4:8], "little") + 8 > len(content)
+    return form == "GIF" and b";" not in content[-GIF_END_WITHIN:]
