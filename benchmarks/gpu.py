@@ -156,9 +156,10 @@ def augmentation_seconds(side: OurSide | PlainSide, options: argparse.Namespace)
     def prepare(augments: bool) -> None:
         for step in range(options.steps):
             indices = trainer.order.indices(step)
-            pixels, _ = trainer.images.gather(indices)
+            at = device_room.send(torch.from_numpy(indices), trainer.compute.device)
+            pixels, _ = trainer.images.gather(indices, at)
             if augments:
-                trainer.augment(pixels, device_room.send(torch.from_numpy(indices), trainer.compute.device), step)
+                trainer.augment(pixels, at, step)
 
     device = trainer.compute.device
     pairs = [(timed(lambda: prepare(True), device), timed(lambda: prepare(False), device)) for _ in range(5)]

@@ -48,6 +48,6 @@ def test_gather_takes_the_rows_of_the_set(tmp_path) -> None:
     mapped = np.load(tmp_path / "pixels.npy", mmap_mode="r")
     on_disk = ImageSet(mapped, part.rows, part.labels, part.ids, names)
     for images in (part, on_disk):
-        found, labels = ResidentImages(images, torch.device("cpu")).gather(np.array([2, 0]))
+        found, labels = ResidentImages(images, torch.device("cpu")).gather(np.array([2, 0]), torch.tensor([2, 0]))
         assert (found.numpy() == pixels[[4, 3]]).all()
         assert labels.tolist() == [4, 3]

@@ -423,7 +423,7 @@ def many(root, count=600):
 def test_a_worker_that_dies_is_told(tmp_path, monkeypatch):
     root = many(tmp_path / "pets")
     monkeypatch.setattr(decode_workers, "START_WORKER", "import sys; sys.stdin.readline(); raise SystemExit(7)")
-    monkeypatch.setattr(decode_workers, "_cores", lambda: 2)
+    monkeypatch.setattr(decode_workers, "usable_cores", lambda: 2)
     with pytest.raises(ResourceError, match="exit code 7"):
         load(root, image_size=8)
     assert files_of(tmp_path) == []
@@ -442,7 +442,7 @@ def test_interrupted_decoding_ends_at_once_with_its_workers(tmp_path, sent):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)
     workers = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
-    assert bool(workers) == (decode_workers._cores() > 1)
+    assert bool(workers) == (decode_workers.usable_cores() > 1)
     os.killpg(process.pid, sent)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == -sent

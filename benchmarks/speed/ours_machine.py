@@ -91,7 +91,7 @@ def loader(pictures: int, images: int, count: int, repeats: int, threads: int) -
         indices = order.indices(repeat % order.steps_per_epoch)
         at = torch.from_numpy(indices)
         start = time.perf_counter()
-        batch_pixels = resident.gather(indices)[0]
+        batch_pixels = resident.gather(indices, at)[0]
         times["gather"].append(time.perf_counter() - start)
         times["moves"].append(_seconds(lambda pixels=batch_pixels, at=at: moves(pixels, at, 0)))
         times["warp"].append(_seconds(lambda pixels=batch_pixels, at=at: warp(pixels, at, 0)))

@@ -86,9 +86,8 @@ class ResidentImages:
             rows = images.rows if device.type == "cpu" else np.arange(len(images))
             self._rows = as_tensor(rows).to(device)
 
-    def gather(self, indices: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-        """The images uint8 (B, H, W, C) and labels int64 (B,) at `indices`, on the device."""
-        at = send(torch.from_numpy(indices), self._device)
+    def gather(self, indices: NDArray[np.int64], at: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The images uint8 (B, H, W, C) and labels int64 (B,) at `indices`, on the device, where `at` is the same."""
         if self._pixels is None:
             pixels = send(torch.from_numpy(self._images.pixels[self._images.rows[indices]]), self._device)
         else:

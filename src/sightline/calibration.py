@@ -102,8 +102,9 @@ class CalibrationResult:
 
 def softmax(logits: NDArray[np.floating[Any]], temperature: float) -> NDArray[np.float64]:
     """Probabilities float64 (N, K) of logits (N, K) divided by `temperature`."""
-    found = np.exp(_below_the_largest(logits) / temperature)
-    return found / found.sum(axis=1, keepdims=True)
+    from scipy.special import softmax as of
+
+    return of(logits.astype(np.float64) / temperature, axis=1)
 
 
 def fit_temperature(labels: metrics.Labels, logits: NDArray[np.floating[Any]]) -> FittedTemperature | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,12 @@ from numpy.typing import NDArray
 from sightline import atomic
 from sightline.data.check import Check
 from sightline.data.check import check as check_data
+from sightline.data.check_problems import WITHOUT_PICTURES
 from sightline.data.duplicates import ALIKE
 from sightline.errors import ImageError
 
 REPORT, SHEET = "check.json", "contact_sheet.png"
 CELLS_A_PROBLEM = 8
-WITHOUT_PICTURES = re.compile(r"class|one_class|no_train|unlisted|ignored|few|imbalance")
 
 
 def check(
@@ -53,7 +52,7 @@ def _write_sheet(found: Check, path: Path) -> None:
 
     groups: list[Group] = []
     for problem in found.report["problems"]:
-        if WITHOUT_PICTURES.search(problem["kind"]):
+        if problem["kind"] in WITHOUT_PICTURES:
             continue
         cells: list[Cell] = []
         for entry in problem["found"][:CELLS_A_PROBLEM]:

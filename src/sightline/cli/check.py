@@ -69,6 +69,7 @@ def check(
 def _show(report: dict[str, Any], data: str, out: Path | None) -> None:
     from rich.console import Console
 
+    from sightline.checking import REPORT, SHEET
     from sightline.cli.tables import table
 
     width = max(NARROWEST, min(Console().width, WIDEST))
@@ -83,8 +84,8 @@ def _show(report: dict[str, Any], data: str, out: Path | None) -> None:
     print()
     # A path or a command that is broken over lines could not be copied.
     if out is not None:
-        sheet = " and contact_sheet.png" if (out / "contact_sheet.png").is_file() else ""
-        print(f"Written to {out}: check.json{sheet}")
+        written = [name for name in (REPORT, SHEET) if (out / name).is_file()]
+        print(f"Written to {out}: {' and '.join(written)}")
     elif problems:
         print(f"All of it, with the pictures: sightline check {data} --out DIR")
     if report["wrong"]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
-from sightline.data.decoder import SUFFIXES
-from sightline.data.folder import LAYOUT, VALIDATION_NAMES
+from sightline.data.folder import LAYOUT, VALIDATION_NAMES, is_picture, visible
 from sightline.errors import DataError
 
 WHOLE = "all"
@@ -56,7 +55,7 @@ def list_folder(root: Path) -> Listing:
             if entry.is_dir():
                 listing.classes[part].append(entry.name)
                 _list_class(Path(entry.path), listing, part, entry.name)
-            elif _is_picture(entry.name):
+            elif is_picture(entry.name):
                 listing.loose.append(_id(entry, root))
             else:
                 listing.ignored.append(_id(entry, root))
@@ -69,31 +68,25 @@ def _list_class(folder: Path, listing: Listing, part: str, label: str) -> None:
     for entry in _entries(folder, listing):
         if entry.is_dir(follow_symlinks=False):
             _list_class(Path(entry.path), listing, part, label)
-        elif _is_picture(entry.name):
+        elif is_picture(entry.name):
             listing.files.append(Listed(_id(entry, listing.root), part, label))
         else:
             listing.ignored.append(_id(entry, listing.root))
 
 
-def _entries(folder: Path, listing: Listing) -> Iterator[os.DirEntry[str]]:
+def _entries(folder: Path, listing: Listing) -> list[os.DirEntry[str]]:
     try:
-        with os.scandir(folder) as entries:
-            seen = [entry for entry in entries if not entry.name.startswith(".") and entry.name != "__MACOSX"]
+        return visible(folder)
     except OSError as error:
         listing.unlisted[folder.relative_to(listing.root).as_posix()] = error.strerror or type(error).__name__
-        return
-    yield from sorted(seen, key=lambda entry: entry.name)
+        return []
 
 
 def _has_folders(folder: Path) -> bool:
     try:
-        return any(entry.is_dir() and not entry.name.startswith(".") for entry in folder.iterdir())
+        return any(entry.is_dir() for entry in visible(folder))
     except OSError:
         return False
-
-
-def _is_picture(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in SUFFIXES
 
 
 def _id(entry: os.DirEntry[str], root: Path) -> str:

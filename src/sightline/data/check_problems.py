@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sightline.data.audit import IMBALANCE_WORTH_TELLING
 from sightline.data.check_listing import WHOLE
 from sightline.data.duplicates import flat
 
@@ -21,9 +22,12 @@ Problem = dict[str, Any]
 Entry = dict[str, Any]
 
 FEW_PICTURES = 10
-IMBALANCE_WORTH_TELLING = 2.0
 SIZE_FACTOR, LONGEST_ASPECT = 4.0, 3.0
 SMALLEST_SIDE = 8
+WITHOUT_PICTURES = frozenset(
+    {"missing_class", "empty_class", "class_names", "one_class", "no_train", "unlisted", "ignored", "few", "imbalance"}
+)
+"""The kinds whose entries name folders, or files that are no pictures."""
 
 
 def find_problems(survey: Survey, exact: list[Pair], near: list[Pair]) -> list[Problem]:

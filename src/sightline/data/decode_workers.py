@@ -43,7 +43,7 @@ def decode_chunks(root: Path, ids: Sequence[str], wanted: Preprocessing) -> Gene
     """
     chunk = max(1, min(CHUNK_FILES, CHUNK_BYTES // (wanted.height * wanted.width * wanted.channels)))
     jobs = [list(ids[start : start + chunk]) for start in range(0, len(ids), chunk)]
-    count = min(_cores(), MOST_WORKERS, len(jobs)) if len(ids) >= INLINE_BELOW and sys.executable else 1
+    count = min(usable_cores(), MOST_WORKERS, len(jobs)) if len(ids) >= INLINE_BELOW and sys.executable else 1
     if count == 1:
         for job in jobs:
             yield decode_chunk(root, job, wanted)
@@ -73,7 +73,8 @@ def decode_chunk(root: Path, ids: Sequence[str], wanted: Preprocessing) -> Chunk
     return pixels, failed
 
 
-def _cores() -> int:
+def usable_cores() -> int:
+    """Count the processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

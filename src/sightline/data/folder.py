@@ -137,13 +137,22 @@ def _has_folders(folder: Path) -> bool:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """List what is in a folder, sorted, without what the system hides there."""
     try:
-        with os.scandir(folder) as entries:
-            seen = [entry for entry in entries if not entry.name.startswith(".") and entry.name != "__MACOSX"]
+        return visible(folder)
     except OSError as error:
         raise DataError(str(folder), f"it cannot be listed ({error.strerror})") from None
+
+
+def visible(folder: Path) -> list[os.DirEntry[str]]:
+    """List what is in a folder, sorted, without what the system hides there. Raises OSError where it cannot."""
+    with os.scandir(folder) as entries:
+        seen = [entry for entry in entries if not entry.name.startswith(".") and entry.name != "__MACOSX"]
     return sorted(seen, key=lambda entry: entry.name)
+
+
+def is_picture(name: str) -> bool:
+    """Tell by its suffix whether a file should be a picture."""
+    return os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122 (a Path per file costs seconds)
 
 
 def _list_part(root: Path, folder: Path) -> Part:
@@ -179,7 +188,7 @@ def _list_class(folder: Path, prefix: str, label: int, pictures: list[Picture]) 
     for entry in _entries(folder):
         if entry.is_dir(follow_symlinks=False):
             ignored += _list_class(Path(entry.path), f"{prefix}{entry.name}/", label, pictures)
-        elif os.path.splitext(entry.name)[1].lower() in SUFFIXES:  # noqa: PTH122 (a Path per file costs seconds)
+        elif is_picture(entry.name):
             try:
                 facts = entry.stat()
             except OSError as error:

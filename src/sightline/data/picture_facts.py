@@ -6,7 +6,6 @@ Threads are enough: Pillow and hashlib let go of Python's lock while they decode
 from __future__ import annotations
 
 import io
-import os
 import warnings
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import TiffImagePlugin
 
+from sightline.data.decode_workers import usable_cores
 from sightline.data.decoder import FORMATS, GRAY_MODES, TIFF_BITS, decode_raw
 from sightline.data.duplicates import pixel_digest, thumbnail
 from sightline.errors import ImageError
@@ -82,8 +82,7 @@ def picture_facts(path: Path) -> PictureFacts:
 def all_picture_facts(paths: Sequence[Path]) -> Generator[PictureFacts | str]:
     """Look at every file, in order; where one cannot be read, the reason stands in its place. Never stops at one."""
     chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    pool = ThreadPoolExecutor(max(1, min(cores, MOST_THREADS, len(chunks))))
+    pool = ThreadPoolExecutor(max(1, min(usable_cores(), MOST_THREADS, len(chunks))))
     # Pillow's warnings tell of odd metadata; `warnings` keeps one list for all threads, so it is set from here.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -50,7 +50,7 @@ class Whitening(nn.Module):
         _, channels, kernel, _ = self.filters.shape
         patches = images.unfold(2, kernel, 1).unfold(3, kernel, 1)  # N, C, H', W', k, k
         rows = patches.permute(0, 2, 3, 1, 4, 5).reshape(-1, channels * kernel * kernel)
-        variances, components = torch.linalg.eigh(rows.T.double().cov() if len(rows) > 1 else _identity(rows))
+        variances, components = torch.linalg.eigh(rows.T.double().cov())
         # An eigenvector's sign is the library's choice; taken so that its largest entry is positive, it is the same on
         # every machine.
         largest = components.abs().argmax(0)
@@ -62,10 +62,6 @@ class Whitening(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, 2 * C * k * k, (H - k) // stride + 1, (W - k) // stride + 1)."""
         return F.conv2d(x, self.filters.to(x.dtype), self.bias.to(x.dtype), self.stride)
-
-
-def _identity(rows: Tensor) -> Tensor:
-    return torch.eye(rows.shape[1], dtype=torch.float64)
 
 
 class Activated(nn.Module):

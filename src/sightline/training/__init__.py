@@ -200,7 +200,7 @@ def _begin(settings: Settings, images: _Images) -> _Start:
     assert settings.model is not None
     if source is not None:
         return _Start(network, load_pretrained(network, settings.model, source))
-    if not isinstance(settings.model, SprintSettings):
+    if not isinstance(settings.model, SprintSettings) or settings.model.stem != "whitening":
         return _Start(network)
     began = time.perf_counter()
     train = images.splits.train

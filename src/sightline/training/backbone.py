@@ -10,13 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from sightline.classifier.input_step import InputStep
 from sightline.classifier.torch_backend import evaluation_mode
 from sightline.data import ImageSet, Splits
-from sightline.device import as_tensor, full_precision, send
+from sightline.device import as_tensor, full_precision
 from sightline.errors import UsageError
 from sightline.evaluation import Predictions
 from sightline.settings import Settings
@@ -156,9 +155,8 @@ class Features:
                 values[start : start + size] = part
         return cls(values, as_tensor(images.labels).to(device), images)
 
-    def gather(self, indices: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-        """The features (B, F) and labels int64 (B,) at `indices`."""
-        at = send(torch.from_numpy(indices), self.values.device)
+    def gather(self, at: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The features (B, F) and labels int64 (B,) at `at`, int64 (B,) on their device."""
         return self.values.index_select(0, at), self.labels.index_select(0, at)
 
     @torch.no_grad()

@@ -181,11 +181,11 @@ class Trainer:
         prepare_update(self.optimizer, self.settings.optimizer, self.rate, step)
         seed_generator(self.compute.device, mixed_seed(training.seed, step))
         indices = self.order.indices(step)
+        at = send(torch.from_numpy(indices), self.compute.device)
         if self.backbone.train_features is not None:
-            inputs, labels = self.backbone.train_features.gather(indices)
+            inputs, labels = self.backbone.train_features.gather(at)
         else:
-            inputs, labels = self.images.gather(indices)
-            at = send(torch.from_numpy(indices), self.compute.device)
+            inputs, labels = self.images.gather(indices, at)
             inputs = self.augment(inputs, at, step // self.plan.steps_per_epoch)
         loss, logits = (self.recorded_step or self.take_step)(step, inputs, labels)
         self.sums.add(logits, labels)
@@ -215,8 +215,9 @@ class Trainer:
         """The first images of the first batch, uint8 (n, H, W, C), n up to `most`: as they are, and as seen."""
         seed_generator(self.compute.device, mixed_seed(self.settings.training.seed, 0))
         indices = self.order.indices(0)
-        pixels = self.images.gather(indices)[0]
-        augmented = self.augment(pixels, torch.from_numpy(indices), 0)
+        at = send(torch.from_numpy(indices), self.compute.device)
+        pixels = self.images.gather(indices, at)[0]
+        augmented = self.augment(pixels, at, 0)
         return pixels[:most].cpu().numpy(), augmented[:most].cpu().numpy()
 
     def _log_probabilities(self, indices: NDArray[np.int64], logits: torch.Tensor) -> None:
