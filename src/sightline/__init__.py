@@ -16,10 +16,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sightline.api import calibrate, resume, test, train
+    from sightline.api import calibrate, compare, resume, resume_comparison, test, train
     from sightline.calibration import CalibrationResult
     from sightline.checking import check
     from sightline.classifier import Classifier, Prediction, load
+    from sightline.comparison import ComparisonResult
     from sightline.data.check import Check
     from sightline.errors import (
         DataError,
@@ -41,9 +42,10 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 _ROOMS = {
-    "api": ("calibrate", "resume", "test", "train"),
+    "api": ("calibrate", "compare", "resume", "resume_comparison", "test", "train"),
     "calibration": ("CalibrationResult",),
     "checking": ("check",),
+    "comparison": ("ComparisonResult",),
     "classifier": ("Classifier", "Prediction", "load"),
     "data.check": ("Check",),
     "errors": (
@@ -66,6 +68,7 @@ __all__ = [
     "CalibrationResult",
     "Check",
     "Classifier",
+    "ComparisonResult",
     "DataError",
     "FileError",
     "ImageError",
@@ -80,8 +83,10 @@ __all__ = [
     "UsageError",
     "calibrate",
     "check",
+    "compare",
     "load",
     "resume",
+    "resume_comparison",
     "test",
     "train",
 ]

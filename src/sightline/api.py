@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sightline import comparison
 from sightline.calibration import CalibrationResult, calibrate_run
+from sightline.comparison import ComparisonResult
 from sightline.recipes import resolve
 from sightline.testing import TestResult, test_model
 from sightline.training import TrainResult, make_reporter
@@ -120,3 +123,49 @@ def calibrate(
     given = build_settings(None, settings).data
     changes = {name: getattr(given, name) for name in given.model_fields_set}
     return calibrate_run(Path(run), changes=changes, write=write, module=module, device=device)
+
+
+def compare(
+    sides: Sequence[str | Path],
+    *,
+    data: str | Path | None = None,
+    seeds: int | Sequence[int] = 5,
+    seconds: float | None = None,
+    own_lengths: bool = False,
+    confidence: float = 0.95,
+    jobs: int = 1,
+    comparisons: str | Path = "comparisons",
+    name: str | None = None,
+    quiet: bool = False,
+    **settings: Any,
+) -> ComparisonResult:
+    """Tell whether one classifier is better than another: several seeds of each side, and a verdict on each pair.
+
+    `sides`: two or more recipes, networks or recipe files, each with changes: `"mnist-cnn:lr=0.05,batch_size=256"`; or
+    the folders of finished runs, of which those that differ in nothing but the seed are one side. `seeds`: how many,
+    from 0, or which. `settings`: settings of all sides by their flat names, `epochs` or `steps` among them; `seconds`
+    gives each side as many steps as it does in that time; `own_lengths` leaves each recipe its own. `jobs`: runs at a
+    time. A comparison that was stopped goes on with `resume_comparison`.
+
+    Raises UsageError where the sides cannot be compared, DataError for runs that were tested on different images, and
+    what `train` raises.
+    """
+    texts = [str(side) for side in sides]
+    if runs := comparison.finished_runs(texts):
+        return comparison.compare_runs(runs, confidence=confidence, comparisons=Path(comparisons), name=name)
+    return comparison.compare(
+        texts, data=None if data is None else str(data), seeds=range(seeds) if isinstance(seeds, int) else seeds,
+        seconds=seconds, one_length=not own_lengths, confidence=confidence, processes=jobs, flags=settings,
+        comparisons=Path(comparisons), name=name, reporter=make_reporter(quiet=quiet),
+    )  # fmt: skip
+
+
+def resume_comparison(
+    folder: str | Path, *, seeds: int | Sequence[int] | None = None, jobs: int = 1, quiet: bool = False
+) -> ComparisonResult:
+    """Go on with a comparison that was stopped, or give it more seeds. Finished runs stay as they are.
+
+    Raises FileError where `folder` is no comparison, UsageError where `seeds` leaves out some that it has.
+    """
+    which = range(seeds) if isinstance(seeds, int) else seeds
+    return comparison.go_on(Path(folder), seeds=which, processes=jobs, reporter=make_reporter(quiet=quiet))

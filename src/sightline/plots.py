@@ -101,6 +101,8 @@ class Words:
     gap: str = "gap to confidence"
     calibrated: str = "accuracy = confidence"
     images: str = "images"
+    test_accuracy: str = "test accuracy: seeds, mean and its interval"
+    difference: str = "difference in points, with its interval"
 
 
 ENGLISH = Words()

@@ -46,17 +46,7 @@ class RunFolder:
     @classmethod
     def create(cls, runs: Path, name: str) -> RunFolder:
         """A new, empty folder `runs/NAME-001`, or the next number that is free."""
-        stem = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "run"
-        with atomic.explain_disk(runs):
-            runs.mkdir(parents=True, exist_ok=True)
-            for number in range(1, 1_000_000):
-                path = runs / f"{stem}-{number:03d}"
-                try:
-                    path.mkdir()
-                except FileExistsError:
-                    continue
-                return cls(path)
-        raise FileError(str(runs), f"a million runs are called {stem}", advice="choose another --name")
+        return cls(new_folder(runs, name, "run"))
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
@@ -200,6 +190,21 @@ class RunFolder:
             path.unlink(missing_ok=True)
         for path in (self.path / "checkpoints").glob(f"{atomic.TEMPORARY_PREFIX}*"):
             path.unlink(missing_ok=True)
+
+
+def new_folder(parent: Path, name: str, kind: str) -> Path:
+    """Make `parent/NAME-001`, or the next number that is free; without a name that can stand there, `kind` is it."""
+    stem = re.sub(r"[^\w.-]+", "-", name).strip("-.") or kind
+    with atomic.explain_disk(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        for number in range(1, 1_000_000):
+            path = parent / f"{stem}-{number:03d}"
+            try:
+                path.mkdir()
+            except FileExistsError:
+                continue
+            return path
+    raise FileError(str(parent), f"a million folders are called {stem}", advice="choose another --name")
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -72,6 +72,21 @@ COMMANDS = (
         "  find . -name '*.png' | sightline predict runs/digits-001 - --json",
     ),
     Command(
+        "compare",
+        "sightline.cli.compare:compare",
+        "Tell whether one network is better than another: seeds, and a verdict.",
+        "sightline compare SIDE SIDE ... [--data DATA] [--seeds N] [flags]\n"
+        "       sightline compare RUN RUN ...\n"
+        "       sightline compare --resume COMPARISON [--seeds N]",
+        "Defaults stand in brackets. A recipe's values replace them, flags replace both for\n"
+        "all sides, and a side's own changes come last.\n\n"
+        "Examples\n"
+        "  sightline compare cnn resnet20 --data digits\n"
+        "  sightline compare mnist-cnn:lr=0.01 mnist-cnn:lr=0.1 --epochs 3 --seeds 10\n"
+        "  sightline compare mnist mnist-cnn --seconds 60 --jobs 2\n"
+        "  sightline compare --resume comparisons/mnist-mnist-mnist-cnn-001 --seeds 10",
+    ),
+    Command(
         "check",
         "sightline.cli.check:check",
         "Find what is wrong with a dataset: bad files, duplicates, classes.",

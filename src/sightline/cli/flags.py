@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Container
 from dataclasses import asdict, make_dataclass
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 
 from sightline.settings import MODEL_PRESETS, Settings, flat_fields
 from sightline.settings.merge import DISCRIMINATORS, FlatField, flag_of, section_kinds
+from sightline.settings.typed import choices, kinds_of_value, value_of_text
 
 # Two parts of a setting that a docstring cannot hold, since the field that chooses a section has one value in each.
 CHOOSERS = {
@@ -27,10 +27,15 @@ POSITIONAL = ("data",)
 SECTIONS = tuple(dict.fromkeys(field.section for field in flat_fields().values()))
 
 
-def setting_flags(*, sections: Container[str] = (), names: Container[str] = ()) -> type[Any]:
-    """Make a dataclass with a flag for each setting of `sections` or with one of `names`, None where not given."""
+def setting_flags(
+    *, sections: Container[str] = (), names: Container[str] = (), leave_out: Container[str] = ()
+) -> type[Any]:
+    """Make a dataclass with a flag for each setting of `sections` or with one of `names`, None where not given.
+
+    A setting of `leave_out` has none.
+    """
     settings = [field for field in flat_fields().values() if field.section in sections or field.name in names]
-    settings = [field for field in settings if field.name not in POSITIONAL]
+    settings = [field for field in settings if field.name not in POSITIONAL and field.name not in leave_out]
     settings.sort(key=lambda field: (SECTIONS.index(field.section), field.name not in CHOOSERS))
     fields = [(field.name, _annotation(field), None) for field in settings]
     # cyclopts takes a class of module `types`, where make_dataclass would put it, for a built-in.
@@ -41,11 +46,11 @@ def setting_flags(*, sections: Container[str] = (), names: Container[str] = ()) 
 def given(flags: Any) -> dict[str, Any]:
     """Give the settings that were typed, by flat name, ready for `resolve` and `build_settings`."""
     typed = {name: value for name, value in asdict(flags).items() if value is not None}
-    return {name: _value(flat_fields()[name], value) for name, value in typed.items()}
+    return {name: value_of_text(flat_fields()[name], value) for name, value in typed.items()}
 
 
 def _annotation(field: FlatField) -> Any:
-    kinds = _kinds_of_value(field)
+    kinds = kinds_of_value(field)
     is_switch = bool in kinds
     parameter = Parameter(
         name=flag_of(field.name),
@@ -62,36 +67,8 @@ def _title(section: str) -> str:
     return (first.__doc__ or section).split(":")[0].split("\n")[0].strip().rstrip(".")
 
 
-def _value(field: FlatField, value: str | bool) -> Any:
-    if isinstance(value, bool):
-        return value
-    if tuple in _kinds_of_value(field):
-        return [part.strip() for part in value.split(",") if part.strip()]
-    for choice in _choices(field):
-        if value.replace("-", "_") == str(choice):
-            return choice
-    return value
-
-
-def _kinds_of_value(field: FlatField) -> set[Any]:
-    return {get_origin(leaf) or leaf for info in field.kinds.values() for leaf in _alternatives(info.annotation)}
-
-
-def _alternatives(annotation: Any) -> list[Any]:
-    if get_origin(annotation) is Annotated:
-        return _alternatives(get_args(annotation)[0])
-    if get_origin(annotation) in (Union, UnionType):
-        return [leaf for part in get_args(annotation) for leaf in _alternatives(part)]
-    return [] if annotation is type(None) else [annotation]
-
-
-def _choices(field: FlatField) -> tuple[Any, ...]:
-    leaves = [leaf for info in field.kinds.values() for leaf in _alternatives(info.annotation)]
-    return tuple(dict.fromkeys(c for leaf in leaves if get_origin(leaf) is Literal for c in get_args(leaf)))
-
-
 def _metavar(field: FlatField) -> str:
-    kinds = _kinds_of_value(field) | {type(choice) for choice in _choices(field)}
+    kinds = kinds_of_value(field) | {type(choice) for choice in choices(field)}
     if tuple in kinds:
         return "N,N,..."
     if float in kinds:
@@ -109,9 +86,9 @@ def _help(field: FlatField) -> str:
         default = getattr(section, DISCRIMINATORS[field.section])
         return f"{CHOOSERS[field.name]} One of {', '.join(known)}. [{default}]"
     text = _described(field)
-    choices = [str(choice) for choice in _choices(field)]
-    if not all(choice in text for choice in choices):
-        text += f" One of {', '.join(choices)}."
+    named = [str(choice) for choice in choices(field)]
+    if not all(choice in text for choice in named):
+        text += f" One of {', '.join(named)}."
     default = _default(field)
     return f"{text} [{default}]" if default else text
 

@@ -5,38 +5,32 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from sightline import data as data_room
 from sightline import device as device_room
-from sightline.augment import resolve_augment
 from sightline.classifier import model_file
-from sightline.classifier.input_step import InputStep
-from sightline.errors import FileError, UsageError
+from sightline.errors import UsageError
 from sightline.evaluation import evaluate, report_of, store_test
-from sightline.models import Network, build_model, whiten
-from sightline.models.pretrained import PretrainedReport, load_pretrained
 from sightline.run_folder import RESULTS, RunFolder
-from sightline.settings import Settings, SprintSettings, data_name, model_name
+from sightline.settings import Settings, data_name, model_name
 from sightline.training.loop import Trainer
+from sightline.training.pace import training_pace
 from sightline.training.progress import Reporter, Silence, make_reporter
+from sightline.training.start import RunImages, Start, begin, begin_again, build, check_own, with_augmentation
 
 if TYPE_CHECKING:
-    from sightline.data import ImageData, Preprocessing, Splits
+    from sightline.data import ImageData
 
 PICTURES_SHOWN = 18
-IMAGES_WHITENED = 5000
-"""Training images that a whitening stem is computed from."""
 
-__all__ = ["TrainResult", "make_reporter", "resume", "train"]
+__all__ = ["TrainResult", "make_reporter", "resume", "train", "training_pace"]
 
 
 @dataclass(frozen=True)
@@ -79,23 +73,23 @@ def train(
     reporter = reporter or Silence()
     with device_room.explain_memory("training"):
         compute = device_room.resolve(settings.device)
-        images = _Images.of(settings, data)
-        settings, choices = _with_augmentation(settings, images)
+        images = RunImages.of(settings, data)
+        settings, choices = with_augmentation(settings, images)
         own = module is not None
-        start = _Start(module) if module is not None else _begin(settings, images)
-        module, report = start.module, start.report
+        start = Start(module) if module is not None else begin(settings, images)
+        module = start.module
         if own:
-            _check_own(module, images.splits)
+            check_own(module, images.splits)
             settings = settings.model_copy(update={"model": None})
         folder = RunFolder.create(runs, name or run_name(settings, module))
         audit = data_room.audit(images.splits, images.loaded)
         folder.write_fact("environment", device_room.environment(compute))
         folder.write_fact("splits", data_room.record(images.splits))
         folder.write_fact("audit", audit)
-        if report is not None:
-            folder.write_fact("pretrained", report.to_dict())
+        if start.report is not None:
+            folder.write_fact("pretrained", start.report.to_dict())
         folder.write_settings(settings)
-        for line in (*data_room.audit_lines(audit), *choices, *_pretrained_lines(report, settings)):
+        for line in (*data_room.audit_lines(audit), *choices, *start.lines(settings)):
             reporter.note(line)
         trainer = Trainer(settings, folder, images.splits, images.preprocessing, module, compute, reporter)
         trainer.progress.seconds = start.seconds
@@ -139,12 +133,12 @@ def resume(
         if differing:
             told = ", ".join(f"{key} was {before.get(key)} and is {now[key]}" for key in differing)
             reporter.note(f"warning: {told}; the result will not be bit-identical to an unbroken run")
-        images = _Images.of(settings, data)
+        images = RunImages.of(settings, data)
         data_room.verify(folder.fact("splits"), images.splits)
         if module is None:
             if settings.model is None:
                 raise UsageError(str(run), "this run trains a module of your own", "sightline.resume(run, module=...)")
-            module = _build(settings, images.splits) if folder.checkpoints() else _begin_again(settings, images, folder)
+            module = build(settings, images.splits) if folder.checkpoints() else begin_again(settings, images, folder)
         trainer = Trainer(settings, folder, images.splits, images.preprocessing, module, compute, reporter)
         trainer.restore()
         if settings != folder.settings():
@@ -161,111 +155,6 @@ def run_name(settings: Settings, module: nn.Module | None = None) -> str:
         return settings.recipe if settings.recipe.startswith(data) else f"{data}-{settings.recipe}"
     own = type(module).__name__.lower() if module is not None else "own"
     return f"{data}-{model_name(settings.model) if settings.model else own}"
-
-
-@dataclass(frozen=True)
-class _Images:
-    """What a run trains, selects and tests on."""
-
-    loaded: ImageData
-    splits: Splits
-    preprocessing: Preprocessing
-
-    @classmethod
-    def of(cls, settings: Settings, data: ImageData | None) -> _Images:
-        loaded = data or data_room.load(settings.data)
-        splits = data_room.split(loaded, settings.data, settings.training.watch_test)
-        return cls(loaded, splits, data_room.fit_preprocessing(splits.train, settings.data))
-
-
-def _with_augmentation(settings: Settings, images: _Images) -> tuple[Settings, list[str]]:
-    """The settings with augmentation decided, and why."""
-    augment, choices = resolve_augment(settings.augment, data_name(settings.data), images.splits.train.class_names)
-    return settings.model_copy(update={"augment": augment}), choices
-
-
-@dataclass(frozen=True)
-class _Start:
-    """A network as training begins with it; `seconds` are those of what was computed from the training images."""
-
-    module: nn.Module
-    report: PretrainedReport | None = None
-    seconds: float = 0.0
-
-
-def _begin(settings: Settings, images: _Images) -> _Start:
-    """The network with the weights of a file, or with fresh ones, a whitening stem fitted to the training images."""
-    network = _build(settings, images.splits)
-    source = settings.finetune.pretrained
-    assert settings.model is not None
-    if source is not None:
-        return _Start(network, load_pretrained(network, settings.model, source))
-    if not isinstance(settings.model, SprintSettings) or settings.model.stem != "whitening":
-        return _Start(network)
-    began = time.perf_counter()
-    train = images.splits.train
-    spread = np.unique(np.linspace(0, len(train) - 1, IMAGES_WHITENED).astype(np.int64))
-    pixels = torch.from_numpy(train.select(spread).images())
-    whiten(network, InputStep(images.preprocessing)(pixels), settings.model.whitening_eps)
-    return _Start(network, seconds=time.perf_counter() - began)
-
-
-def _begin_again(settings: Settings, images: _Images, folder: RunFolder) -> nn.Module:
-    """The network as it was when a run began that ended before its first checkpoint.
-
-    Raises FileError where the file of weights is not the one that it began from.
-    """
-    start = _begin(settings, images)
-    if start.report is not None and start.report.sha256 != folder.fact("pretrained")["sha256"]:
-        advice = "bring the old one back, or start a new run"
-        raise FileError(start.report.source, "this file has changed since the run began from it", advice=advice)
-    return start.module
-
-
-def _pretrained_lines(report: PretrainedReport | None, settings: Settings) -> list[str]:
-    if report is None:
-        return ["the backbone is frozen at random weights"] if settings.finetune.freeze == "backbone" else []
-    if report.normalize in (None, settings.data.normalize):
-        return [report.line()]
-    return [
-        report.line(),
-        f"these weights were trained with --normalize {report.normalize}, this run has {settings.data.normalize}",
-    ]
-
-
-def _build(settings: Settings, splits: Splits) -> Network:
-    if settings.model is None:
-        raise UsageError("--model", "none found", "a preset's name, or a module of your own from Python")
-    height, width, channels = splits.train.size
-    return build_model(
-        settings.model,
-        channels=channels,
-        image_size=(height, width),
-        num_classes=len(splits.train.class_names),
-        seed=settings.training.seed,
-    )
-
-
-def _check_own(module: nn.Module, splits: Splits) -> None:
-    """Let the user's module look at two blank images. Raises UsageError unless it answers with (2, K) logits."""
-    height, width, channels = splits.train.size
-    classes = len(splits.train.class_names)
-    image = f"{channels}x{height}x{width}"
-    name = type(module).__name__
-    training = module.training
-    try:
-        with torch.inference_mode():
-            first = next(module.parameters(), torch.empty(0))
-            answer = module.eval()(torch.zeros(2, channels, height, width, device=first.device))
-    except RuntimeError as error:
-        reason = str(error).splitlines()[0]
-        advice = "change the module, or set channels or image_size"
-        raise UsageError(name, f"it cannot take images of {image} ({reason})", advice=advice) from error
-    finally:
-        module.train(training)
-    if not isinstance(answer, torch.Tensor) or answer.shape != (2, classes):
-        found = f"shape {tuple(answer.shape)}" if isinstance(answer, torch.Tensor) else type(answer).__name__
-        raise UsageError(name, f"for two images it gives {found}", f"a tensor of shape (2, {classes}), a logit a class")
 
 
 def _longer(folder: RunFolder, lengths: Mapping[str, int]) -> Settings:

@@ -1,0 +1,196 @@
+"""`sightline compare`: several seeds of several sides, and a verdict in words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from textwrap import fill
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Group, Parameter
+
+from sightline.cli.flags import SECTIONS, given, setting_flags
+from sightline.cli.output import AS_TEXT, OUTPUT, Output, print_json
+from sightline.errors import UsageError
+from sightline.settings.merge import flag_of
+
+if TYPE_CHECKING:
+    from sightline.comparison import ComparisonResult
+
+    CompareFlags = Any
+    NONE_GIVEN: Any = None
+else:
+    CompareFlags = setting_flags(sections=SECTIONS, leave_out=("seed", "watch_test"))
+    NONE_GIVEN = CompareFlags()
+
+COMPARE = Group("Compare", sort_key=1)
+NUMBERS = re.compile(r"\d{1,9}(,\d{1,9})*")
+POINTS = 100
+
+
+def compare(
+    sides: Annotated[
+        list[str] | None,
+        Parameter(
+            group=COMPARE,
+            help="Two or more: a recipe, a network or a recipe's file, changed as in mnist-cnn:lr=0.05,batch_size=256. "
+            "Or the folders of finished runs, of which those that differ in nothing but the seed are one side.",
+        ),
+    ] = None,
+    /,
+    *,
+    data: Annotated[
+        str | None,
+        Parameter(group=COMPARE, metavar="DATA", help="A dataset or a folder for all. [that of the recipes]"),
+    ] = None,
+    seeds: Annotated[
+        str | None,
+        Parameter(group=COMPARE, metavar="N", help="How many seeds, from 0; or which, as in 3,4,5. [5]"),
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        Parameter(
+            group=COMPARE,
+            metavar="X",
+            help="Train each side for as many steps as it does in X seconds here, validation apart; instead of "
+            "--epochs or --steps, which are the same for all.",
+        ),
+    ] = None,
+    own_lengths: Annotated[
+        bool, Parameter(group=COMPARE, negative="", help="Leave each recipe its own number of epochs or steps.")
+    ] = False,
+    confidence: Annotated[
+        float | None, Parameter(group=COMPARE, metavar="X", help="How sure a verdict must be. [0.95]")
+    ] = None,
+    jobs: Annotated[
+        int, Parameter(group=COMPARE, metavar="N", help="Runs at a time, each in a process of its own.")
+    ] = 1,
+    resume: Annotated[
+        Path | None,
+        Parameter(
+            group=COMPARE,
+            metavar="DIR",
+            help="Go on with this comparison; with --seeds, give it more seeds.",
+        ),
+    ] = None,
+    comparisons: Annotated[
+        Path | None, Parameter(group=COMPARE, metavar="DIR", help="Folder that comparisons are kept in. [comparisons]")
+    ] = None,
+    name: Annotated[
+        str | None,
+        Parameter(group=COMPARE, metavar="NAME", help="The comparison's name. [dataset and sides, counted up]"),
+    ] = None,
+    flags: CompareFlags = NONE_GIVEN,
+    quiet: Annotated[bool, Parameter(negative="", group=OUTPUT, help="No progress.")] = False,
+    output: Output = AS_TEXT,
+) -> None:
+    """Compare, or go on, and print the verdict."""
+    typed = given(flags)
+    which = _seeds(seeds) if seeds is not None else None
+    texts = sides or []
+    trained = {
+        "--data": data,
+        "--seconds": seconds,
+        "--own-lengths": own_lengths or None,
+        **{flag_of(setting): value for setting, value in typed.items()},
+    }
+    own = {"comparisons": comparisons, "name": name, "confidence": confidence}
+    chosen: dict[str, Any] = {key: value for key, value in own.items() if value is not None}
+    with output.working():
+        from sightline import comparison as room
+        from sightline.training import make_reporter
+
+        reporter = make_reporter(quiet=quiet)
+        runs = room.finished_runs(texts)
+        if resume is not None:
+            _leave_out({"SIDE": texts or None, **trained, **{flag_of(key): value for key, value in own.items()}},
+                       "--resume", "a comparison keeps its sides and settings; only seeds can be added")  # fmt: skip
+            found = room.go_on(resume, seeds=which, processes=jobs, reporter=reporter)
+        elif runs:
+            _leave_out({"--seeds": seeds, "--jobs": None if jobs == 1 else jobs, **trained},
+                       "finished runs", "they stay as they are")  # fmt: skip
+            found = room.compare_runs(runs, **chosen)
+        else:
+            found = room.compare(
+                texts, data=data, seeds=range(5) if which is None else which, seconds=seconds,
+                one_length=not own_lengths, processes=jobs, flags=typed, reporter=reporter, **chosen,
+            )  # fmt: skip
+    if output.json:
+        print_json(found.to_dict())
+    else:
+        _show(found)
+
+
+def _seeds(text: str) -> Sequence[int]:
+    if NUMBERS.fullmatch(text) is None:
+        raise UsageError("--seeds", f"'{text}' found", "a number of seeds, or several seeds as in 3,4,5")
+    numbers = [int(part) for part in text.split(",")]
+    return range(numbers[0]) if "," not in text else numbers
+
+
+def _leave_out(given: Mapping[str, Any], beside: str, why: str) -> None:
+    for flag, value in given.items():
+        if value is not None:
+            raise UsageError(flag, f"given with {beside}", why, "leave it out")
+
+
+def _show(found: ComparisonResult) -> None:
+    from rich.console import Console
+
+    from sightline.cli.tables import table_with_notes
+
+    results = found.results
+    rows: list[list[str]] = []
+    notes: list[str] = []
+    for side in found.sides:
+        spread = "" if side["sd"] is None else f" ± {POINTS * side['sd']:.2f}"
+        interval = side["interval"]
+        between = f"{POINTS * interval[0]:.2f} to {POINTS * interval[1]:.2f}" if interval else "-"
+        rows.append([side["name"], f"{POINTS * side['mean']:.2f}{spread}", between, str(side["n"])])
+        notes.append(", ".join(_costs(side)))
+    confidence = f"{POINTS * results['confidence']:g}%"
+    table_with_notes(["side", "test accuracy, %", f"{confidence} interval", "seeds"], rows, notes)
+    width = Console().width
+    print()
+    for pair in found.pairs:
+        print(fill(f"{pair['verdict']}.", width, break_on_hyphens=False, break_long_words=False))
+        for line in _details(pair):
+            print(fill(line, width, initial_indent="    ", subsequent_indent="      ", break_on_hyphens=False))
+    print()
+    looks = results["looks"]
+    if len(looks) > 1:
+        told = ", ".join(map(str, looks))
+        print(fill(f"Looked at with {told} seeds: adding seeds after a look finds differences more often than the "
+                   "confidence says.", width))  # fmt: skip
+    images = f"{results['test_images']:,} test images"
+    print(f"{images}, every side on the same. Written to {found.folder}")
+
+
+def _costs(side: Mapping[str, Any]) -> list[str]:
+    told = [side["length"]]
+    if side["seconds_per_epoch"] is not None:
+        told.append(f"{side['seconds_per_epoch']:.3g} s an epoch")
+    told.append(f"{side['train_seconds']:.3g} s a run")
+    if side["parameters"] is not None:
+        told += [f"{side['parameters']:,} parameters", f"{side['macs'] / 1e6:,.3g} M MACs"]
+        told.append(f"{side['latency_ms']:.2g} ms a picture")
+    return told
+
+
+def _details(pair: Mapping[str, Any]) -> list[str]:
+    lines: list[str] = []
+    if pair["p_value"] is not None:
+        low, high = pair["interval"]
+        text = f"difference {POINTS * pair['difference']:+.2f} points, {POINTS * pair['confidence']:.3g}% interval "
+        text += f"{POINTS * low:+.2f} to {POINTS * high:+.2f}, p = {pair['p_value']:.2g}"
+        if pair["adjusted_p_value"] != pair["p_value"]:
+            text += f", by Holm {pair['adjusted_p_value']:.2g}"
+        lines.append(f"{text} ({pair['test']} test, n = {' and '.join(map(str, pair['counts']))})")
+    boot = pair["bootstrap"]
+    low, high = POINTS * boot["low"], POINTS * boot["high"]
+    lines.append(f"these networks on other images of the same source: {low:+.2f} to {high:+.2f} points (bootstrap)")
+    if pair["mcnemar"]:
+        told = ", ".join(f"{row['p_value']:.2g}" for row in pair["mcnemar"])
+        lines.append(f"McNemar's exact test, seed by seed: p = {told}")
+    return lines

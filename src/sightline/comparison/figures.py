@@ -1,0 +1,212 @@
+"""From finished runs to the results of a comparison: every number comes from a run's files, or is measured here.
+
+The dictionary that `results_of` gives is what results.json and `--json` hold:
+
+test_images, confidence, looks, seconds
+sides: name, seeds, accuracies, mean, sd, n, interval, length, seconds_per_epoch, train_seconds, parameters, macs,
+    latency_ms, runs (paths relative to the comparison's folder)
+pairs: a, b, difference (a - b), interval, p_value, adjusted_p_value, verdict, and what stands behind them: outcome,
+    better, gain, reason, seeds_needed, test, seeds, sd, statistic, degrees, confidence, mcnemar (a row a seed),
+    bootstrap (an interval over the test images)
+
+Accuracies and differences are fractions; `sd` are sample deviations over seeds; a figure that there is not is None.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from sightline.batches import BatchOrder
+from sightline.classifier import Classifier, load
+from sightline.comparison.folder import ComparisonFolder, Plan
+from sightline.comparison.sides import length
+from sightline.errors import DataError, FileError
+from sightline.evaluation import PREDICTIONS, Predictions
+from sightline.models import build_model, summarize
+from sightline.run_folder import RESULTS, RunFolder
+from sightline.settings import Settings
+from sightline.statistics import ImageDetail, PairSummary, SideSummary, compare_images, compare_sides
+
+LATENCY_CALLS, LATENCY_WARM_UP = 30, 5
+
+
+@dataclass(frozen=True)
+class SideRuns:
+    """The finished runs of a side, by seed."""
+
+    name: str
+    settings: Settings
+    runs: Mapping[int, RunFolder]
+
+
+def results_of(sides: Sequence[SideRuns], folder: ComparisonFolder, plan: Plan) -> dict[str, Any]:
+    """Read the runs, compare them, and measure what an answer costs.
+
+    Raises DataError where the runs were tested on different images, FileError where a run's files are missing.
+    """
+    answers = {side.name: {seed: _predictions(run) for seed, run in side.runs.items()} for side in sides}
+    _check_same_images(sides, answers)
+    right = {
+        name: {seed: found.predicted() == found.labels for seed, found in seeds.items()}
+        for name, seeds in answers.items()
+    }
+    # From the stored answers, not from metrics.json: the detail comes from these too.
+    accuracies = {name: {seed: float(found.mean()) for seed, found in seeds.items()} for name, seeds in right.items()}
+    compared = compare_sides(accuracies, plan.confidence)
+    costs = _costs(sides)
+    images = len(next(iter(next(iter(answers.values())).values())))
+    return {
+        "test_images": images,
+        "confidence": plan.confidence,
+        "looks": list(plan.looks),
+        "seconds": plan.seconds,
+        "sides": [
+            _side(summary, side, cost, folder) for summary, side, cost in zip(compared.sides, sides, costs, strict=True)
+        ],
+        "pairs": [
+            _pair(pair, compare_images(right[pair.a], right[pair.b], plan.confidence)) for pair in compared.pairs
+        ],
+    }
+
+
+def _predictions(run: RunFolder) -> Predictions:
+    try:
+        return Predictions.load(run.test_folder / PREDICTIONS)
+    except FileError as error:
+        advice = f"go on with sightline train --resume {run.path}, or sightline test {run.path}"
+        raise FileError(str(run.path), "it has no test results", error.expected, advice) from error
+
+
+def _check_same_images(sides: Sequence[SideRuns], answers: Mapping[str, Mapping[int, Predictions]]) -> None:
+    """Raise DataError unless all runs answered for the same images, of the same pixels where they are of one size."""
+    runs = [(run, answers[side.name][seed]) for side in sides for seed, run in side.runs.items()]
+    (first, known), *others = runs
+    described = _test_part(first)
+    for run, found in others:
+        part = _test_part(run)
+        same = known.ids == found.ids and np.array_equal(known.labels, found.labels)
+        if same and part.get("size") == described.get("size"):
+            same = part.get("content_sha256") == described.get("content_sha256")
+        if not same or known.class_names != found.class_names:
+            raise DataError(
+                str(run.path), f"tested on {len(found):,} other images than {first.path}", "the same test images",
+                "train them on the same data with the same split_seed",
+            )  # fmt: skip
+
+
+def _test_part(run: RunFolder) -> Mapping[str, Any]:
+    parts = run.fact("splits").get("parts", {})
+    return parts.get("test", {}) if isinstance(parts, dict) else {}
+
+
+def _side(summary: SideSummary, side: SideRuns, cost: Mapping[str, Any], folder: ComparisonFolder) -> dict[str, Any]:
+    return {
+        "name": summary.name,
+        "mean": summary.mean,
+        "sd": summary.deviation,
+        "n": summary.n,
+        "interval": summary.interval,
+        "seeds": summary.seeds,
+        "accuracies": summary.accuracies,
+        "length": length(side.settings),
+        **_times(side),
+        **cost,
+        "runs": {str(seed): folder.relative(run.path) for seed, run in sorted(side.runs.items())},
+    }
+
+
+def _pair(pair: PairSummary, detail: ImageDetail) -> dict[str, Any]:
+    told = asdict(pair.verdict)
+    sentence = told.pop("sentence")
+    return {
+        "a": pair.a,
+        "b": pair.b,
+        "difference": pair.difference,
+        "interval": pair.interval,
+        "p_value": pair.p_value,
+        "adjusted_p_value": pair.adjusted_p_value,
+        "verdict": sentence,
+        **told,
+        "test": pair.test,
+        "seeds": pair.seeds,
+        "counts": pair.counts,
+        "sd": pair.deviation,
+        "statistic": pair.statistic,
+        "degrees": pair.degrees,
+        "confidence": pair.confidence,
+        "mcnemar": [{"seed": seed, **asdict(found)} for seed, found in detail.mcnemar.items()],
+        "bootstrap": asdict(detail.bootstrap),
+    }
+
+
+def _times(side: SideRuns) -> dict[str, float | None]:
+    """Median seconds of a whole epoch over all runs, and of a whole run; both with validation."""
+    epochs: list[float] = []
+    wholes: list[float] = []
+    for run in side.runs.values():
+        rows = run.rows(RESULTS)
+        try:
+            ends = [0, *(int(row["step"]) for row in rows)]
+            seconds = [float(row["seconds"]) for row in rows]
+        except (KeyError, ValueError):
+            raise FileError(str(run.path / RESULTS), "damaged", "what training wrote") from None
+        wholes.append(sum(seconds))
+        whole = _steps_per_epoch(run, side.settings)
+        spans = [late - early for early, late in itertools.pairwise(ends)]
+        epochs += [taken for taken, span in zip(seconds, spans, strict=True) if span == whole]
+    return {
+        "seconds_per_epoch": statistics.median(epochs) if epochs else None,
+        "train_seconds": statistics.median(wholes),
+    }
+
+
+def _steps_per_epoch(run: RunFolder, settings: Settings) -> int:
+    images = int(run.fact("splits")["parts"]["train"]["images"])
+    training = settings.training
+    return BatchOrder(images, training.batch_size, training.seed, training.last_batch).steps_per_epoch
+
+
+def _costs(sides: Sequence[SideRuns]) -> list[dict[str, Any]]:
+    """Parameters, MACs and milliseconds for one picture of each side's first run, the sides taking turns."""
+    loaded = [_loaded(side) for side in sides]
+    latencies = _latencies(loaded)
+    return [{**_size(classifier), "latency_ms": latency} for classifier, latency in zip(loaded, latencies, strict=True)]
+
+
+def _loaded(side: SideRuns) -> Classifier | None:
+    """The first run's classifier; None for a module of the user's own, whose class is not here."""
+    run = next(iter(side.runs.values()))
+    return load(run.path, device="cpu") if side.settings.model is not None else None
+
+
+def _size(classifier: Classifier | None) -> dict[str, int | None]:
+    if classifier is None:
+        return {"parameters": None, "macs": None}
+    height, width, channels = classifier.size
+    assert classifier.model is not None
+    network = build_model(
+        classifier.model, channels=channels, image_size=(height, width), num_classes=len(classifier.class_names), seed=0
+    )
+    found = summarize(network, channels, (height, width))
+    return {"parameters": found.parameters, "macs": found.macs}
+
+
+def _latencies(classifiers: Sequence[Classifier | None]) -> list[float | None]:
+    """Median milliseconds from one picture's pixels to its probabilities, on the CPU; the sides take turns."""
+    taken: list[list[float]] = [[] for _ in classifiers]
+    for call in range(LATENCY_WARM_UP + LATENCY_CALLS):
+        for classifier, times in zip(classifiers, taken, strict=True):
+            if classifier is None:
+                continue
+            picture = np.full((1, *classifier.size), call % 256, np.uint8)
+            began = time.perf_counter()
+            classifier.probabilities(picture)
+            times.append(1000 * (time.perf_counter() - began))
+    return [statistics.median(times[LATENCY_WARM_UP:]) if times else None for times in taken]

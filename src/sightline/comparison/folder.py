@@ -1,0 +1,152 @@
+"""The folder of a comparison: the only room that knows its file names and their schema version.
+
+comparison.yaml                          what is compared; written before the first run
+runs/1-mnist-cnn-s0-001  ...             the run folders, one for each side and seed, with a log where it ran apart
+results.json  comparison.png             what came of it
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sightline import atomic
+from sightline.comparison.sides import Side
+from sightline.errors import FileError
+from sightline.run_folder import RunFolder, new_folder, read_json
+from sightline.settings import Settings
+
+SCHEMA_VERSION = 1
+LONGEST_NAME = 40
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is compared: sides, seeds, and how sure a verdict must be.
+
+    `looks` holds the number of seeds at each time that results were seen, since whoever adds seeds after a look finds
+    differences more often than the confidence says. `runs` holds, for runs that were finished before, each side's runs
+    by seed, relative to the folder; empty where the comparison trains its own.
+    """
+
+    sides: tuple[Side, ...]
+    seeds: tuple[int, ...]
+    confidence: float = 0.95
+    seconds: float | None = None
+    looks: tuple[int, ...] = ()
+    runs: tuple[Mapping[int, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class ComparisonFolder:
+    """A comparison's folder on disk."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, comparisons: Path, name: str) -> ComparisonFolder:
+        """A new, empty folder `comparisons/NAME-001`, or the next number that is free."""
+        return cls(new_folder(comparisons, name, "comparison"))
+
+    @classmethod
+    def open(cls, path: Path) -> ComparisonFolder:
+        """A comparison that exists. Raises FileError for anything else."""
+        folder = cls(path)
+        if not folder.plan_path.is_file():
+            found = "it has no comparison.yaml" if path.is_dir() else "no such comparison folder"
+            raise FileError(str(path), found, "a comparison's folder")
+        return folder
+
+    @property
+    def plan_path(self) -> Path:
+        """Where the plan is."""
+        return self.path / "comparison.yaml"
+
+    @property
+    def results_path(self) -> Path:
+        """The results."""
+        return self.path / "results.json"
+
+    @property
+    def picture_path(self) -> Path:
+        """The picture of accuracies and differences."""
+        return self.path / "comparison.png"
+
+    @property
+    def runs(self) -> Path:
+        """The folder of its runs."""
+        return self.path / "runs"
+
+    def write_plan(self, plan: Plan) -> None:
+        """Record what is compared."""
+        content = {
+            "schema": SCHEMA_VERSION,
+            "seeds": list(plan.seeds),
+            "confidence": plan.confidence,
+            "seconds": plan.seconds,
+            "looks": list(plan.looks),
+            "sides": [{"name": side.name, "settings": side.settings.model_dump(mode="json")} for side in plan.sides],
+            "runs": [dict(runs) for runs in plan.runs],
+        }
+        atomic.write_text(self.plan_path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+    def plan(self) -> Plan:
+        """Read what is compared. Raises FileError where the file is damaged or of another schema."""
+        subject = str(self.plan_path)
+        try:
+            content = yaml.safe_load(self.plan_path.read_text("utf-8"))
+            schema = content["schema"]
+            if schema == SCHEMA_VERSION:
+                return Plan(
+                    tuple(Side(str(s["name"]), Settings.model_validate(s["settings"])) for s in content["sides"]),
+                    tuple(int(seed) for seed in content["seeds"]),
+                    float(content["confidence"]),
+                    content["seconds"],
+                    tuple(int(look) for look in content["looks"]),
+                    tuple({int(seed): str(run) for seed, run in runs.items()} for runs in content["runs"]),
+                )
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError):
+            raise FileError(subject, "damaged", "what sightline compare wrote") from None
+        raise FileError(subject, f"schema {schema}", f"schema {SCHEMA_VERSION}")
+
+    def run_name(self, side: int, name: str, seed: int) -> str:
+        """What the run of a side, counted from 0, and a seed is called before its number."""
+        return f"{side + 1}-{re.sub(r'[^A-Za-z0-9.]+', '-', name)[:LONGEST_NAME].strip('-.')}-s{seed}"
+
+    def find_run(self, name: str) -> RunFolder | None:
+        """The run with this name, None before it began; what ended before that is removed."""
+        found: RunFolder | None = None
+        for path in sorted(self.runs.glob(f"{name}-[0-9][0-9][0-9]")):
+            folder = RunFolder(path)
+            if folder.settings_path.is_file():
+                found = folder
+            else:
+                shutil.rmtree(path, ignore_errors=True)
+        return found
+
+    def log_path(self, name: str) -> Path:
+        """Where a run in a process of its own says what it says."""
+        return self.runs / f"{name}.log"
+
+    def lock_path(self, name: str) -> Path:
+        """The file whose lock is held by the one process that works on a run."""
+        return self.runs / ".locks" / name
+
+    def relative(self, run: Path) -> str:
+        """Write the place of a run as seen from this folder, with slashes."""
+        return Path(os.path.relpath(run.resolve(), self.path.resolve())).as_posix()
+
+    def write_results(self, results: Mapping[str, Any]) -> None:
+        """Record what came of it."""
+        atomic.write_json(self.results_path, {"schema": SCHEMA_VERSION, **results})
+
+    def results(self) -> dict[str, Any]:
+        """Read what came of it. Raises FileError where it is missing or damaged."""
+        return read_json(self.results_path)

@@ -1,0 +1,173 @@
+"""The sides of a comparison: recipes or networks, with changes, on the same images and for the same length."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sightline.errors import SightlineError, UsageError, unknown
+from sightline.recipes import NO_RECIPE, recipe_names, resolve
+from sightline.settings import MODEL_PRESETS, Settings, flat_fields
+from sightline.settings.merge import flag_of, section_kinds
+from sightline.settings.typed import value_of_text
+
+FORM = "a recipe, a network or a recipe's file is needed, changed as in mnist-cnn:lr=0.05,batch_size=256"
+SHARED = (
+    "data", "data_dir", "validation", "test_fraction", "split_seed", "skip_bad", "synthetic_classes", "synthetic_count",
+)  # fmt: skip
+"""Settings that decide which images train, select and test: all sides have those of the first."""
+LENGTHS = ("epochs", "steps")
+_TEXT = re.compile(r"(?P<what>.+?)(?::(?P<changes>[A-Za-z][\w-]*=.*))?", re.DOTALL)
+_BETWEEN_CHANGES = re.compile(r",(?=[A-Za-z][\w-]*=)")
+
+
+@dataclass(frozen=True)
+class Side:
+    """What is compared: a name, and the settings of its runs, whose seed each run replaces."""
+
+    name: str
+    settings: Settings
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A side as it was asked for: a recipe or a network, and changes by flat name."""
+
+    text: str
+    recipe: str | None
+    changes: Mapping[str, Any]
+
+    def settings(self, data: str | None, flags: Mapping[str, Any]) -> Settings:
+        """Defaults < recipe < flags < the side's own changes."""
+        lengths = {} if any(unit in self.changes for unit in LENGTHS) else {u: flags[u] for u in LENGTHS if u in flags}
+        others = {name: value for name, value in flags.items() if name not in LENGTHS}
+        try:
+            return resolve(data, self.recipe, {**others, **lengths, **self.changes})
+        except UsageError as error:
+            raise UsageError(f"{self.text}: {error.subject}", error.found, error.expected, error.advice) from None
+
+
+def build_sides(
+    texts: Sequence[str], data: str | None, flags: Mapping[str, Any], *, one_length: bool = True
+) -> tuple[list[Side], list[str]]:
+    """Make sides of what was asked for, and say what was made the same.
+
+    `data` replaces the recipes' datasets; `flags` are settings of all sides by flat name. With `one_length` all train
+    for as many epochs or steps, unless a side's own changes name another number. Raises UsageError for an unknown name
+    or setting, fewer than two sides, equal ones, and different datasets or lengths.
+    """
+    asked = [_parse(text) for text in texts]
+    if len(asked) < 2:
+        raise UsageError("SIDE", f"{len(asked)} found", "two or more are needed", FORM)
+    for name in ("seed", "watch_test"):
+        if name in flags:
+            raise UsageError(
+                flag_of(name), "given to a comparison", "it trains several seeds and selects on validation"
+            )
+    data = data or _dataset(asked, flags)
+    built = [side.settings(data, flags) for side in asked]
+    notes: list[str] = []
+    built = _same_images(asked, built, notes)
+    if one_length:
+        _check_lengths(asked, built)
+    sides = [Side(side.text, settings) for side, settings in zip(asked, built, strict=True)]
+    for index, side in enumerate(sides):
+        for other in sides[:index]:
+            if same_but_for_the_recipe(side.settings, other.settings):
+                raise UsageError(side.name, f"the same as {other.name}", "sides that differ")
+    return sides, notes
+
+
+def same_but_for_the_recipe(one: Settings, other: Settings) -> bool:
+    """Tell whether two settings do the same, by whatever name."""
+    return one.model_copy(update={"recipe": None}) == other.model_copy(update={"recipe": None})
+
+
+def _parse(text: str) -> _Asked:
+    match = _TEXT.fullmatch(text)
+    if match is None:
+        raise UsageError("SIDE", f"'{text}' found", FORM)
+    what, changes = match["what"], _changes(text, match["changes"])
+    networks = {*MODEL_PRESETS, *(name.replace("_", "-") for name in section_kinds("model"))}
+    if what in recipe_names() or what.endswith((".yaml", ".yml")):
+        return _Asked(text, what, changes)
+    if what in networks or what.replace("_", "-") in networks:
+        return _Asked(text, None, {"model": what, **changes})
+    if Path(what).is_dir():
+        raise UsageError(
+            text, "a folder among sides that are to be trained", "give finished runs alone, or none of them"
+        )
+    raise _with_form(unknown("SIDE", what, {*recipe_names(), *networks}))
+
+
+def _with_form(error: SightlineError) -> SightlineError:
+    return error if error.advice else UsageError(error.subject, error.found, FORM)
+
+
+def _changes(side: str, text: str | None) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    for part in _BETWEEN_CHANGES.split(text) if text else ():
+        name, _, value = part.partition("=")
+        name = name.replace("-", "_")
+        if name not in flat_fields():
+            error = unknown(side, name, flat_fields())
+            raise UsageError(side, f"'{name}' is no setting", error.expected, error.advice)
+        if name in (*SHARED, "seed", "watch_test"):
+            raise UsageError(side, f"{name} changed for one side", "all sides have the same", f"use {flag_of(name)}")
+        changes[name] = value_of_text(flat_fields()[name], value)
+    return changes
+
+
+def _dataset(asked: Sequence[_Asked], flags: Mapping[str, Any]) -> str:
+    """Find the one dataset of the sides' recipes; digits where no side has one."""
+    named = {side.text: side.settings(None, flags).data.name for side in asked if side.recipe not in (None, NO_RECIPE)}
+    if len(set(named.values())) > 1:
+        told = ", ".join(f"{name} is for {dataset}" for name, dataset in named.items())
+        raise UsageError("--data", told, "one dataset for all", "name it")
+    return next(iter(named.values()), "digits")
+
+
+def _same_images(asked: Sequence[_Asked], built: Sequence[Settings], notes: list[str]) -> list[Settings]:
+    """Give all sides the first one's split; no side looks at the test images while it trains."""
+    first = built[0].data
+    same = {name: getattr(first, name) for name in SHARED if name != "data"}
+    settled: list[Settings] = []
+    for side, settings in zip(asked, built, strict=True):
+        differing = [name for name, value in same.items() if getattr(settings.data, name) != value]
+        told = [
+            f"{name} {getattr(settings.data, name):g} -> {same[name]:g}" for name in differing if name == "validation"
+        ]
+        told += [f"{name} as {asked[0].text} has it" for name in differing if name != "validation"]
+        training = settings.training
+        if training.watch_test:
+            told.append("watch_test off: validation images are held out")
+            training = training.model_copy(update={"watch_test": False})
+        if told:
+            notes.append(f"{side.text}: {', '.join(told)}, so that all sides have the same images")
+        data = settings.data.model_copy(update=same)
+        settled.append(settings.model_copy(update={"data": data, "training": training}))
+    return settled
+
+
+def _check_lengths(asked: Sequence[_Asked], built: Sequence[Settings]) -> None:
+    lengths = {
+        side.text: length(settings)
+        for side, settings in zip(asked, built, strict=True)
+        if not any(unit in side.changes for unit in LENGTHS)
+    }
+    if len(set(lengths.values())) > 1:
+        found = ", ".join(f"{name} has {text}" for name, text in lengths.items())
+        raise UsageError(
+            "--epochs", f"the sides train for different lengths ({found})", "the same for all",
+            "say --epochs N, --steps N or --seconds X; or --own-lengths to compare the recipes as they are",
+        )  # fmt: skip
+
+
+def length(settings: Settings) -> str:
+    """Say how long a run is: `6 epochs`, `20,000 steps`."""
+    training = settings.training
+    count, unit = (training.epochs, "epoch") if training.steps is None else (training.steps, "step")
+    return f"{count:,} {unit}{'' if count == 1 else 's'}"
