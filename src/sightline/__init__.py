@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sightline.api import calibrate, compare, resume, resume_comparison, test, train
+    from sightline.api import calibrate, compare, resume, resume_comparison, resume_study, test, train, tune
     from sightline.calibration import CalibrationResult
     from sightline.checking import check
     from sightline.classifier import Classifier, Prediction, load
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sightline.settings import Settings
     from sightline.testing import TestResult
     from sightline.training import TrainResult
+    from sightline.tuning import TuneResult
 
 # Torch's threads spin while they wait for each other. Where another program has one of the cores, each wait then lasts
 # until the system takes the core away: small networks trained 30 times slower. Must be set before torch is loaded.
@@ -42,7 +43,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 _ROOMS = {
-    "api": ("calibrate", "compare", "resume", "resume_comparison", "test", "train"),
+    "api": ("calibrate", "compare", "resume", "resume_comparison", "resume_study", "test", "train", "tune"),
     "calibration": ("CalibrationResult",),
     "checking": ("check",),
     "comparison": ("ComparisonResult",),
@@ -61,6 +62,7 @@ _ROOMS = {
     "settings": ("Settings",),
     "testing": ("TestResult",),
     "training": ("TrainResult",),
+    "tuning": ("TuneResult",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
@@ -80,6 +82,7 @@ __all__ = [
     "SightlineError",
     "TestResult",
     "TrainResult",
+    "TuneResult",
     "UsageError",
     "calibrate",
     "check",
@@ -87,8 +90,10 @@ __all__ = [
     "load",
     "resume",
     "resume_comparison",
+    "resume_study",
     "test",
     "train",
+    "tune",
 ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from sightline.data import ImageData
+    from sightline.tuning import TuneResult
 
 
 def train(
@@ -169,3 +170,60 @@ def resume_comparison(
     """
     which = range(seeds) if isinstance(seeds, int) else seeds
     return comparison.go_on(Path(folder), seeds=which, processes=jobs, reporter=make_reporter(quiet=quiet))
+
+
+def tune(
+    data: str | Path,
+    *,
+    recipe: str | None = None,
+    space: Mapping[str, Any] | str | Path | None = None,
+    trials: int = 30,
+    seconds: float | None = None,
+    seeds: int | Sequence[int] = 5,
+    storage: str | None = None,
+    study: str | None = None,
+    studies: str | Path = "studies",
+    name: str | None = None,
+    quiet: bool = False,
+    **settings: Any,
+) -> TuneResult:
+    """Search for better settings on validation images, then compare the winner with where the search began.
+
+    `recipe` and `settings` say where it begins, as in `train`. `space`: what is searched, a YAML file or a dictionary
+    such as `{"lr": {"low": 0.01, "high": 1, "log": True}, "flip": {"choices": ["none", "random"]}}`; left out: learning
+    rate, batch size, width, depth and augmentation. It ends after `trials`, or with the trial in which `seconds` are
+    over. `seeds`: those of the comparison at the end, the only look at the test images; 0 or () for none. `storage` and
+    `study`: an Optuna storage URL and the name in it, for machines that search together.
+
+    Needs Optuna: `pip install 'sightline[tune]'`. Raises UsageError for settings that cannot be searched, DataError
+    where there are no validation images, and what `train` raises.
+    """
+    from sightline import tuning
+
+    if isinstance(space, str | Path):
+        space = tuning.read_space(Path(space))
+    elif space is not None:
+        space = tuning.space_of(space, "space")
+    return tuning.tune(
+        str(data), recipe=recipe, space=space, trials=trials, seconds=seconds,
+        seeds=range(seeds) if isinstance(seeds, int) else seeds, storage=storage, study=study, flags=settings,
+        studies=Path(studies), name=name, reporter=make_reporter(quiet=quiet),
+    )  # fmt: skip
+
+
+def resume_study(
+    folder: str | Path,
+    *,
+    trials: int = 30,
+    seconds: float | None = None,
+    seeds: int | Sequence[int] = 5,
+    quiet: bool = False,
+) -> TuneResult:
+    """Go on with a study that was stopped, or to more trials; then compare as `tune` does.
+
+    Raises FileError where `folder` is no study.
+    """
+    from sightline import tuning
+
+    which = range(seeds) if isinstance(seeds, int) else seeds
+    return tuning.go_on(Path(folder), trials=trials, seconds=seconds, seeds=which, reporter=make_reporter(quiet=quiet))

@@ -103,6 +103,11 @@ class Words:
     images: str = "images"
     test_accuracy: str = "test accuracy: seeds, mean and its interval"
     difference: str = "difference in points, with its interval"
+    trial: str = "trial"
+    best_so_far: str = "best so far"
+    given_up: str = "given up or failed"
+    val_accuracy: str = "validation accuracy"
+    importance: str = "how much of the difference between trials each setting explains"
 
 
 ENGLISH = Words()

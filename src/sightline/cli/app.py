@@ -87,6 +87,18 @@ COMMANDS = (
         "  sightline compare --resume comparisons/mnist-mnist-mnist-cnn-001 --seeds 10",
     ),
     Command(
+        "tune",
+        "sightline.cli.tune:tune",
+        "Search for better settings on validation images, then compare.",
+        "sightline tune DATA [--recipe R] [--trials N] [--seconds X] [flags]\n"
+        "       sightline tune --resume STUDY [--trials N] [--seconds X]",
+        "Flags of settings say where the search begins, and hold for what is not searched.\n\n"
+        "Examples\n"
+        "  sightline tune digits --trials 20\n"
+        "  sightline tune pictures/ --epochs 5 --seconds 3600 --space space.yaml\n"
+        "  sightline tune --resume studies/digits-cnn-001 --trials 40",
+    ),
+    Command(
         "check",
         "sightline.cli.check:check",
         "Find what is wrong with a dataset: bad files, duplicates, classes.",

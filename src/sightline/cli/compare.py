@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +11,7 @@ from cyclopts import Group, Parameter
 
 from sightline.cli.flags import SECTIONS, given, setting_flags
 from sightline.cli.output import AS_TEXT, OUTPUT, Output, print_json
-from sightline.errors import UsageError
+from sightline.cli.seeds import leave_out, seeds_of
 from sightline.settings.merge import flag_of
 
 if TYPE_CHECKING:
@@ -25,8 +24,8 @@ else:
     NONE_GIVEN = CompareFlags()
 
 COMPARE = Group("Compare", sort_key=1)
-NUMBERS = re.compile(r"\d{1,9}(,\d{1,9})*")
 POINTS = 100
+LONGEST_IN_TABLE = 34
 
 
 def compare(
@@ -87,7 +86,7 @@ def compare(
 ) -> None:
     """Compare, or go on, and print the verdict."""
     typed = given(flags)
-    which = _seeds(seeds) if seeds is not None else None
+    which = seeds_of(seeds) if seeds is not None else None
     texts = sides or []
     trained = {
         "--data": data,
@@ -104,11 +103,11 @@ def compare(
         reporter = make_reporter(quiet=quiet)
         runs = room.finished_runs(texts)
         if resume is not None:
-            _leave_out({"SIDE": texts or None, **trained, **{flag_of(key): value for key, value in own.items()}},
+            leave_out({"SIDE": texts or None, **trained, **{flag_of(key): value for key, value in own.items()}},
                        "--resume", "a comparison keeps its sides and settings; only seeds can be added")  # fmt: skip
             found = room.go_on(resume, seeds=which, processes=jobs, reporter=reporter)
         elif runs:
-            _leave_out({"--seeds": seeds, "--jobs": None if jobs == 1 else jobs, **trained},
+            leave_out({"--seeds": seeds, "--jobs": None if jobs == 1 else jobs, **trained},
                        "finished runs", "they stay as they are")  # fmt: skip
             found = room.compare_runs(runs, **chosen)
         else:
@@ -119,23 +118,11 @@ def compare(
     if output.json:
         print_json(found.to_dict())
     else:
-        _show(found)
+        show_comparison(found)
 
 
-def _seeds(text: str) -> Sequence[int]:
-    if NUMBERS.fullmatch(text) is None:
-        raise UsageError("--seeds", f"'{text}' found", "a number of seeds, or several seeds as in 3,4,5")
-    numbers = [int(part) for part in text.split(",")]
-    return range(numbers[0]) if "," not in text else numbers
-
-
-def _leave_out(given: Mapping[str, Any], beside: str, why: str) -> None:
-    for flag, value in given.items():
-        if value is not None:
-            raise UsageError(flag, f"given with {beside}", why, "leave it out")
-
-
-def _show(found: ComparisonResult) -> None:
+def show_comparison(found: ComparisonResult) -> None:
+    """Print the table of the sides, the verdicts, and what stands behind them."""
     from rich.console import Console
 
     from sightline.cli.tables import table_with_notes
@@ -143,12 +130,15 @@ def _show(found: ComparisonResult) -> None:
     results = found.results
     rows: list[list[str]] = []
     notes: list[str] = []
-    for side in found.sides:
+    numbered = max(len(side["name"]) for side in found.sides) > LONGEST_IN_TABLE
+    for number, side in enumerate(found.sides, start=1):
         spread = "" if side["sd"] is None else f" ± {POINTS * side['sd']:.2f}"
         interval = side["interval"]
         between = f"{POINTS * interval[0]:.2f} to {POINTS * interval[1]:.2f}" if interval else "-"
-        rows.append([side["name"], f"{POINTS * side['mean']:.2f}{spread}", between, str(side["n"])])
-        notes.append(", ".join(_costs(side)))
+        rows.append(
+            [str(number) if numbered else side["name"], f"{POINTS * side['mean']:.2f}{spread}", between, str(side["n"])]
+        )
+        notes.append(", ".join([side["name"]] * numbered + _costs(side)))
     confidence = f"{POINTS * results['confidence']:g}%"
     table_with_notes(["side", "test accuracy, %", f"{confidence} interval", "seeds"], rows, notes)
     width = Console().width

@@ -25,7 +25,9 @@ from sightline.settings import Settings, data_name, model_name
 from sightline.training import training_pace
 from sightline.training.progress import Reporter, Silence
 
-__all__ = ["ComparisonResult", "compare", "compare_runs", "finished_runs", "go_on"]
+__all__ = [
+    "ComparisonResult", "compare", "compare_runs", "compare_settings", "finished_runs", "go_on", "has_sides",
+]  # fmt: skip
 
 NUMBERED = re.compile(r"(-s\d+)?-\d{3}$")
 
@@ -83,19 +85,43 @@ def compare(
     built, notes = build_sides(sides, data, flags, one_length=one_length and seconds is None)
     for note in notes:
         reporter.note(note)
-    images = ImagesOnce()
+    return compare_settings(
+        built, seeds=seeds, seconds=seconds, confidence=confidence, processes=processes, comparisons=comparisons,
+        name=name or _name(built), reporter=reporter,
+    )  # fmt: skip
+
+
+def compare_settings(
+    sides: Sequence[Side],
+    *,
+    seeds: Sequence[int],
+    seconds: float | None = None,
+    confidence: float = 0.95,
+    processes: int = 1,
+    comparisons: Path,
+    name: str,
+    reporter: Reporter | None = None,
+) -> ComparisonResult:
+    """Do as `compare` does for sides whose settings are known and can be compared."""
+    reporter, images = reporter or Silence(), ImagesOnce()
     if processes > 1:
-        built = [_with_threads(side, processes) for side in built]
+        sides = [_with_threads(side, processes) for side in sides]
     if seconds is not None:
-        built = [_lasting(side, seconds, images, reporter) for side in built]
-    elif len({length(side.settings) for side in built}) > 1:
-        reporter.note("the sides train for different lengths: " + ", ".join(length(side.settings) for side in built))
-    plan = Plan(tuple(built), tuple(seeds), confidence, seconds)
-    folder = ComparisonFolder.create(comparisons, name or _name(built))
+        sides = [_lasting(side, seconds, images, reporter) for side in sides]
+    elif len({length(side.settings) for side in sides}) > 1:
+        reporter.note("the sides train for different lengths: " + ", ".join(length(side.settings) for side in sides))
+    plan = Plan(tuple(sides), tuple(seeds), confidence, seconds)
+    folder = ComparisonFolder.create(comparisons, name)
     folder.write_plan(plan)
     count = len(plan.seeds) * len(plan.sides)
     reporter.note(f"{folder.path}: {len(plan.sides)} sides, {len(plan.seeds)} seeds, {count} runs")
     return _finish(folder, plan, processes, images, reporter)
+
+
+def has_sides(path: Path, sides: Sequence[Side]) -> bool:
+    """Tell whether a comparison's folder is one of just these sides."""
+    folder = ComparisonFolder(path)
+    return folder.plan_path.is_file() and folder.plan().sides == tuple(sides)
 
 
 def go_on(

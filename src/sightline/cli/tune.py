@@ -1,0 +1,169 @@
+"""`sightline tune`: a search for better settings, and an honest comparison of what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Group, Parameter
+
+from sightline.cli.flags import SECTIONS, given, setting_flags
+from sightline.cli.output import AS_TEXT, OUTPUT, Output, print_json
+from sightline.cli.seeds import leave_out, seeds_of
+from sightline.errors import UsageError
+from sightline.settings.merge import flag_of
+
+if TYPE_CHECKING:
+    from sightline.tuning import TuneResult
+
+    TuneFlags = Any
+    NONE_GIVEN: Any = None
+else:
+    TuneFlags = setting_flags(sections=SECTIONS, leave_out=("watch_test",))
+    NONE_GIVEN = TuneFlags()
+
+TUNE = Group("Tune", sort_key=1)
+
+
+def tune(
+    data: Annotated[str | None, Parameter(group=TUNE, help="A dataset's name, or a folder.")] = None,
+    /,
+    *,
+    recipe: Annotated[
+        str | None,
+        Parameter(
+            group=TUNE, metavar="NAME", help="Where the search begins: a recipe, a YAML file, or none. [DATA's own]"
+        ),
+    ] = None,
+    space: Annotated[
+        Path | None,
+        Parameter(
+            group=TUNE,
+            metavar="FILE",
+            help="What is searched, in YAML: settings with low and high, or with choices. [learning rate, batch size, "
+            "width, depth and augmentation around where it begins]",
+        ),
+    ] = None,
+    trials: Annotated[
+        int | None, Parameter(group=TUNE, metavar="N", help="Trials the study is to have, each one run. [30]")
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        Parameter(group=TUNE, metavar="X", help="End the search with the trial in which X seconds are over."),
+    ] = None,
+    seeds: Annotated[
+        str | None,
+        Parameter(
+            group=TUNE,
+            metavar="N",
+            help="Seeds of the comparison at the end, the only look at the test images: how many, or which; 0 for "
+            "none. [5]",
+        ),
+    ] = None,
+    storage: Annotated[
+        str | None,
+        Parameter(
+            group=TUNE, metavar="URL", help="Where machines that search together keep the trials. [in the folder]"
+        ),
+    ] = None,
+    study: Annotated[str | None, Parameter(group=TUNE, metavar="NAME", help="The study's name in --storage.")] = None,
+    resume: Annotated[
+        Path | None, Parameter(group=TUNE, metavar="DIR", help="Go on with this study, or to more trials.")
+    ] = None,
+    studies: Annotated[
+        Path | None, Parameter(group=TUNE, metavar="DIR", help="Folder that studies are kept in. [studies]")
+    ] = None,
+    name: Annotated[
+        str | None,
+        Parameter(group=TUNE, metavar="NAME", help="The study folder's name. [dataset and network, counted up]"),
+    ] = None,
+    flags: TuneFlags = NONE_GIVEN,
+    quiet: Annotated[bool, Parameter(negative="", group=OUTPUT, help="No progress.")] = False,
+    output: Output = AS_TEXT,
+) -> None:
+    """Search, compare, and print what came of it."""
+    typed = given(flags)
+    budget: dict[str, Any] = {"seconds": seconds}
+    if trials is not None:
+        budget["trials"] = trials
+    if seeds is not None:
+        budget["seeds"] = () if seeds == "0" else seeds_of(seeds)
+    places: dict[str, Any] = {"studies": studies, "name": name}
+    if resume is not None:
+        leave_out(
+            {
+                "DATA": data,
+                "--recipe": recipe,
+                "--space": space,
+                "--storage": storage,
+                "--study": study,
+                **{flag_of(key): value for key, value in (places | typed).items()},
+            },
+            "--resume",
+            "a study keeps what it searches",
+        )
+    elif data is None:
+        raise UsageError("DATA", "none given", "a dataset's name or a folder", "or --resume STUDY")
+    with output.working():
+        try:
+            from sightline import tuning
+        except ModuleNotFoundError as error:
+            if error.name != "optuna":
+                raise
+            raise UsageError("tune", "Optuna is not installed", advice="pip install 'sightline[tune]'") from error
+        from sightline.training import make_reporter
+
+        reporter = make_reporter(quiet=quiet)
+        if resume is not None:
+            found = tuning.go_on(resume, reporter=reporter, **budget)
+        else:
+            assert data is not None
+            found = tuning.tune(
+                data, recipe=recipe, space=tuning.read_space(space) if space else None, storage=storage, study=study,
+                flags=typed, reporter=reporter, **budget,
+                **{key: value for key, value in places.items() if value is not None},
+            )  # fmt: skip
+    if output.json:
+        print_json(found.to_dict())
+    else:
+        _show(found)
+
+
+def _show(found: TuneResult) -> None:
+    from sightline.cli.compare import show_comparison
+    from sightline.cli.tables import facts, percent, table
+
+    results = found.results
+    lost = ", ".join(f"{results[state]} {word}" for state, word in (("pruned", "given up early"), ("failed", "failed"))
+                     if results[state])  # fmt: skip
+    rows = [("study", str(found.folder)), ("trials", f"{results['complete']} complete{f', {lost}' if lost else ''}")]
+    rows.append(("best", f"trial {results['best_trial']}: {percent(results['validation'])} on validation"))
+    if results["validation_before"] is not None:
+        rows.append(("before", f"{percent(results['validation_before'])} on validation"))
+    facts(rows)
+    print()
+    if not results["changes"]:
+        print("Nothing was found that is better than where the search began.")
+        return
+    table(["setting", "before", "found", "importance"], _changes(results))
+    if found.comparison is not None:
+        print()
+        show_comparison(found.comparison)
+    else:
+        print("\nA trial's accuracy on the images that chose it flatters it. Give --seeds N to compare it.")
+
+
+def _changes(results: Mapping[str, Any]) -> list[list[str]]:
+    from sightline.tuning import text
+
+    importance = results["importance"]
+    return [
+        [
+            name,
+            text(results["before"][name]),
+            text(value),
+            f"{100 * importance[name]:.0f}%" if name in importance else "-",
+        ]
+        for name, value in results["changes"].items()
+    ]

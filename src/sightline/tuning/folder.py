@@ -1,0 +1,135 @@
+"""The folder of a study: the only room that knows its file names and their schema version.
+
+study.yaml                               what is searched, and from where; written before the first trial
+study.db                                 the trials, in SQLite, unless another storage was named
+trials/trial-0000-001  ...               the run folders of this machine's trials; they have no test
+final/                                   the comparison of the winner with where the search began
+results.json  history.png  importance.png  slices.png
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sightline import atomic
+from sightline.errors import FileError
+from sightline.run_folder import new_folder, read_json
+from sightline.tuning.space import Space, space_of
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """What is searched: `space` around the recipe with `flags`. `storage` is None for study.db in the folder.
+
+    `data`, `recipe` and `flags` are as `sightline train` takes them; `prunes` is off where trials differ in length.
+    """
+
+    study: str
+    data: str
+    recipe: str | None
+    flags: Mapping[str, Any]
+    space: Space
+    storage: str | None
+    prunes: bool
+
+
+@dataclass(frozen=True)
+class StudyFolder:
+    """A study's folder on disk."""
+
+    path: Path
+
+    @classmethod
+    def create(cls, studies: Path, name: str) -> StudyFolder:
+        """A new, empty folder `studies/NAME-001`, or the next number that is free."""
+        return cls(new_folder(studies, name, "study"))
+
+    @classmethod
+    def open(cls, path: Path) -> StudyFolder:
+        """A study that exists. Raises FileError for anything else."""
+        folder = cls(path)
+        if not folder.plan_path.is_file():
+            found = "it has no study.yaml" if path.is_dir() else "no such study folder"
+            raise FileError(str(path), found, "a study's folder")
+        return folder
+
+    @property
+    def plan_path(self) -> Path:
+        """Where the plan is."""
+        return self.path / "study.yaml"
+
+    @property
+    def trials(self) -> Path:
+        """The folder of the trials' runs."""
+        return self.path / "trials"
+
+    @property
+    def final(self) -> Path:
+        """The folder of the comparison at the end."""
+        return self.path / "final"
+
+    @property
+    def lock_path(self) -> Path:
+        """The file whose lock is held by the one process that searches from this folder."""
+        return self.path / ".lock"
+
+    def picture_path(self, name: str) -> Path:
+        """Where the picture `history`, `importance` or `slices` is."""
+        return self.path / f"{name}.png"
+
+    def storage(self, plan: StudyPlan) -> str:
+        """The URL of the study's trials."""
+        return plan.storage or f"sqlite:///{(self.path / 'study.db').resolve().as_posix()}"
+
+    def write_plan(self, plan: StudyPlan) -> None:
+        """Record what is searched."""
+        content = {
+            "schema": SCHEMA_VERSION,
+            "study": plan.study,
+            "data": plan.data,
+            "recipe": plan.recipe,
+            "flags": {name: list(v) if isinstance(v, tuple) else v for name, v in plan.flags.items()},
+            "space": {name: dimension.to_dict() for name, dimension in plan.space.items()},
+            "storage": plan.storage,
+            "prunes": plan.prunes,
+        }
+        atomic.write_text(self.plan_path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+
+    def plan(self) -> StudyPlan:
+        """Read what is searched. Raises FileError where the file is damaged or of another schema."""
+        subject = str(self.plan_path)
+        try:
+            content = yaml.safe_load(self.plan_path.read_text("utf-8"))
+            schema = content.pop("schema")
+            if schema == SCHEMA_VERSION:
+                space = space_of(content.pop("space"), subject)
+                return StudyPlan(space=space, **content)
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, KeyError, AttributeError):
+            raise FileError(subject, "damaged", "what sightline tune wrote") from None
+        raise FileError(subject, f"schema {schema}", f"schema {SCHEMA_VERSION}")
+
+    def forget_trial(self, number: int) -> None:
+        """Remove the run of a trial that was broken off: it is done again from its start."""
+        for path in self.trials.glob(f"{trial_name(number)}-[0-9][0-9][0-9]"):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def write_results(self, results: Mapping[str, Any]) -> None:
+        """Record what came of it."""
+        atomic.write_json(self.path / "results.json", {"schema": SCHEMA_VERSION, **results})
+
+    def results(self) -> dict[str, Any]:
+        """Read what came of it. Raises FileError where it is missing or damaged."""
+        return read_json(self.path / "results.json")
+
+
+def trial_name(number: int) -> str:
+    """What the run of a trial is called before its number."""
+    return f"trial-{number:04d}"

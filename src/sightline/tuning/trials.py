@@ -1,0 +1,246 @@
+"""The trials of a study: each trains once and is judged on validation images; the test images are not even there."""
+
+from __future__ import annotations
+
+import platform
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from sightline.errors import Interrupted, NumericError, ResourceError, SightlineError, UsageError
+from sightline.recipes import resolve
+from sightline.settings import Settings, flat_fields
+from sightline.settings.merge import DISCRIMINATORS
+from sightline.training import train
+from sightline.training.progress import Reporter, Silence
+from sightline.tuning.folder import StudyFolder, StudyPlan, trial_name
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+
+    from sightline.comparison.running import ImagesOnce
+
+WHOLE_TRIALS_BEFORE_PRUNING = 5
+BROKEN_OFF, FOLDER, SECONDS, WHY = "broken off", "folder", "seconds", "why"
+
+
+class _Pruned(Exception):  # noqa: N818
+    """The pruner has given a trial up."""
+
+
+def open_study(folder: StudyFolder, plan: StudyPlan, *, seed: int) -> Study:
+    """Open a study's trials, or begin them. Raises ResourceError where the storage cannot be used.
+
+    The sampler is TPE (Bergstra et al. 2011); it repeats its choices with the same `seed` as long as one process
+    searches and nothing is broken off. The pruner gives a trial up whose best epoch so far is below the median of the
+    others' at that epoch.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    pruner = optuna.pruners.MedianPruner(WHOLE_TRIALS_BEFORE_PRUNING) if plan.prunes else optuna.pruners.NopPruner()
+    try:
+        return optuna.create_study(
+            storage=folder.storage(plan),
+            study_name=plan.study,
+            # Machines that share a study must not all try the same.
+            sampler=optuna.samplers.TPESampler(seed=seed if plan.storage is None else None),
+            pruner=pruner,
+            direction="maximize",
+            load_if_exists=True,
+        )
+    except Exception as error:  # SQLAlchemy's and each driver's own
+        raise ResourceError(folder.storage(plan), f"cannot be used as storage ({_first_line(error)})") from error
+
+
+def settings_of(plan: StudyPlan, changes: Mapping[str, Any]) -> Settings:
+    """Give the settings of a trial: the recipe and the flags, then what the trial chose."""
+    settings = resolve(plan.data, plan.recipe, {**plan.flags, **changes})
+    return settings.model_copy(update={"training": settings.training.model_copy(update={"watch_test": False})})
+
+
+def changes_of(plan: StudyPlan, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the settings, by flat name, of what a study keeps of a trial."""
+    return {name: plan.space[name].value(stored) for name, stored in params.items() if name in plan.space}
+
+
+def check_space(plan: StudyPlan) -> None:
+    """Try the outermost values of every dimension. Raises UsageError, naming the setting, where one is refused."""
+    for name, dimension in plan.space.items():
+        for value in dimension.ends():
+            try:
+                settings_of(plan, {name: value})
+            except UsageError as error:
+                raise UsageError(f"search space, {name}", str(error)) from None
+
+
+def search(
+    study: Study,
+    folder: StudyFolder,
+    plan: StudyPlan,
+    *,
+    trials: int,
+    seconds: float | None,
+    images: ImagesOnce,
+    reporter: Reporter,
+) -> None:
+    """Make trials until the study has `trials` finished ones, or `seconds` are over, counted from now.
+
+    A trial that is under way when the seconds end is finished, and one is always made. Raises Interrupted,
+    ResourceError and DataError, after which the search can go on; a trial whose loss failed, or whose settings do not
+    suit each other, counts as failed.
+    """
+    until = None if seconds is None else time.monotonic() + seconds
+    _take_up_broken_trials(study, folder)
+    if not study.get_trials(deepcopy=False):
+        _begin_where_we_are(study, plan)
+    made = 0
+    while _finished(study) < trials and (until is None or not made or time.monotonic() < until):
+        made += 1
+        trial = study.ask()
+        trial.set_user_attr(FOLDER, place_of(folder))
+        _try(study, trial, folder, plan, images, reporter)
+        _tell(study, trial.number, trials, reporter)
+
+
+def _finished(study: Study) -> int:
+    broken = _broken_off(study)
+    ended = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
+    return sum(trial.number not in broken for trial in ended)
+
+
+def _broken_off(study: Study) -> set[int]:
+    """The trials that were stopped in the middle, on whatever machine: they were asked for again."""
+    kept = (numbers for key, numbers in study.user_attrs.items() if key.startswith(BROKEN_OFF))
+    return {number for numbers in kept for number in numbers}
+
+
+def _take_up_broken_trials(study: Study, folder: StudyFolder) -> None:
+    """Ask again for what this folder's killed process was trying, with the same values."""
+    for trial in study.get_trials(deepcopy=False):
+        if trial.state == TrialState.RUNNING and trial.user_attrs.get(FOLDER) == place_of(folder):
+            _break_off(study, folder, trial.number, trial.params)
+
+
+def _break_off(study: Study, folder: StudyFolder, number: int, params: Mapping[str, Any]) -> None:
+    # One list a folder, so that machines that share a study do not overwrite each other's.
+    key = f"{BROKEN_OFF}: {place_of(folder)}"
+    study.set_user_attr(key, [*study.user_attrs.get(key, []), number])
+    study.tell(number, state=TrialState.FAIL)
+    folder.forget_trial(number)
+    study.enqueue_trial(dict(params))
+
+
+def place_of(folder: StudyFolder) -> str:
+    """Tell this folder on this machine from all others that share the study."""
+    return f"{platform.node()}:{folder.path.resolve()}"
+
+
+def _begin_where_we_are(study: Study, plan: StudyPlan) -> None:
+    """Let the first trial be the recipe itself, as far as the space holds it."""
+    settings = settings_of(plan, {})
+    known = {name: dimension.stored(value_of(settings, name)) for name, dimension in plan.space.items()}
+    study.enqueue_trial({name: value for name, value in known.items() if value is not None})
+
+
+def value_of(settings: Settings, name: str) -> Any:
+    """Look a setting up by its flat name; None where this kind of network or optimizer has none such."""
+    section = flat_fields()[name].section
+    return getattr(getattr(settings, section), DISCRIMINATORS[section] if name in DISCRIMINATORS else name, None)
+
+
+def _try(
+    study: Study, trial: Trial, folder: StudyFolder, plan: StudyPlan, images: ImagesOnce, reporter: Reporter
+) -> None:
+    began = time.monotonic()
+    choices = {name: dimension.suggest(name, trial) for name, dimension in plan.space.items()}
+    try:
+        settings = settings_of(plan, choices)
+        data = replace(images.load(settings.data), test=None)
+        watcher = _Watcher(trial, reporter, prunes=plan.prunes)
+        result = train(settings, runs=folder.trials, name=trial_name(trial.number), data=data, reporter=watcher)
+    except _Pruned:
+        study.tell(trial, state=TrialState.PRUNED)
+    except (NumericError, UsageError) as error:
+        # Settings that are each right may not suit each other, or not learn: that is what a search finds out.
+        trial.set_user_attr(WHY, str(error))
+        study.tell(trial, state=TrialState.FAIL)
+    except (SightlineError, KeyboardInterrupt):
+        _break_off(study, folder, trial.number, trial.params)
+        raise
+    else:
+        trial.set_user_attr(SECONDS, time.monotonic() - began)
+        assert result.val_accuracy is not None, "there are validation images: checked before the search"
+        study.tell(trial, result.val_accuracy)
+
+
+class _Watcher(Silence):
+    """Reports a trial's best validation accuracy of each epoch to the pruner, and passes on only what is brief."""
+
+    def __init__(self, trial: Trial, reporter: Reporter, *, prunes: bool) -> None:
+        self._trial, self._reporter, self._prunes = trial, reporter, prunes
+        self._best = 0.0
+
+    def begin(self, *, step: int, total_steps: int, steps_per_epoch: int, counts_steps: bool = False) -> None:
+        """Show the bar."""
+        self._reporter.begin(
+            step=step, total_steps=total_steps, steps_per_epoch=steps_per_epoch, counts_steps=counts_steps
+        )
+
+    def step(self, step: int, images_per_second: float, loss: float | None, accuracy: float | None) -> None:
+        """Move the bar."""
+        self._reporter.step(step, images_per_second, loss, accuracy)
+
+    def epoch(self, row: Mapping[str, Any]) -> None:
+        """Tell the pruner. Raises _Pruned where it gives the trial up."""
+        accuracy = row.get("val_accuracy")
+        if accuracy is None:
+            return
+        self._best = max(self._best, accuracy)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an epoch that was reported before a resume
+            self._trial.report(self._best, int(row["epoch"]))
+        if self._prunes and self._trial.should_prune():
+            raise _Pruned
+
+    def end(self) -> None:
+        """Take the bar away."""
+        self._reporter.end()
+
+
+def _tell(study: Study, number: int, trials: int, reporter: Reporter) -> None:
+    found = study.get_trials(deepcopy=False)[number]
+    told = ", ".join(f"{name} {_short(value)}" for name, value in found.params.items())
+    match found.state:
+        case TrialState.COMPLETE:
+            outcome = f"{100 * (found.value or 0):.2f}%"
+        case TrialState.PRUNED:
+            outcome = "given up"
+        case _:
+            outcome = f"failed ({found.user_attrs.get(WHY, '')})"
+    best = best_of(study)
+    top = f"; best {100 * (best.value or 0):.2f}% (trial {best.number})" if best is not None else ""
+    reporter.note(f"trial {number} ({_finished(study)} of {trials}): {outcome}: {told}{top}")
+
+
+def best_of(study: Study) -> FrozenTrial | None:
+    """Give the trial with the highest validation accuracy, the earliest of equals; None before one is complete."""
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return max(complete, key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def interrupted(folder: StudyFolder) -> Interrupted:
+    """Say that a search was stopped, and how it goes on."""
+    advice = f"go on with sightline tune --resume {folder.path}"
+    return Interrupted(str(folder.path), "stopped", "the finished trials are kept", advice)
