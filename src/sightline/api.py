@@ -81,6 +81,7 @@ def test(
     out: str | Path | None = None,
     steps: int | None = None,
     tta: bool = False,
+    explain: int | None = None,
     module: nn.Module | None = None,
     device: str = "auto",
     **settings: Any,
@@ -89,7 +90,8 @@ def test(
 
     `steps` looks only at the first so many batches of the run's batch size; what the run's folder holds of a full test
     then stays, and files are written only to `out`. `tta` adds the accuracy of the mean answer for shifted and mirrored
-    views, as `report["tta"]`, where the run's training images were shifted or mirrored. `settings`: settings of the
+    views, as `report["tta"]`, where the run's training images were shifted or mirrored. `explain`: Grad-CAM maps of so
+    many of the worst mistakes (`pip install 'sightline[explain]'`). `settings`: settings of the
     data by their flat names, e.g. `data_dir`, `skip_bad`. Raises DataError, FileError or UsageError.
     """
     from sightline.settings import build_settings
@@ -103,6 +105,7 @@ def test(
         out=Path(out) if out else None,
         steps=steps,
         tta=tta,
+        explain=explain,
         module=module,
         device=device,
     )

@@ -188,7 +188,8 @@ def calibrate_run(
         model_file.save(file, tensors, header.model_copy(update={"temperature": temperature}))
         if splits.test is not None:
             predictions = evaluate(load(file, module=module, device=device), splits.test)
-            store_test(predictions, run.test_folder, report_of(predictions, run.tested_step(), temperature))
+            report = report_of(predictions, run.tested_step(), temperature)
+            store_test(predictions, run.test_folder, report, splits.test)
         told = {name: value for name, value in result.to_dict().items() if name not in ("run", "doubt")}
         run.write_fact("calibration", {**told, "stored": file.relative_to(path).as_posix()})
     return result

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from sightline import plots
+from sightline.lettering import shortened
 
 COLOUR, SURE = "#0072B2", "#D55E00"
 LONGEST_NAME = 44
@@ -41,7 +42,7 @@ def _sides(axes: Axes, sides: Sequence[Mapping[str, Any]], words: plots.Words) -
         accuracies = side["accuracies"]
         axes.plot(accuracies, [row - 0.18] * len(accuracies), "o", color=plots.GREY, markersize=3.5, alpha=0.8)
         _interval(axes, row, side["mean"], side["interval"], COLOUR)
-    _rows(axes, [_short(side["name"]) for side in sides])
+    _rows(axes, [shortened(side["name"], LONGEST_NAME) for side in sides])
     axes.set_title(words.test_accuracy)
     axes.xaxis.set_major_formatter(FuncFormatter(_percent))
 
@@ -51,7 +52,7 @@ def _pairs(axes: Axes, pairs: Sequence[Mapping[str, Any]], words: plots.Words) -
     for row, pair in enumerate(pairs):
         colour = SURE if pair["outcome"] == "better" else COLOUR
         _interval(axes, row, pair["difference"], pair["interval"], colour)
-    _rows(axes, [f"{_short(pair['a'])}\n- {_short(pair['b'])}" for pair in pairs])
+    _rows(axes, [f"{shortened(pair['a'], LONGEST_NAME)}\n- {shortened(pair['b'], LONGEST_NAME)}" for pair in pairs])
     axes.set_title(words.difference)
     axes.xaxis.set_major_formatter(FuncFormatter(_points))
 
@@ -67,10 +68,6 @@ def _rows(axes: Axes, names: Sequence[str]) -> None:
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
     axes.xaxis.set_major_locator(MaxNLocator(7))
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
 def _percent(value: float, _place: int) -> str:

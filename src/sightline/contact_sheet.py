@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from sightline.data.decoder import resize
+from sightline.gallery import PAPER, put_picture
+from sightline.lettering import shortened
 from sightline.plots import DPI, GREY, write
 
 Pixels = NDArray[np.uint8]
@@ -22,8 +22,7 @@ SIDE, GAP, MARGIN, LINE, HEADING = 144, 8, 18, 17, 34
 CELL = 2 * SIDE + GAP
 ACROSS = 4
 FONT, HEADING_FONT = 6, 8.5
-LONGEST_LINE, LONGEST_HEADING = 42, 150
-PAPER, TILE_PAPER = 255, 238
+LONGEST_LINE, LONGEST_HEADING, FRONT = 42, 150, 1 / 3
 
 
 @dataclass(frozen=True)
@@ -63,16 +62,16 @@ def contact_sheet(groups: Sequence[Group], path: Path) -> None:
 
         top = MARGIN
         for group in groups:
-            text(MARGIN, top, _fitted(group.heading, LONGEST_HEADING), HEADING_FONT, weight="bold")
+            text(MARGIN, top, shortened(group.heading, LONGEST_HEADING, FRONT), HEADING_FONT, weight="bold")
             for index, cell in enumerate(group.cells):
                 left = MARGIN + index % ACROSS * (CELL + MARGIN)
                 cell_top = top + HEADING + index // ACROSS * _cell_height(group)
                 for place, picture in enumerate(cell.pictures):
-                    _put(sheet, picture, cell_top, left + place * (SIDE + GAP))
+                    put_picture(sheet, picture, cell_top, left + place * (SIDE + GAP), SIDE)
                     if picture is None:
                         middle = left + place * (SIDE + GAP) + SIDE // 2
                         text(middle, cell_top + SIDE // 2, "no picture", ha="center", color=GREY)
-                lines = [_fitted(line, LONGEST_LINE) for line in (*cell.paths, cell.say) if line]
+                lines = [shortened(line, LONGEST_LINE, FRONT) for line in (*cell.paths, cell.say) if line]
                 for number, line in enumerate(lines):
                     colour = GREY if number >= len(cell.paths) else "black"
                     text(left, cell_top + SIDE + 5 + number * LINE, line, color=colour)
@@ -89,30 +88,3 @@ def _cell_height(group: Group) -> int:
 
 def _height(group: Group) -> int:
     return HEADING + math.ceil(len(group.cells) / ACROSS) * _cell_height(group) + MARGIN
-
-
-def _put(sheet: Pixels, picture: Pixels | None, top: int, left: int) -> None:
-    tile = sheet[top : top + SIDE, left : left + SIDE]
-    tile[:] = TILE_PAPER
-    if picture is None:
-        return
-    height, width = picture.shape[:2]
-    times = SIDE // max(height, width)
-    if times:
-        shown = picture.repeat(times, axis=0).repeat(times, axis=1)
-    else:
-        scale = SIDE / max(height, width)
-        shown = resize(picture, max(1, round(height * scale)), max(1, round(width * scale)), "squash")
-    row, column = (SIDE - shown.shape[0]) // 2, (SIDE - shown.shape[1]) // 2
-    tile[row : row + shown.shape[0], column : column + shown.shape[1]] = shown
-
-
-def _fitted(text: str, columns: int) -> str:
-    """Shorten in the middle, nearer to the front: a path tells most at its end. Wide characters take two columns."""
-    # A name that is not UTF-8 cannot be drawn as it is.
-    text = " ".join(text.encode("utf-8", "replace").decode("utf-8").split())
-    wide = sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
-    if wide <= columns:
-        return text
-    kept = (columns - 1) * len(text) // wide
-    return f"{text[: kept // 3]}…{text[len(text) - (kept - kept // 3) :]}"

@@ -6,22 +6,23 @@ tested again without it. N images, K classes.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline import atomic, metrics
+from sightline import arrays, atomic, metrics
 from sightline.data.image_set import ImageSet
 from sightline.errors import DataError, FileError, NumericError, UsageError
 from sightline.statistics import wilson_interval
 
 BATCH_SIZE = 1024
 METRICS, PREDICTIONS = "metrics.json", "predictions.npz"
+MISTAKES, MISTAKES_PICTURE, MISTAKES_KEPT = "mistakes.npz", "mistakes.png", 24
+EXPLANATIONS, EXPLANATIONS_PICTURE = "explanations.npz", "explanations.png"
 CONFUSION_MATRIX, RELIABILITY = "confusion_matrix.png", "reliability.png"
 KIND = "predictions written by Sightline are needed"
 # Array -> its kind of values in NumPy's letters, and its number of axes.
@@ -71,31 +72,26 @@ class Predictions:
 
         Raises ResourceError where `path` cannot be written.
         """
-
-        def write(stream: BinaryIO) -> None:
-            # savez dates every member 1980, so no time of writing gets into the file.
-            np.savez_compressed(
-                stream,
-                ids=np.array(self.ids, np.str_),
-                labels=self.labels,
-                probabilities=self.probabilities,
-                class_names=np.array(self.class_names, np.str_),
-            )
-
-        atomic.write_with(path, write)
+        arrays.save(
+            path,
+            ids=np.array(self.ids, np.str_),
+            labels=self.labels,
+            probabilities=self.probabilities,
+            class_names=np.array(self.class_names, np.str_),
+        )
 
     @classmethod
     def load(cls, path: Path) -> Predictions:
         """Read what `save` wrote. Raises FileError for a file that is missing, damaged, of another kind or a pickle."""
-        arrays = _read(path)
-        wrong = _what_is_wrong(arrays)
+        found = arrays.load(path, ARRAYS, KIND)
+        wrong = _what_is_wrong(found)
         if wrong:
             raise FileError(str(path), wrong, KIND)
         return cls(
-            ids=tuple(arrays["ids"].tolist()),
-            labels=arrays["labels"].astype(np.int64),
-            probabilities=arrays["probabilities"].astype(np.float32),
-            class_names=tuple(arrays["class_names"].tolist()),
+            ids=tuple(found["ids"].tolist()),
+            labels=found["labels"].astype(np.int64),
+            probabilities=found["probabilities"].astype(np.float32),
+            class_names=tuple(found["class_names"].tolist()),
         )
 
 
@@ -179,17 +175,44 @@ def report_of(predictions: Predictions, step: int | None = None, temperature: fl
     return {"accuracy": accuracy, "interval": list(wilson_interval(figures.correct, figures.n)), **known, **report}
 
 
-def store_test(predictions: Predictions, folder: Path, report: Mapping[str, Any]) -> None:
-    """Write predictions.npz, both pictures and, with what `report_of` gave, metrics.json to `folder`.
+def store_test(predictions: Predictions, folder: Path, report: Mapping[str, Any], images: ImageSet) -> None:
+    """Write predictions.npz, the pictures, the worst mistakes and metrics.json, what `report_of` gave, to `folder`.
 
-    Raises ResourceError where the folder cannot be written.
+    `images` are those that the predictions are of, in the same order. Raises ResourceError where the folder cannot be
+    written.
     """
     from sightline import plots, reliability_diagram
 
     predictions.save(folder / PREDICTIONS)
     plots.confusion_matrix(np.array(report["confusion_matrix"]), predictions.class_names, folder / CONFUSION_MATRIX)
     reliability_diagram.draw(report["reliability"], report["ece"], folder / RELIABILITY)
+    _store_mistakes(predictions, folder, images)
     atomic.write_json(folder / METRICS, report)
+
+
+def _store_mistakes(predictions: Predictions, folder: Path, images: ImageSet) -> None:
+    """Keep the pictures of the worst mistakes, by their rows in the predictions; none where there is no mistake."""
+    from sightline import gallery
+
+    rows = np.array(worst_mistakes(predictions, MISTAKES_KEPT), np.int64)
+    if len(rows) == 0:
+        for name in (MISTAKES, MISTAKES_PICTURE):
+            (folder / name).unlink(missing_ok=True)
+        return
+    pixels = images.select(rows).images()
+    arrays.save(folder / MISTAKES, rows=rows, pixels=pixels)
+    gallery.draw(pixels, mistake_captions(predictions, rows), folder / MISTAKES_PICTURE)
+
+
+def mistake_captions(predictions: Predictions, rows: NDArray[np.int64]) -> list[tuple[str, str]]:
+    """Say of each image what it is, what was answered and how surely: two lines."""
+    predicted, names = predictions.predicted(), predictions.class_names
+    captions: list[tuple[str, str]] = []
+    for row in rows:
+        label, answer = predictions.labels[row], predicted[row]
+        sureness = f"{100 * predictions.probabilities[row, answer]:.1f}%"
+        captions.append((names[label], f"not {names[answer]}, {sureness}" if label != answer else f"right, {sureness}"))
+    return captions
 
 
 def worst_mistakes(predictions: Predictions, count: int) -> list[int]:
@@ -223,41 +246,18 @@ def _listed(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]]:
-    try:
-        with path.open("rb") as stream:
-            if not zipfile.is_zipfile(stream):  # NumPy would take it for a pickle, and say so
-                raise FileError(str(path), "it is no .npz file, or not a whole one", KIND)
-            stream.seek(0)
-            with np.load(stream, allow_pickle=False) as archive:
-                loaded = cast(Mapping[str, Any], archive)
-                # NumPy hands out a member that is no array as its bytes; for us it isn't there.
-                members = {name: loaded[name] for name in ARRAYS if name in loaded}
-                return {name: array for name, array in members.items() if isinstance(array, np.ndarray)}
-    except FileError:
-        raise
-    except OSError as error:
-        raise FileError(str(path), (error.strerror or "it cannot be read").lower()) from error
-    except Exception as error:  # a damaged archive makes zlib, zipfile and NumPy raise nearly everything there is
-        if "allow_pickle" in str(error):
-            raise FileError(
-                str(path), "it holds a pickle", "only plain arrays are read, since a pickle can run code"
-            ) from error
-        raise FileError(str(path), f"it is damaged ({error})", advice="write it again with sightline test") from error
-
-
-def _what_is_wrong(arrays: Mapping[str, NDArray[Any]]) -> str:
+def _what_is_wrong(found: Mapping[str, NDArray[Any]]) -> str:
     """Say in a few words why these are not the arrays of predictions; nothing when they are."""
-    missing = [name for name in ARRAYS if name not in arrays]
+    missing = [name for name in ARRAYS if name not in found]
     if missing:
         return f"it has no {', '.join(missing)}"
     for name, (kind, axes) in ARRAYS.items():
-        if arrays[name].dtype.kind != kind or arrays[name].ndim != axes:
-            return f"its {name} have type {arrays[name].dtype} and {arrays[name].ndim} axes"
-    labels, probabilities = arrays["labels"], arrays["probabilities"]
-    if not len(arrays["ids"]) == len(labels) == len(probabilities):
-        return f"it has {len(arrays['ids'])} ids, {len(labels)} labels and {len(probabilities)} rows of probabilities"
-    classes = len(arrays["class_names"])
+        if found[name].dtype.kind != kind or found[name].ndim != axes:
+            return f"its {name} have type {found[name].dtype} and {found[name].ndim} axes"
+    labels, probabilities = found["labels"], found["probabilities"]
+    if not len(found["ids"]) == len(labels) == len(probabilities):
+        return f"it has {len(found['ids'])} ids, {len(labels)} labels and {len(probabilities)} rows of probabilities"
+    classes = len(found["class_names"])
     if probabilities.shape[1] != classes:
         return f"it has {classes} class names and {probabilities.shape[1]} columns of probabilities"
     if len(labels) and not 0 <= labels.min() <= labels.max() < classes:

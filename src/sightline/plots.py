@@ -7,7 +7,6 @@ the same bytes. Colours are Okabe and Ito's, which colour-blind people tell apar
 from __future__ import annotations
 
 import math
-import unicodedata
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 
 from sightline import atomic
 from sightline.errors import DataError
+from sightline.lettering import columns, shortened
 
 DPI = 150
 MOST_NUMBERED_CLASSES = 20
@@ -188,12 +188,12 @@ def confusion_matrix(
     assert matrix.shape == (classes, classes)
     images = matrix.sum(axis=1, keepdims=True)
     shares = np.divide(matrix, images, out=np.zeros(matrix.shape), where=images > 0)
-    names = [_short(name) for name in class_names]
+    names = [shortened(name, LONGEST_NAME) for name in class_names]
 
     def draw() -> Figure:
         numbered = classes <= MOST_NUMBERED_CLASSES
         side = max(3.0, 0.42 * classes) if numbered else min(14.0, max(8.4, 0.14 * classes))
-        margin = 0.07 * max(_width(name) for name in names)
+        margin = 0.07 * max(columns(name) for name in names)
         figure = Figure(figsize=(side + margin + 1.6, side + margin + 0.8), dpi=DPI, layout="constrained")
         axes = figure.subplots()
         axes.set_title(title, fontsize=max(11, side))
@@ -207,7 +207,7 @@ def confusion_matrix(
         axes.set_xticks(every, shown, fontsize=font)
         if not numbered:
             axes.tick_params("x", rotation=90)
-        elif max(_width(name) for name in shown) * 0.085 > side / classes:
+        elif max(columns(name) for name in shown) * 0.085 > side / classes:
             for label in axes.get_xticklabels():
                 label.set(rotation=45, ha="right", rotation_mode="anchor")
         axes.tick_params(length=2)
@@ -314,17 +314,3 @@ def _column(rows: Sequence[Mapping[str, Any]], key: str) -> NDArray[np.float64]:
     found = (row.get(key) for row in rows)
     values = np.array([np.nan if value in (None, "") else float(value) for value in found], np.float64)
     return np.where(np.isfinite(values), values, np.nan)
-
-
-def _short(name: str) -> str:
-    name = " ".join(name.split())
-    if _width(name) <= LONGEST_NAME:
-        return name
-    # Names that begin alike often differ at the end.
-    kept = (LONGEST_NAME - 1) * len(name) // _width(name)
-    return f"{name[: kept - kept // 3]}…{name[-(kept // 3) :]}"
-
-
-def _width(text: str) -> int:
-    """Count columns: Chinese and other wide characters take two."""
-    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)

@@ -1,11 +1,13 @@
 """The folder of a run: the only room that knows its file names and their schema version.
 
 settings.yaml  environment.json  splits.json  audit.json     before step 1; settings.yaml is written last
+network.json  samples.npz                                     the network part by part; a few training images a class
 pretrained.json                                               what came from which file, where weights did
 calibration.json                                              the temperature of the weights, where they have one
 results.csv  steps.csv  probabilities.csv                     a row an epoch; a row every log_steps; on request
 weights/best.safetensors  weights/last.safetensors  checkpoints/step-000400.safetensors
-test/metrics.json  test/predictions.npz  test/confusion_matrix.png  test/reliability.png
+test/metrics.json  test/predictions.npz  test/mistakes.npz      figures; what was answered; the pictures of mistakes
+test/confusion_matrix.png  test/reliability.png  test/mistakes.png
 curves.png  augmentation.png
 """
 
@@ -21,7 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sightline import atomic
+import numpy as np
+from numpy.typing import NDArray
+
+from sightline import arrays, atomic
 from sightline.errors import FileError
 from sightline.settings import Settings, settings_from_yaml, settings_to_yaml
 
@@ -31,6 +36,7 @@ TIME_COLUMNS = ("seconds", "images_per_second")
 _FACTS = {
     "environment": "environment.json",
     "splits": "splits.json",
+    "network": "network.json",
     "audit": "audit.json",
     "pretrained": "pretrained.json",
     "calibration": "calibration.json",
@@ -86,6 +92,24 @@ class RunFolder:
         return self.test_folder / "metrics.json"
 
     @property
+    def samples_path(self) -> Path:
+        """A few training images of each class."""
+        return self.path / "samples.npz"
+
+    def write_samples(self, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
+        """Keep training images, uint8 (n, H, W, C), with their labels."""
+        arrays.save(self.samples_path, pixels=pixels, labels=labels)
+
+    def samples(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]] | None:
+        """Read what `write_samples` kept; None where a run of an older version kept none. Raises FileError."""
+        if not self.samples_path.is_file():
+            return None
+        found = arrays.load(self.samples_path, ("pixels", "labels"), "samples written by Sightline")
+        if len(found) < 2 or found["pixels"].ndim != 4 or len(found["pixels"]) != len(found["labels"]):
+            raise FileError(str(self.samples_path), "damaged", "samples written by Sightline")
+        return found["pixels"].astype(np.uint8), found["labels"].astype(np.int64)
+
+    @property
     def curves_path(self) -> Path:
         """The picture of accuracy and loss."""
         return self.path / "curves.png"
@@ -126,7 +150,7 @@ class RunFolder:
         return settings_from_yaml(text, str(self.settings_path))
 
     def write_fact(self, name: str, content: Mapping[str, Any]) -> None:
-        """Record `environment`, `splits`, `audit`, `pretrained` or `calibration`."""
+        """Record `environment`, `splits`, `network`, `audit`, `pretrained` or `calibration`."""
         atomic.write_json(self.path / _FACTS[name], {"schema": SCHEMA_VERSION, **content})
 
     def fact(self, name: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter, StrMethodFormatter
 
 from sightline import plots
+from sightline.lettering import shortened
 
 COLOUR, BEST = "#0072B2", "#D55E00"
 ACROSS = 3
@@ -100,7 +101,7 @@ def _slice(axes: Axes, complete: Sequence[Trial], name: str, *, log: bool) -> No
         place = {choice: index for index, choice in enumerate(choices)}
         pairs = [(place[choice], value) for choice, value in pairs]
         best = (place[best[0]], best[1])
-        axes.set_xticks(range(len(choices)), [_short(choice) for choice in choices])
+        axes.set_xticks(range(len(choices)), [shortened(choice, LONGEST_CHOICE) for choice in choices])
         axes.set_xlim(-0.5, len(choices) - 0.5)
     elif log:
         axes.set_xscale("log")
@@ -118,10 +119,6 @@ def _natural(choice: str) -> tuple[bool, list[float], str]:
         return False, [float(part) for part in choice.split(",")], ""
     except ValueError:
         return True, [], choice
-
-
-def _short(choice: str) -> str:
-    return choice if len(choice) <= LONGEST_CHOICE else f"{choice[: LONGEST_CHOICE - 1]}…"
 
 
 def _complete(trials: Sequence[Trial]) -> list[Trial]:

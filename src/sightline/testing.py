@@ -10,16 +10,29 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sightline import arrays
 from sightline import data as data_room
 from sightline.classifier import Classifier, load
 from sightline.errors import DataError, UsageError
-from sightline.evaluation import AveragedViews, Predictions, evaluate, report_of, store_test
+from sightline.evaluation import (
+    EXPLANATIONS,
+    EXPLANATIONS_PICTURE,
+    AveragedViews,
+    Predictions,
+    evaluate,
+    mistake_captions,
+    report_of,
+    store_test,
+    worst_mistakes,
+)
 from sightline.run_folder import RunFolder
 from sightline.settings import DataSettings, data_name
 from sightline.statistics import wilson_interval
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from sightline.data import ImageSet
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,7 @@ def test_model(
     out: Path | None = None,
     steps: int | None = None,
     tta: bool = False,
+    explain: int | None = None,
     module: nn.Module | None = None,
     device: str = "auto",
 ) -> TestResult:
@@ -59,13 +73,16 @@ def test_model(
     (test-NAME/ for other data). `steps` looks only at the first batches, of the run's batch size; such a test leaves
     the run's folder as it is and writes only to `out`. `tta` (test-time augmentation) also answers with the mean over
     views made as the run's training images were, which `report["tta"]` tells apart; all else is without it. The
-    report of a calibrated model names its `temperature`.
+    report of a calibrated model names its `temperature`. `explain` stores Grad-CAM maps of so many of the worst
+    mistakes, or of the least sure answers where there is none, beside the other files.
 
     Raises DataError where there are no test images or their classes or bytes are not the model's, UsageError for a
     model file without data, with `steps` or `tta`, and for `tta` where the run neither shifted nor mirrored, FileError
     for what is neither run nor model file.
     """
     run = RunFolder.open(path) if path.is_dir() else None
+    if explain is not None and explain < 1:
+        raise UsageError("--explain", f"{explain} found", "1 or more")
     classifier = load(path, module=module, device=device)
     limit = None if steps is None else _limit(path, run, steps)
     views = _views(path, run, classifier) if tta else None
@@ -97,8 +114,31 @@ def test_model(
         interval = wilson_interval(figures.correct, figures.n)
         report["tta"] = {"views": views.count, "accuracy": figures.accuracy, "interval": list(interval)}
     if folder is not None:
-        store_test(predictions, folder, report)
+        store_test(predictions, folder, report, images)
+        _store_explanations(classifier, predictions, images, explain, folder)
     return TestResult(report, predictions, folder, total)
+
+
+def _store_explanations(
+    classifier: Classifier, predictions: Predictions, images: ImageSet, count: int | None, folder: Path
+) -> None:
+    """Write where the network looked in `count` pictures; without a count remove maps of other answers than these."""
+    from sightline import gallery
+    from sightline.explanation import grad_cam
+
+    if count is None:
+        for name in (EXPLANATIONS, EXPLANATIONS_PICTURE):
+            (folder / name).unlink(missing_ok=True)
+        return
+    surest_last = np.argsort(predictions.probabilities.max(axis=1), kind="stable")
+    rows = np.array((worst_mistakes(predictions, count) or surest_last.tolist())[:count], np.int64)
+    pixels, answers = images.select(rows).images(), predictions.predicted()[rows]
+    maps = grad_cam(classifier, pixels, answers)
+    arrays.save(folder / EXPLANATIONS, rows=rows, pixels=pixels, answers=answers, maps=maps)
+    captions = mistake_captions(predictions, rows)
+    gallery.draw(
+        pixels, captions, folder / EXPLANATIONS_PICTURE, heat=maps, title="what spoke for the answer (Grad-CAM)"
+    )
 
 
 def _views(path: Path, run: RunFolder | None, classifier: Classifier) -> AveragedViews:

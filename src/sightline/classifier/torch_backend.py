@@ -70,9 +70,12 @@ class TorchBackend:
             full_precision(),
             explain_memory("inference"),
         ):
-            images = self._input(as_tensor(np.ascontiguousarray(pixels)).to(self.device))
-            logits = self.module(images.contiguous(memory_format=torch.channels_last))
-            return of(logits.float()).cpu().numpy()
+            return of(self.module(self.prepared(pixels)).float()).cpu().numpy()
+
+    def prepared(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
+        """uint8 (N, H, W, C) to what the network is given, float (N, C, H, W) on its device."""
+        images = self._input(as_tensor(np.ascontiguousarray(pixels)).to(self.device))
+        return images.contiguous(memory_format=torch.channels_last)
 
 
 def from_file(

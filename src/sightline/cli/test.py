@@ -48,6 +48,14 @@ def test(
             "mirrored where the run's training images were.",
         ),
     ] = False,
+    explain: Annotated[
+        int | None,
+        Parameter(
+            group=TEST,
+            metavar="N",
+            help="Also draw, for the N worst mistakes, what in the picture spoke for the answer (Grad-CAM).",
+        ),
+    ] = None,
     flags: TestFlags = NONE_GIVEN,
     output: Output = AS_TEXT,
 ) -> None:
@@ -55,7 +63,7 @@ def test(
     with output.working():
         import sightline
 
-        result = sightline.test(model, data, out=out, steps=steps, tta=tta, **given(flags))
+        result = sightline.test(model, data, out=out, steps=steps, tta=tta, explain=explain, **given(flags))
     if output.json:
         print_json(result.report)
     else:
@@ -95,4 +103,5 @@ def _show(report: dict[str, Any], folder: Path | None, images: int) -> None:
         ],
     )
     if folder is not None:
-        print(f"\nWritten to {folder}: metrics.json, predictions.npz, confusion_matrix.png, reliability.png")
+        print(f"\nWritten to {folder}: metrics.json, predictions.npz, and as pictures confusion_matrix,")
+        print("reliability and mistakes" + (", explanations" if (folder / "explanations.png").is_file() else ""))

@@ -23,7 +23,17 @@ from sightline.settings import Settings, data_name, model_name
 from sightline.training.loop import Trainer
 from sightline.training.pace import training_pace
 from sightline.training.progress import Reporter, Silence, make_reporter
-from sightline.training.start import RunImages, Start, begin, begin_again, build, check_own, with_augmentation
+from sightline.training.start import (
+    RunImages,
+    Start,
+    begin,
+    begin_again,
+    build,
+    check_own,
+    describe,
+    samples_of,
+    with_augmentation,
+)
 
 if TYPE_CHECKING:
     from sightline.data import ImageData
@@ -86,6 +96,8 @@ def train(
         folder.write_fact("environment", device_room.environment(compute))
         folder.write_fact("splits", data_room.record(images.splits))
         folder.write_fact("audit", audit)
+        folder.write_fact("network", describe(module, images.splits))
+        folder.write_samples(*samples_of(images.splits.train))
         if start.report is not None:
             folder.write_fact("pretrained", start.report.to_dict())
         folder.write_settings(settings)
@@ -238,7 +250,7 @@ def _finish(trainer: Trainer, reporter: Reporter) -> TrainResult:
         trainer.tested_model.load_state_dict(trainer.best or trainer.tested_model.state_dict())
         predictions = evaluate(trainer.classifier, trainer.splits.test)
         report = report_of(predictions, folder.tested_step())
-        store_test(predictions, folder.test_folder, report)
+        store_test(predictions, folder.test_folder, report, trainer.splits.test)
     interval = report.get("interval")
     return TrainResult(
         run=folder.path,

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from sightline import data as data_room
 from sightline.augment import resolve_augment
 from sightline.classifier.input_step import InputStep
 from sightline.errors import FileError, UsageError
-from sightline.models import Network, build_model, whiten
+from sightline.models import Network, build_model, summarize, whiten
 from sightline.models.pretrained import PretrainedReport, load_pretrained
 from sightline.run_folder import RunFolder
 from sightline.settings import Settings, SprintSettings, data_name
 
 if TYPE_CHECKING:
-    from sightline.data import ImageData, Preprocessing, Splits
+    from sightline.data import ImageData, ImageSet, Preprocessing, Splits
 
 IMAGES_WHITENED = 5000
 """Training images that a whitening stem is computed from."""
+SAMPLES, SAMPLES_A_CLASS = 60, 6
+"""Training images kept to be looked at."""
 
 
 @dataclass(frozen=True)
@@ -132,3 +135,28 @@ def check_own(module: nn.Module, splits: Splits) -> None:
     if not isinstance(answer, torch.Tensor) or answer.shape != (2, classes):
         found = f"shape {tuple(answer.shape)}" if isinstance(answer, torch.Tensor) else type(answer).__name__
         raise UsageError(name, f"for two images it gives {found}", f"a tensor of shape (2, {classes}), a logit a class")
+
+
+def describe(module: nn.Module, splits: Splits) -> dict[str, Any]:
+    """Give what network.json holds: parts, parameters and multiply-adds; no parts where they cannot be told."""
+    height, width, channels = splits.train.size
+    name = type(module).__name__
+    try:
+        return {"name": name, **summarize(module, channels, (height, width)).to_dict()}
+    except Exception:  # a module of the user's own may do what cannot be done without values
+        parameters = sum(parameter.numel() for parameter in module.parameters())
+        return {
+            "name": name,
+            "input": [1, channels, height, width],
+            "parts": [],
+            "parameters": parameters,
+            "macs": None,
+        }
+
+
+def samples_of(images: ImageSet) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Choose the first few images of each class: at most SAMPLES in all, uint8 (n, H, W, C), and their labels."""
+    classes = min(len(images.class_names), SAMPLES)
+    each = max(1, min(SAMPLES_A_CLASS, SAMPLES // classes))
+    rows = np.concatenate([np.flatnonzero(images.labels == label)[:each] for label in range(classes)])
+    return images.select(rows).images(), images.labels[rows]

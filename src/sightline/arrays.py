@@ -1,0 +1,51 @@
+"""Arrays in files: .npz without pickle, with the same bytes for the same arrays."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightline import atomic
+from sightline.errors import FileError
+
+
+def save(path: Path, **arrays: NDArray[Any]) -> None:
+    """Write arrays to `path` under their names. Raises ResourceError where it cannot be written."""
+
+    def write(stream: BinaryIO) -> None:
+        # savez dates every member 1980, so no time of writing gets into the file.
+        np.savez_compressed(stream, **cast(Any, arrays))
+
+    atomic.write_with(path, write)
+
+
+def load(path: Path, names: Iterable[str], kind: str) -> dict[str, NDArray[Any]]:
+    """Read those of `names` that are there. Raises FileError, saying that `kind` is expected, for anything else.
+
+    A file that is missing, damaged, of another kind or a pickle is refused; none of it can run code.
+    """
+    try:
+        with path.open("rb") as stream:
+            if not zipfile.is_zipfile(stream):  # NumPy would take it for a pickle, and say so
+                raise FileError(str(path), "it is no .npz file, or not a whole one", kind)
+            stream.seek(0)
+            with np.load(stream, allow_pickle=False) as archive:
+                loaded = cast(Mapping[str, Any], archive)
+                # NumPy hands out a member that is no array as its bytes; for us it isn't there.
+                members = {name: loaded[name] for name in names if name in loaded}
+                return {name: array for name, array in members.items() if isinstance(array, np.ndarray)}
+    except FileError:
+        raise
+    except OSError as error:
+        raise FileError(str(path), (error.strerror or "it cannot be read").lower()) from error
+    except Exception as error:  # a damaged archive makes zlib, zipfile and NumPy raise nearly everything there is
+        if "allow_pickle" in str(error):
+            raise FileError(
+                str(path), "it holds a pickle", "only plain arrays are read, since a pickle can run code"
+            ) from error
+        raise FileError(str(path), f"it is damaged ({error})", advice="write it again with sightline test") from error

@@ -1,0 +1,40 @@
+"""Where a network looked: Grad-CAM maps of its answers (arXiv 1610.02391), computed by captum."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sightline.classifier import Classifier
+from sightline.classifier.torch_backend import TorchBackend
+from sightline.device import full_precision
+from sightline.errors import UsageError
+from sightline.models import Network
+
+
+def grad_cam(classifier: Classifier, pixels: NDArray[np.uint8], classes: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Map how much each place of a picture spoke for a class: float32 (n, H, W), 0 to 1, each map's largest value 1.
+
+    `pixels` uint8 (n, H, W, C) of the model's size, `classes` int64 (n,). The gradient is taken at the last feature
+    maps, before the pooling; a map that is 0 everywhere stays so. Raises UsageError without captum, and for a network
+    that is not Sightline's, of which it is not known where its feature maps end.
+    """
+    try:
+        from captum.attr import LayerAttribution, LayerGradCam
+    except ModuleNotFoundError as error:
+        if error.name is None or not error.name.startswith("captum"):
+            raise
+        raise UsageError("--explain", "captum is not installed", advice="pip install 'sightline[explain]'") from error
+    backend = classifier.backend
+    if not isinstance(backend, TorchBackend) or not isinstance(backend.module, Network):
+        raise UsageError("--explain", "a module of your own, or no torch model", "a network that Sightline builds")
+    height, width, _ = classifier.size
+    target = torch.from_numpy(classes).to(backend.device)
+    with full_precision():
+        images = backend.prepared(pixels).requires_grad_()
+        maps = LayerGradCam(backend.module, backend.module.body).attribute(images, target, relu_attributions=True)
+        assert isinstance(maps, torch.Tensor)
+        large = LayerAttribution.interpolate(maps.detach(), (height, width), "bilinear")[:, 0].float()
+    highest = large.amax(dim=(1, 2), keepdim=True)
+    return (large / torch.where(highest > 0, highest, 1)).cpu().numpy()
