@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sightline.calibration import CalibrationResult
     from sightline.checking import check
     from sightline.classifier import Classifier, Prediction, load
-    from sightline.comparison import ComparisonResult
+    from sightline.comparison.compare import ComparisonResult
     from sightline.data.check import Check
     from sightline.errors import (
         DataError,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from sightline.settings import Settings
     from sightline.testing import TestResult
     from sightline.training import TrainResult
-    from sightline.tuning import TuneResult
+    from sightline.tuning.tune import TuneResult
 
 # Torch's threads spin while they wait for each other. Where another program has one of the cores, each wait then lasts
 # until the system takes the core away: small networks trained 30 times slower. Must be set before torch is loaded.
@@ -46,7 +46,7 @@ _ROOMS = {
     "api": ("calibrate", "compare", "resume", "resume_comparison", "resume_study", "test", "train", "tune"),
     "calibration": ("CalibrationResult",),
     "checking": ("check",),
-    "comparison": ("ComparisonResult",),
+    "comparison.compare": ("ComparisonResult",),
     "classifier": ("Classifier", "Prediction", "load"),
     "data.check": ("Check",),
     "errors": (
@@ -62,7 +62,7 @@ _ROOMS = {
     "settings": ("Settings",),
     "testing": ("TestResult",),
     "training": ("TrainResult",),
-    "tuning": ("TuneResult",),
+    "tuning.tune": ("TuneResult",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightline import comparison
 from sightline.calibration import CalibrationResult, calibrate_run
-from sightline.comparison import ComparisonResult
+from sightline.comparison import compare as comparing
+from sightline.comparison.compare import ComparisonResult
 from sightline.recipes import resolve
 from sightline.testing import TestResult, test_model
 from sightline.training import TrainResult, make_reporter
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from sightline.data import ImageData
-    from sightline.tuning import TuneResult
+    from sightline.tuning.tune import TuneResult
 
 
 def train(
@@ -155,9 +155,9 @@ def compare(
     what `train` raises.
     """
     texts = [str(side) for side in sides]
-    if runs := comparison.finished_runs(texts):
-        return comparison.compare_runs(runs, confidence=confidence, comparisons=Path(comparisons), name=name)
-    return comparison.compare(
+    if runs := comparing.finished_runs(texts):
+        return comparing.compare_runs(runs, confidence=confidence, comparisons=Path(comparisons), name=name)
+    return comparing.compare(
         texts, data=None if data is None else str(data), seeds=range(seeds) if isinstance(seeds, int) else seeds,
         seconds=seconds, one_length=not own_lengths, confidence=confidence, processes=jobs, flags=settings,
         comparisons=Path(comparisons), name=name, reporter=make_reporter(quiet=quiet),
@@ -172,7 +172,7 @@ def resume_comparison(
     Raises FileError where `folder` is no comparison, UsageError where `seeds` leaves out some that it has.
     """
     which = range(seeds) if isinstance(seeds, int) else seeds
-    return comparison.go_on(Path(folder), seeds=which, processes=jobs, reporter=make_reporter(quiet=quiet))
+    return comparing.go_on(Path(folder), seeds=which, processes=jobs, reporter=make_reporter(quiet=quiet))
 
 
 def tune(
@@ -201,7 +201,7 @@ def tune(
     Needs Optuna: `pip install 'sightline[tune]'`. Raises UsageError for settings that cannot be searched, DataError
     where there are no validation images, and what `train` raises.
     """
-    from sightline import tuning
+    from sightline.tuning import tune as tuning
 
     if isinstance(space, str | Path):
         space = tuning.read_space(Path(space))
@@ -226,7 +226,7 @@ def resume_study(
 
     Raises FileError where `folder` is no study.
     """
-    from sightline import tuning
+    from sightline.tuning import tune as tuning
 
     which = range(seeds) if isinstance(seeds, int) else seeds
     return tuning.go_on(Path(folder), trials=trials, seconds=seconds, seeds=which, reporter=make_reporter(quiet=quiet))

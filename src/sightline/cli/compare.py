@@ -15,7 +15,7 @@ from sightline.cli.seeds import leave_out, seeds_of
 from sightline.settings.merge import flag_of
 
 if TYPE_CHECKING:
-    from sightline.comparison import ComparisonResult
+    from sightline.comparison.compare import ComparisonResult
 
     CompareFlags = Any
     NONE_GIVEN: Any = None
@@ -97,7 +97,7 @@ def compare(
     own = {"comparisons": comparisons, "name": name, "confidence": confidence}
     chosen: dict[str, Any] = {key: value for key, value in own.items() if value is not None}
     with output.working():
-        from sightline import comparison as room
+        from sightline.comparison import compare as room
         from sightline.training import make_reporter
 
         reporter = make_reporter(quiet=quiet)

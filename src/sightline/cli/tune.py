@@ -15,7 +15,7 @@ from sightline.errors import UsageError
 from sightline.settings.merge import flag_of
 
 if TYPE_CHECKING:
-    from sightline.tuning import TuneResult
+    from sightline.tuning.tune import TuneResult
 
     TuneFlags = Any
     NONE_GIVEN: Any = None
@@ -107,7 +107,7 @@ def tune(
         raise UsageError("DATA", "none given", "a dataset's name or a folder", "or --resume STUDY")
     with output.working():
         try:
-            from sightline import tuning
+            from sightline.tuning import tune as tuning
         except ModuleNotFoundError as error:
             if error.name != "optuna":
                 raise
@@ -155,7 +155,7 @@ def _show(found: TuneResult) -> None:
 
 
 def _changes(results: Mapping[str, Any]) -> list[list[str]]:
-    from sightline.tuning import text
+    from sightline.tuning.space import text
 
     importance = results["importance"]
     return [

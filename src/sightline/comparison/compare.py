@@ -1,0 +1,291 @@
+"""From sides to results: train what is not there yet, then compare.
+
+`compare` begins one, `go_on` takes one up that was stopped or gives it more seeds, `compare_runs` compares runs that
+are finished already. All three give the results that results.json holds; docs/statistics.md says what they mean.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sightline import comparison_plot
+from sightline import device as device_room
+from sightline.comparison.figures import SideRuns, results_of
+from sightline.comparison.folder import ComparisonFolder, Plan
+from sightline.comparison.running import ImagesOnce, Job, interrupted, run_all
+from sightline.comparison.sides import Side, build_sides, length
+from sightline.data.decode_workers import usable_cores
+from sightline.errors import UsageError
+from sightline.run_folder import RunFolder
+from sightline.settings import Settings, data_name, model_name
+from sightline.training import training_pace
+from sightline.training.progress import Reporter, Silence
+
+__all__ = [
+    "ComparisonResult", "compare", "compare_runs", "compare_settings", "finished_runs", "go_on", "has_sides",
+]  # fmt: skip
+
+NUMBERED = re.compile(r"(-s\d+)?-\d{3}$")
+
+
+@dataclass(frozen=True)
+class ComparisonResult:
+    """A finished comparison: its folder, and `results`, which is what results.json holds (sightline.comparison.figures
+    lists it).
+    """
+
+    folder: Path
+    results: Mapping[str, Any]
+
+    @property
+    def sides(self) -> list[Mapping[str, Any]]:
+        """Each side's figures, in the order given."""
+        return self.results["sides"]
+
+    @property
+    def pairs(self) -> list[Mapping[str, Any]]:
+        """Each pair's difference and verdict: first and second side, first and third, and so on."""
+        return self.results["pairs"]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result for JSON."""
+        return {"comparison": str(self.folder), **self.results}
+
+
+def compare(
+    sides: Sequence[str],
+    *,
+    data: str | None = None,
+    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+    seconds: float | None = None,
+    one_length: bool = True,
+    confidence: float = 0.95,
+    processes: int = 1,
+    flags: Mapping[str, Any] | None = None,
+    comparisons: Path = Path("comparisons"),
+    name: str | None = None,
+    reporter: Reporter | None = None,
+) -> ComparisonResult:
+    """Train every side with every seed, and compare their test accuracies, in a new folder below `comparisons`.
+
+    `sides` are recipes, networks or recipe files, each with changes: "mnist-cnn:lr=0.05,batch_size=256". All have the
+    images of the first, and the same length: `flags` (settings of all sides by flat name) may have it as epochs or
+    steps; `seconds` gives each side as many steps as it does in that time here; `one_length=False` leaves each recipe
+    its own. `processes` runs that many at a time, the cores shared out.
+
+    Raises UsageError for sides that cannot be compared, Interrupted with all that was trained kept, and what a run
+    raises.
+    """
+    reporter, flags = reporter or Silence(), dict(flags or {})
+    _check(seeds, seconds, confidence, processes, flags)
+    built, notes = build_sides(sides, data, flags, one_length=one_length and seconds is None)
+    for note in notes:
+        reporter.note(note)
+    return compare_settings(
+        built, seeds=seeds, seconds=seconds, confidence=confidence, processes=processes, comparisons=comparisons,
+        name=name or _name(built), reporter=reporter,
+    )  # fmt: skip
+
+
+def compare_settings(
+    sides: Sequence[Side],
+    *,
+    seeds: Sequence[int],
+    seconds: float | None = None,
+    confidence: float = 0.95,
+    processes: int = 1,
+    comparisons: Path,
+    name: str,
+    reporter: Reporter | None = None,
+) -> ComparisonResult:
+    """Do as `compare` does for sides whose settings are known and can be compared."""
+    reporter, images = reporter or Silence(), ImagesOnce()
+    if processes > 1:
+        sides = [_with_threads(side, processes) for side in sides]
+    if seconds is not None:
+        sides = [_lasting(side, seconds, images, reporter) for side in sides]
+    elif len({length(side.settings) for side in sides}) > 1:
+        reporter.note("the sides train for different lengths: " + ", ".join(length(side.settings) for side in sides))
+    plan = Plan(tuple(sides), tuple(seeds), confidence, seconds)
+    folder = ComparisonFolder.create(comparisons, name)
+    folder.write_plan(plan)
+    count = len(plan.seeds) * len(plan.sides)
+    reporter.note(f"{folder.path}: {len(plan.sides)} sides, {len(plan.seeds)} seeds, {count} runs")
+    return _finish(folder, plan, processes, images, reporter)
+
+
+def has_sides(path: Path, sides: Sequence[Side]) -> bool:
+    """Tell whether a comparison's folder is one of just these sides."""
+    folder = ComparisonFolder(path)
+    return folder.plan_path.is_file() and folder.plan().sides == tuple(sides)
+
+
+def go_on(
+    path: Path, *, seeds: Sequence[int] | None = None, processes: int = 1, reporter: Reporter | None = None
+) -> ComparisonResult:
+    """Take up a comparison that was stopped, or give one more `seeds`: what is finished stays as it is.
+
+    Raises FileError where `path` is no comparison, UsageError where `seeds` lacks some that it has.
+    """
+    reporter = reporter or Silence()
+    folder = ComparisonFolder.open(path)
+    plan = folder.plan()
+    if seeds is not None and tuple(seeds) != plan.seeds:
+        if plan.runs:
+            raise UsageError("--seeds", f"{path} compares runs that were there before", "a comparison that trains")
+        _check(seeds, None, plan.confidence, processes, {})
+        if missing := [str(seed) for seed in plan.seeds if seed not in seeds]:
+            raise UsageError("--seeds", f"seed {', '.join(missing)} is left out", "those that it has, and more")
+        plan = replace(plan, seeds=tuple(seeds))
+        folder.write_plan(plan)
+    if plan.runs:
+        return _conclude(folder, plan, [_kept_runs(folder, plan, index) for index in range(len(plan.sides))])
+    return _finish(folder, plan, processes, ImagesOnce(), reporter)
+
+
+def finished_runs(sides: Sequence[str]) -> list[Path]:
+    """Give the folders of runs if all sides are such, else nothing: they are compared as they are."""
+    paths = [Path(side) for side in sides]
+    return paths if paths and all(path.is_dir() for path in paths) else []
+
+
+def compare_runs(
+    runs: Sequence[Path], *, confidence: float = 0.95, comparisons: Path = Path("comparisons"), name: str | None = None
+) -> ComparisonResult:
+    """Compare runs that are finished. Runs whose settings differ in nothing but the seed are one side.
+
+    Raises FileError for a folder that is no run or was not tested, UsageError where all runs are of one side or two
+    have the same settings and seed, DataError where they were tested on different images.
+    """
+    _check((0,), None, confidence, 1, {})
+    sides = _grouped(runs)
+    if len(sides) < 2:
+        raise UsageError("RUN", f"all runs have the settings of {sides[0].name}", "runs of two sides or more")
+    folder = ComparisonFolder.create(comparisons, name or "-".join(_short(side.name) for side in sides[:3]))
+    seeds = sorted({seed for side in sides for seed in side.runs})
+    plan = Plan(
+        tuple(Side(side.name, side.settings) for side in sides),
+        tuple(seeds),
+        confidence,
+        runs=tuple({seed: folder.relative(run.path) for seed, run in side.runs.items()} for side in sides),
+    )
+    try:
+        result = _conclude(folder, plan, sides)
+    except Exception:
+        folder.path.rmdir()
+        raise
+    return result
+
+
+def _check(
+    seeds: Sequence[int], seconds: float | None, confidence: float, processes: int, flags: Mapping[str, Any]
+) -> None:
+    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
+        raise UsageError(
+            "--seeds", f"{', '.join(map(str, seeds)) or 'none'} found", "different whole numbers, 0 or more"
+        )
+    if not 0.5 <= confidence < 1:
+        raise UsageError("--confidence", f"{confidence:g} found", "at least 0.5 and below 1")
+    if processes < 1:
+        raise UsageError("--jobs", f"{processes} found", "1 or more")
+    if seconds is not None:
+        if not seconds > 0:
+            raise UsageError("--seconds", f"{seconds:g} found", "more than 0")
+        if unit := next((unit for unit in ("epochs", "steps") if unit in flags), None):
+            raise UsageError("--seconds", f"given together with --{unit}", "one of them says how long a run is to be")
+
+
+def _with_threads(side: Side, processes: int) -> Side:
+    """Share the cores out among runs that go at a time; recorded, since bits depend on the number of threads."""
+    device = side.settings.device
+    threads = device.threads or max(1, usable_cores() // processes)
+    return replace(
+        side, settings=side.settings.model_copy(update={"device": device.model_copy(update={"threads": threads})})
+    )
+
+
+def _lasting(side: Side, seconds: float, images: ImagesOnce, reporter: Reporter) -> Side:
+    """Give a side as many steps as it does in `seconds` on this machine."""
+    pace = training_pace(side.settings, images.load(side.settings.data))
+    steps = max(1, round(seconds * pace))
+    reporter.note(f"{side.name}: {pace:,.4g} steps a second here, so {steps:,} steps in {seconds:g} s")
+    training = side.settings.training.model_copy(update={"steps": steps, "epochs": None})
+    return replace(side, settings=side.settings.model_copy(update={"training": training}))
+
+
+def _name(sides: Sequence[Side]) -> str:
+    return f"{data_name(sides[0].settings.data)}-" + "-".join(_short(side.name) for side in sides[:3])
+
+
+def _short(name: str) -> str:
+    return name.split(":", maxsplit=1)[0]
+
+
+def _finish(
+    folder: ComparisonFolder, plan: Plan, processes: int, images: ImagesOnce, reporter: Reporter
+) -> ComparisonResult:
+    try:
+        with device_room.explain_memory("training"):
+            run_all(folder, plan, processes=processes, images=images, reporter=reporter)
+        return _conclude(folder, plan, [_own_runs(folder, plan, index) for index in range(len(plan.sides))])
+    except KeyboardInterrupt as error:
+        raise interrupted(folder) from error
+
+
+def _own_runs(folder: ComparisonFolder, plan: Plan, index: int) -> SideRuns:
+    side = plan.sides[index]
+    runs = {seed: Job(folder, index, side.name, seed).finished() for seed in plan.seeds}
+    return SideRuns(side.name, side.settings, {seed: run for seed, run in runs.items() if run is not None})
+
+
+def _kept_runs(folder: ComparisonFolder, plan: Plan, index: int) -> SideRuns:
+    runs = {seed: RunFolder.open(folder.path / run) for seed, run in plan.runs[index].items()}
+    return SideRuns(plan.sides[index].name, plan.sides[index].settings, runs)
+
+
+def _conclude(folder: ComparisonFolder, plan: Plan, sides: Sequence[SideRuns]) -> ComparisonResult:
+    """Compare, and write down what came of it."""
+    seeds = len(plan.seeds)
+    looked = plan if plan.looks[-1:] == (seeds,) else replace(plan, looks=(*plan.looks, seeds))
+    results = results_of(sides, folder, looked)
+    folder.write_plan(looked)
+    folder.write_results(results)
+    comparison_plot.draw(results["sides"], results["pairs"], folder.picture_path)
+    return ComparisonResult(folder.path, results)
+
+
+def _grouped(paths: Sequence[Path]) -> list[SideRuns]:
+    """Put finished runs that differ in nothing but the seed together."""
+    groups: dict[str, tuple[Settings, dict[int, RunFolder]]] = {}
+    for path in paths:
+        run = RunFolder.open(path)
+        seed, settings = run.settings().training.seed, _of_a_side(run.settings())
+        name = next((name for name, (known, _) in groups.items() if known == settings), None)
+        if name is None:
+            name = _side_name(path, settings, groups)
+            groups[name] = settings, {}
+        others = groups[name][1]
+        if seed in others:
+            raise UsageError(str(path), f"the same settings and seed as {others[seed].path}", "one run of each seed")
+        others[seed] = run
+    return [SideRuns(name, settings, runs) for name, (settings, runs) in groups.items()]
+
+
+def _of_a_side(settings: Settings) -> Settings:
+    """Leave out of a run's settings what a side's runs may differ in."""
+    training = settings.training.model_copy(update={"seed": 0, "log_steps": 100, "log_probabilities_steps": None})
+    data = settings.data.model_copy(update={"data_dir": None})
+    return settings.model_copy(update={"training": training, "data": data, "checkpoints": type(settings.checkpoints)()})
+
+
+def _side_name(path: Path, settings: Settings, taken: Container[str]) -> str:
+    """Name a side after its first run's folder, without its number where no other side is called so."""
+    short = NUMBERED.sub("", path.resolve().name)
+    if short and short not in taken:
+        return short
+    model = model_name(settings.model) if settings.model is not None else "own"
+    return path.name if path.name not in taken else f"{path.name} ({model})"

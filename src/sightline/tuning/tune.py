@@ -1,0 +1,285 @@
+"""From a space of settings to a winner, and an honest comparison of it with where the search began.
+
+`tune` begins a study, `go_on` takes one up. A trial is one run with one seed, so the winner's validation accuracy
+flatters it: it is the best of many draws. Therefore the winner and the settings that the search began from are trained
+anew with several seeds, and tested once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.importance import PedAnovaImportanceEvaluator
+from optuna.trial import FrozenTrial, TrialState
+
+from sightline import device as device_room
+from sightline import study_plot
+from sightline.augment import resolve_augment
+from sightline.comparison import compare as comparing
+from sightline.comparison.compare import ComparisonResult
+from sightline.comparison.running import ImagesOnce
+from sightline.comparison.sides import Side
+from sightline.errors import DataError, Interrupted, ResourceError, UsageError
+from sightline.settings import Settings, data_name, model_name
+from sightline.training.progress import Reporter, Silence
+from sightline.tuning.folder import StudyFolder, StudyPlan
+from sightline.tuning.space import Space, default_space, read_space, space_of, text
+from sightline.tuning.trials import (
+    SECONDS,
+    best_of,
+    changes_of,
+    check_space,
+    interrupted,
+    open_study,
+    search,
+    settings_of,
+    value_of,
+)
+
+__all__ = ["TuneResult", "go_on", "read_space", "space_of", "text", "tune"]
+
+TRIALS = 30
+FEWEST_FOR_IMPORTANCE = 4
+
+
+@dataclass(frozen=True)
+class TuneResult:
+    """A study: its folder, `results`, which is what results.json holds, and the comparison at its end.
+
+    results: study, data, trials, complete, pruned, failed, seconds (of complete trials), best_trial, changes (the
+    winner's settings by flat name), before (theirs before), validation (the winner's accuracy in its trial),
+    validation_before (that of the settings that the search began from, None where they are not in the space),
+    importance (of each setting, adding up to 1; empty below 4 complete trials), final (path of the comparison, None
+    where no seeds were asked for).
+    """
+
+    folder: Path
+    results: Mapping[str, Any]
+    comparison: ComparisonResult | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result for JSON."""
+        final = None if self.comparison is None else self.comparison.to_dict()
+        return {"folder": str(self.folder), **self.results, "comparison": final}
+
+
+def tune(
+    data: str,
+    *,
+    recipe: str | None = None,
+    space: Space | None = None,
+    trials: int = TRIALS,
+    seconds: float | None = None,
+    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+    storage: str | None = None,
+    study: str | None = None,
+    flags: Mapping[str, Any] | None = None,
+    studies: Path = Path("studies"),
+    name: str | None = None,
+    reporter: Reporter | None = None,
+) -> TuneResult:
+    """Search for better settings, in a new folder below `studies`, then compare the winner with the start.
+
+    `recipe` and `flags` are as `train` takes them: what the search begins from. `space` is what is searched, by default
+    one around these settings. It ends after `trials`, or with the trial in which `seconds` are over. `storage` is an
+    Optuna storage URL instead of a file in the folder, and `study` the name there: machines that give the same search
+    together. `seeds` are those of the comparison at the end; none for no comparison.
+
+    Raises UsageError for settings that cannot be searched, DataError where there are no validation images, Interrupted
+    with all finished trials kept.
+    """
+    reporter, flags = reporter or Silence(), dict(flags or {})
+    _check(trials, seconds, seeds, flags)
+    if storage is not None and study is None:
+        raise UsageError("--storage", "given without --study", "the name that the machines share in it")
+    plan = StudyPlan(study or "sightline", data, recipe, flags, space or {}, storage, prunes=True)
+    base, images = settings_of(plan, {}), ImagesOnce()
+    loaded = images.load(base.data)
+    if base.data.validation == 0 and loaded.val is None:
+        raise UsageError("--validation", "0 found", "validation images, which alone decide between trials")
+    if space is None:
+        augment = base.augment.model_copy(update={"flip": "auto"})
+        flip = resolve_augment(augment, data_name(base.data), loaded.train.class_names)[0].flip
+        assert flip != "auto"
+        plan = StudyPlan(plan.study, data, recipe, flags, default_space(base, flip), storage, prunes=True)
+    plan = StudyPlan(
+        plan.study, data, recipe, flags, plan.space, storage, prunes=not {"epochs", "steps"} & {*plan.space}
+    )
+    check_space(plan)
+    folder = StudyFolder.create(studies, name or _name(base))
+    folder.write_plan(plan)
+    for setting, dimension in plan.space.items():
+        reporter.note(f"{setting}: {_told(dimension.to_dict())}, at first {text(value_of(base, setting))}")
+    return _run(folder, plan, trials, seconds, seeds, images, reporter)
+
+
+def go_on(
+    path: Path,
+    *,
+    trials: int = TRIALS,
+    seconds: float | None = None,
+    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+    reporter: Reporter | None = None,
+) -> TuneResult:
+    """Take a study up that was stopped, or let it go on to more trials. Raises FileError where `path` is no study."""
+    folder = StudyFolder.open(path)
+    plan = folder.plan()
+    _check(trials, seconds, seeds, {})
+    return _run(folder, plan, trials, seconds, seeds, ImagesOnce(), reporter or Silence())
+
+
+def _check(trials: int, seconds: float | None, seeds: Sequence[int], flags: Mapping[str, Any]) -> None:
+    if trials < 1:
+        raise UsageError("--trials", f"{trials} found", "1 or more")
+    if seconds is not None and not seconds > 0:
+        raise UsageError("--seconds", f"{seconds:g} found", "more than 0")
+    if len(set(seeds)) != len(seeds) or any(seed < 0 for seed in seeds):
+        raise UsageError("--seeds", f"{', '.join(map(str, seeds))} found", "different whole numbers, 0 or more")
+    if "watch_test" in flags:
+        raise UsageError("--watch-test", "given to a search", "validation images decide")
+
+
+def _run(
+    folder: StudyFolder,
+    plan: StudyPlan,
+    trials: int,
+    seconds: float | None,
+    seeds: Sequence[int],
+    images: ImagesOnce,
+    reporter: Reporter,
+) -> TuneResult:
+    base = settings_of(plan, {})
+    with _lock(folder), _quiet_optuna():
+        study = open_study(folder, plan, seed=base.training.seed)
+        reporter.note(f"{folder.path}: up to {trials} trials" + (f", {seconds:g} s" if seconds else ""))
+        try:
+            with device_room.explain_memory("training"):
+                search(study, folder, plan, trials=trials, seconds=seconds, images=images, reporter=reporter)
+            best = best_of(study)
+            if best is None:
+                raise DataError(str(folder.path), "no trial came to its end", "one at least", "widen the search space")
+            changes = {
+                name: value
+                for name, value in changes_of(plan, best.params).items()
+                if text(value) != text(value_of(base, name))
+            }
+            results = _results(study, plan, base, best, changes)
+            _draw(study, folder, results)
+            folder.write_results(results)
+            if not seeds or not changes:
+                return TuneResult(folder.path, results, None)
+            final = _compare(folder, base, settings_of(plan, changes), seeds, reporter)
+        except (KeyboardInterrupt, Interrupted) as error:
+            raise interrupted(folder) from error
+    results = {**results, "final": final.folder.relative_to(folder.path).as_posix()}
+    folder.write_results(results)
+    return TuneResult(folder.path, results, final)
+
+
+def _compare(
+    folder: StudyFolder,
+    base: Settings,
+    found: Settings,
+    seeds: Sequence[int],
+    reporter: Reporter,
+) -> ComparisonResult:
+    """Train start and winner anew, with several seeds, or go on with it where it was stopped."""
+    start = base.recipe or (model_name(base.model) if base.model else "own")
+    sides = [Side(start, base), Side(f"{start}, tuned", found)]
+    for path in sorted(folder.final.glob("*-[0-9][0-9][0-9]")):
+        if comparing.has_sides(path, sides):
+            return comparing.go_on(path, seeds=seeds, reporter=reporter)
+    return comparing.compare_settings(sides, seeds=seeds, comparisons=folder.final, name="winner", reporter=reporter)
+
+
+def _results(
+    study: optuna.Study, plan: StudyPlan, base: Settings, best: FrozenTrial, changes: Mapping[str, Any]
+) -> dict[str, Any]:
+    trials = study.get_trials(deepcopy=False)
+    count = {state: sum(trial.state == state for trial in trials) for state in TrialState}
+    start = {name: dimension.stored(value_of(base, name)) for name, dimension in plan.space.items()}
+    same = [trial.value for trial in trials if trial.state == TrialState.COMPLETE and trial.params == start]
+    return {
+        "study": plan.study,
+        "data": data_name(base.data),
+        "trials": len(trials),
+        "complete": count[TrialState.COMPLETE],
+        "pruned": count[TrialState.PRUNED],
+        "failed": count[TrialState.FAIL],
+        "seconds": sum(trial.user_attrs.get(SECONDS, 0.0) for trial in trials),
+        "best_trial": best.number,
+        "changes": {name: _plain(value) for name, value in changes.items()},
+        "before": {name: _plain(value_of(base, name)) for name in changes},
+        "validation": best.value,
+        "validation_before": same[0] if same else None,
+        "importance": _importance(study),
+        "final": None,
+    }
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _importance(study: optuna.Study) -> dict[str, float]:
+    """Importance of each setting by PED-ANOVA (arXiv 2304.10255)."""
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if len(complete) < FEWEST_FOR_IMPORTANCE or len({trial.value for trial in complete}) == 1:
+        return {}
+    return {
+        name: float(value)
+        for name, value in optuna.importance.get_param_importances(
+            study, evaluator=PedAnovaImportanceEvaluator()
+        ).items()
+    }
+
+
+def _draw(study: optuna.Study, folder: StudyFolder, results: Mapping[str, Any]) -> None:
+    rows = [
+        {"number": trial.number, "value": trial.value, "params": trial.params, "state": trial.state.name.lower()}
+        for trial in study.get_trials(deepcopy=False)
+    ]
+    logs = {name for name, dimension in folder.plan().space.items() if getattr(dimension, "log", False)}
+    study_plot.history(rows, folder.picture_path("history"))
+    study_plot.slices(rows, logs, folder.picture_path("slices"))
+    if results["importance"]:
+        study_plot.importance(results["importance"], folder.picture_path("importance"))
+
+
+def _name(settings: Settings) -> str:
+    return f"{data_name(settings.data)}-{model_name(settings.model) if settings.model else 'own'}"
+
+
+def _told(dimension: Mapping[str, Any]) -> str:
+    if "choices" in dimension:
+        return " | ".join(text(value) for value in dimension["choices"])
+    return f"{dimension['low']:g} to {dimension['high']:g}" + (", by its logarithm" if dimension["log"] else "")
+
+
+@contextlib.contextmanager
+def _lock(folder: StudyFolder) -> Generator[None]:
+    lock = FileLock(folder.lock_path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        advice = "wait until it has ended; further machines or processes need a folder of their own and --storage"
+        raise ResourceError(str(folder.path), "another process is searching here", advice=advice) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _quiet_optuna() -> Generator[None]:
+    """Keep Optuna's notes on experimental parts of itself from the user."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield
