@@ -2,15 +2,51 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
+
+from sightline import atomic, plots
 
 # A shell's background job starts with Ctrl-C ignored and hands that down, so that programs under test would not end.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+class _Pictures:
+    """Draws, or writes one white pixel: drawing takes longer than most runs of the tests."""
+
+    draws = True
+
+    def __init__(self) -> None:
+        self._draw = plots.write
+        pixel = io.BytesIO()
+        Image.new("L", (1, 1), 255).save(pixel, "PNG")
+        self._pixel = pixel.getvalue()
+
+    def write(self, path: Path, draw: Callable[[], Any], *, trim: bool = False) -> None:
+        """Do as plots.write does."""
+        if self.draws:
+            self._draw(path, draw, trim=trim)
+        else:
+            atomic.write_bytes(path, self._pixel)
+
+
+pictures = _Pictures()
+# Before any room takes it from there.
+plots.write = pictures.write
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Draw for tests with the mark `draws`, also for the fixtures that they are the first to ask for."""
+    pictures.draws = item.get_closest_marker("draws") is not None
 
 
 @pytest.fixture(autouse=True)

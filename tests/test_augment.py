@@ -487,6 +487,7 @@ def test_lines_are_short_and_say_everything():
 # The picture
 
 
+@pytest.mark.draws
 def test_originals_stand_above_what_the_network_sees(tmp_path):
     images = some_images(8, 32, 32)
     after = augmented(images, rotate=20)

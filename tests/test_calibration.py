@@ -22,6 +22,8 @@ from sightline.errors import DataError, FileError, UsageError
 from sightline.evaluation import Predictions
 from sightline.run_folder import RunFolder
 
+pytestmark = pytest.mark.draws
+
 
 def drawn_labels(seed: int, n: int, classes: int = 5, temperature: float = 1.0) -> tuple[Any, Any]:
     """Logits, and labels drawn from softmax(logits / temperature): probabilities that are true at that temperature."""

@@ -20,6 +20,8 @@ from sightline.contact_sheet import Cell, Group, contact_sheet
 from sightline.data import duplicates, picture_facts
 from sightline.errors import DataError, UsageError
 
+pytestmark = pytest.mark.draws
+
 
 def picture(rng, width=48, height=48):
     """A smooth ground with texture on it, as photographs have."""

@@ -21,6 +21,8 @@ from sightline.models import build_model
 from sightline.run_folder import RunFolder
 from sightline.settings import ResNetSettings, build_settings
 
+pytestmark = pytest.mark.draws
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> sl.TrainResult:

@@ -8,7 +8,6 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -16,7 +15,6 @@ import torch
 from PIL import Image
 
 import sightline as sl
-from sightline import plots, reliability_diagram
 from sightline.classifier.model_file import pack, unpack
 from sightline.cli.app import run
 from sightline.errors import UsageError
@@ -35,15 +33,6 @@ def few(runs: Path, **changes: Any) -> Path:
     return sl.train("digits", runs=runs, quiet=True, **{**FEW, **changes}).run
 
 
-@pytest.fixture(autouse=True)
-def _no_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes longer than these runs; only the test of the whole life cycle draws."""
-    if "over_one_folder" not in request.node.name:
-        for drawing in ("curves", "augmentation", "confusion_matrix"):
-            monkeypatch.setattr(plots, drawing, Mock())
-        monkeypatch.setattr(reliability_diagram, "draw", Mock())
-
-
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of 30 steps, which is more than one epoch; not to be changed."""
@@ -54,6 +43,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.draws
 def test_train_test_predict_and_train_on_over_one_folder(
     tmp_path: Path, trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,6 +16,8 @@ from PIL import Image
 from sightline import plots
 from sightline.errors import DataError, ResourceError
 
+pytestmark = pytest.mark.draws
+
 NAMES = ["zero", "one", "two"]
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 import yaml
 
 import sightline as sl
-from sightline import plots, reliability_diagram
 from sightline.cli.app import run
 from sightline.errors import FileError, UsageError
 from sightline.recipes import default_recipe, load_recipe, recipe_names, resolve
@@ -44,9 +42,6 @@ def some(settings: Settings, **wanted: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_trains_a_few_steps(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All as in the recipe but for sizes, of images and of wide networks, and for weights that would be downloaded."""
-    for drawing in ("curves", "augmentation", "confusion_matrix"):
-        monkeypatch.setattr(plots, drawing, Mock())
-    monkeypatch.setattr(reliability_diagram, "draw", Mock())
     settings = resolve(None, name, {})
     small: dict[str, Any] = {"image_size": 28 if "mnist" in name else 16, "batch_size": 8}
     if "mnist" in name and settings.data.channels is None:
