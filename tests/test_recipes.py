@@ -288,3 +288,22 @@ def test_a_recipe_shown_is_the_start_of_ones_own(tmp_path: Path, capsys: pytest.
     assert settings.model == resolve(None, "cifar10-resnet", {}).model
     assert run(["recipes", "cifar10-resnet21"]) == 2
     assert "did you mean cifar10-resnet" in capsys.readouterr().err
+
+
+def test_the_settings_of_a_run_are_a_recipe_that_repeats_it_bit_for_bit(tmp_path: Path) -> None:
+    words = ["train", "digits", "--model", "cnn", "--lr", "0.07", "--steps", "5", "--threads", "1", "--quiet", "--runs"]
+    assert run([*words, str(tmp_path / "first")]) == 0
+    (first,) = (tmp_path / "first").iterdir()
+    again = ["train", "--recipe", str(first / "settings.yaml"), "--quiet", "--runs", str(tmp_path / "again")]
+    assert run(again) == 0
+    (second,) = (tmp_path / "again").iterdir()
+    weights = [path / "weights" / "last.safetensors" for path in (first, second)]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    assert (first / "settings.yaml").read_text() == (second / "settings.yaml").read_text()
+
+
+def test_the_settings_of_a_longer_run_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text("recipe: null\nextended_from_step: 7\ndata: {name: digits}\n")
+    assert run(["train", "--recipe", str(path)]) == 4
+    assert "made longer later" in capsys.readouterr().err

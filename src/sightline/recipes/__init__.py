@@ -41,7 +41,7 @@ def recipe_names() -> tuple[str, ...]:
 
 
 def load_recipe(name: str, subject: str = "--recipe") -> Recipe:
-    """A recipe of the package by its name, or a user's own YAML file by its path.
+    """A recipe of the package by its name, or a user's own YAML file by its path, settings.yaml of a run among them.
 
     Raises UsageError, naming `subject`, for an unknown name, FileError for a file that is no recipe.
     """
@@ -53,10 +53,14 @@ def load_recipe(name: str, subject: str = "--recipe") -> Recipe:
         content = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         raise FileError(name, "it cannot be read", "a recipe in YAML") from None
+    if own and isinstance(content, dict) and content.pop("extended_from_step", 0):
+        advice = "repeat the first part, then make it longer with --resume"
+        raise FileError(name, "the settings of a run that was made longer later", "a run in one piece", advice)
+    began_from = content.pop("recipe", None) if own and isinstance(content, dict) else None
     if not isinstance(content, dict) or not all(isinstance(part, dict) for part in content.values()):
         raise FileError(name, "no recipe", "sections of settings, as sightline recipes shows them")
     about = content.pop("about", {})
-    return Recipe(Path(name).stem, about, content, text)
+    return Recipe(began_from or Path(name).stem, about, content, text)
 
 
 def default_recipe(data: str) -> str | None:
