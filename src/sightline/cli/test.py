@@ -18,6 +18,9 @@ else:
     NONE_GIVEN = TestFlags()
 
 TEST = Group("Test", sort_key=1)
+WRITTEN = (
+    "metrics.json", "predictions.npz", "confusion_matrix.png", "reliability.png", "mistakes.png", "explanations.png",
+)  # fmt: skip
 
 
 def test(
@@ -103,5 +106,4 @@ def _show(report: dict[str, Any], folder: Path | None, images: int) -> None:
         ],
     )
     if folder is not None:
-        print(f"\nWritten to {folder}: metrics.json, predictions.npz, and as pictures confusion_matrix,")
-        print("reliability and mistakes" + (", explanations" if (folder / "explanations.png").is_file() else ""))
+        print(f"\nWritten to {folder}: {', '.join(name for name in WRITTEN if (folder / name).is_file())}")
