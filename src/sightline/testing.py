@@ -123,13 +123,13 @@ def _store_explanations(
     classifier: Classifier, predictions: Predictions, images: ImageSet, count: int | None, folder: Path
 ) -> None:
     """Write where the network looked in `count` pictures; without a count remove maps of other answers than these."""
-    from sightline import gallery
-    from sightline.explanation import grad_cam
-
     if count is None:
         for name in (EXPLANATIONS, EXPLANATIONS_PICTURE):
             (folder / name).unlink(missing_ok=True)
         return
+    from sightline import gallery
+    from sightline.explanation import grad_cam
+
     surest_last = np.argsort(predictions.probabilities.max(axis=1), kind="stable")
     rows = np.array((worst_mistakes(predictions, count) or surest_last.tolist())[:count], np.int64)
     pixels, answers = images.select(rows).images(), predictions.predicted()[rows]

@@ -6,12 +6,13 @@ share one check and one message.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import asdict, make_dataclass
 from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 
+from sightline.errors import UsageError
 from sightline.settings import MODEL_PRESETS, Settings, flat_fields
 from sightline.settings.merge import DISCRIMINATORS, FlatField, flag_of, section_kinds
 from sightline.settings.typed import choices, kinds_of_value, value_of_text
@@ -47,6 +48,13 @@ def given(flags: Any) -> dict[str, Any]:
     """Give the settings that were typed, by flat name, ready for `resolve` and `build_settings`."""
     typed = {name: value for name, value in asdict(flags).items() if value is not None}
     return {name: value_of_text(flat_fields()[name], value) for name, value in typed.items()}
+
+
+def leave_out(given: Mapping[str, Any], beside: str, why: str, advice: str = "leave it out") -> None:
+    """Refuse the first flag of `given` that has a value: it does not go together with `beside`. None is none."""
+    for flag, value in given.items():
+        if value is not None:
+            raise UsageError(flag, f"given with {beside}", why, advice)
 
 
 def _annotation(field: FlatField) -> Any:

@@ -1,10 +1,9 @@
-"""What commands that train several seeds have in common: which seeds, and flags that do not go together."""
+"""What commands that train several seeds have in common."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from sightline.errors import UsageError
 
@@ -17,10 +16,3 @@ def seeds_of(text: str) -> Sequence[int]:
         raise UsageError("--seeds", f"'{text}' found", "a number of seeds, or several seeds as in 3,4,5")
     numbers = [int(part) for part in text.split(",")]
     return range(numbers[0]) if "," not in text else numbers
-
-
-def leave_out(given: Mapping[str, Any], beside: str, why: str) -> None:
-    """Refuse the first flag of `given` that has a value; None is none."""
-    for flag, value in given.items():
-        if value is not None:
-            raise UsageError(flag, f"given with {beside}", why, "leave it out")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from sightline.cli.flags import SECTIONS, given, setting_flags
+from sightline.cli.flags import SECTIONS, given, leave_out, setting_flags
 from sightline.cli.output import AS_TEXT, OUTPUT, Output, print_json
 from sightline.errors import UsageError
 from sightline.recipes import resolve
@@ -101,13 +101,11 @@ def train(
 
 
 def _only_longer(typed: dict[str, Any]) -> None:
-    others = [name for name, value in typed.items() if value is not None and name not in LONGER]
-    if others:
-        first = "DATA" if others[0] == "data" else flag_of(others[0])
-        raise UsageError(
-            first, "given with --resume", "a resumed run keeps its settings; only its epochs or steps can grow",
-            "leave it out, or start a new run",
-        )  # fmt: skip
+    others = {"DATA" if name == "data" else flag_of(name): value for name, value in typed.items() if name not in LONGER}
+    leave_out(
+        others, "--resume", "a resumed run keeps its settings; only its epochs or steps can grow",
+        "leave it out, or start a new run",
+    )  # fmt: skip
 
 
 def _count(typed: dict[str, Any], name: str) -> int | None:

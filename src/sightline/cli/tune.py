@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from sightline.cli.flags import SECTIONS, given, setting_flags
+from sightline.cli.flags import SECTIONS, given, leave_out, setting_flags
 from sightline.cli.output import AS_TEXT, OUTPUT, Output, print_json
-from sightline.cli.seeds import leave_out, seeds_of
+from sightline.cli.seeds import seeds_of
 from sightline.errors import UsageError
 from sightline.settings.merge import flag_of
 

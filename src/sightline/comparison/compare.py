@@ -6,6 +6,7 @@ are finished already. All three give the results that results.json holds; docs/s
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from sightline import device as device_room
 from sightline.comparison.figures import SideRuns, results_of
 from sightline.comparison.folder import ComparisonFolder, Plan
 from sightline.comparison.running import ImagesOnce, Job, interrupted, run_all
-from sightline.comparison.sides import Side, build_sides, length
+from sightline.comparison.sides import LENGTHS, Side, build_sides, length
 from sightline.data.decode_workers import usable_cores
 from sightline.errors import UsageError
 from sightline.run_folder import RunFolder
@@ -26,9 +27,11 @@ from sightline.training import training_pace
 from sightline.training.progress import Reporter, Silence
 
 __all__ = [
-    "ComparisonResult", "compare", "compare_runs", "compare_settings", "finished_runs", "go_on", "has_sides",
+    "ComparisonResult", "check_seconds", "check_seeds", "compare", "compare_runs", "compare_settings", "finished_runs",
+    "go_on", "has_sides",
 ]  # fmt: skip
 
+DIFFERENT_SEEDS = "different whole numbers, 0 or more"
 NUMBERED = re.compile(r"(-s\d+)?-\d{3}$")
 
 
@@ -176,7 +179,9 @@ def compare_runs(
     try:
         result = _conclude(folder, plan, sides)
     except Exception:
-        folder.path.rmdir()
+        # Where the disk refused the results, what was written stays, and so does the reason.
+        with contextlib.suppress(OSError):
+            folder.path.rmdir()
         raise
     return result
 
@@ -184,19 +189,28 @@ def compare_runs(
 def _check(
     seeds: Sequence[int], seconds: float | None, confidence: float, processes: int, flags: Mapping[str, Any]
 ) -> None:
-    if not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0:
-        raise UsageError(
-            "--seeds", f"{', '.join(map(str, seeds)) or 'none'} found", "different whole numbers, 0 or more"
-        )
+    if not seeds:
+        raise UsageError("--seeds", "none found", DIFFERENT_SEEDS)
+    check_seeds(seeds)
     if not 0.5 <= confidence < 1:
         raise UsageError("--confidence", f"{confidence:g} found", "at least 0.5 and below 1")
     if processes < 1:
         raise UsageError("--jobs", f"{processes} found", "1 or more")
-    if seconds is not None:
-        if not seconds > 0:
-            raise UsageError("--seconds", f"{seconds:g} found", "more than 0")
-        if unit := next((unit for unit in ("epochs", "steps") if unit in flags), None):
-            raise UsageError("--seconds", f"given together with --{unit}", "one of them says how long a run is to be")
+    check_seconds(seconds)
+    if seconds is not None and (unit := next((unit for unit in LENGTHS if unit in flags), None)):
+        raise UsageError("--seconds", f"given together with --{unit}", "one of them says how long a run is to be")
+
+
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Raise UsageError where a seed stands twice or is below 0."""
+    if len(set(seeds)) != len(seeds) or any(seed < 0 for seed in seeds):
+        raise UsageError("--seeds", f"{', '.join(map(str, seeds))} found", DIFFERENT_SEEDS)
+
+
+def check_seconds(seconds: float | None) -> None:
+    """Raise UsageError for a budget that is not above 0; None is none."""
+    if seconds is not None and not seconds > 0:
+        raise UsageError("--seconds", f"{seconds:g} found", "more than 0")
 
 
 def _with_threads(side: Side, processes: int) -> Side:

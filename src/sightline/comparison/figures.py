@@ -25,11 +25,12 @@ import numpy as np
 
 from sightline.batches import BatchOrder
 from sightline.classifier import Classifier, load
+from sightline.classifier.torch_backend import TorchBackend
 from sightline.comparison.folder import ComparisonFolder, Plan
 from sightline.comparison.sides import length
 from sightline.errors import DataError, FileError
 from sightline.evaluation import PREDICTIONS, Predictions
-from sightline.models import build_model, summarize
+from sightline.models import summarize
 from sightline.run_folder import RESULTS, RunFolder
 from sightline.settings import Settings
 from sightline.statistics import ImageDetail, PairSummary, SideSummary, compare_images, compare_sides
@@ -190,11 +191,8 @@ def _size(classifier: Classifier | None) -> dict[str, int | None]:
     if classifier is None:
         return {"parameters": None, "macs": None}
     height, width, channels = classifier.size
-    assert classifier.model is not None
-    network = build_model(
-        classifier.model, channels=channels, image_size=(height, width), num_classes=len(classifier.class_names), seed=0
-    )
-    found = summarize(network, channels, (height, width))
+    assert isinstance(classifier.backend, TorchBackend)
+    found = summarize(classifier.backend.module, channels, (height, width))
     return {"parameters": found.parameters, "macs": found.macs}
 
 

@@ -121,15 +121,18 @@ class ComparisonFolder:
         return f"{side + 1}-{re.sub(r'[^A-Za-z0-9.]+', '-', name)[:LONGEST_NAME].strip('-.')}-s{seed}"
 
     def find_run(self, name: str) -> RunFolder | None:
-        """The run with this name, None before it began; what ended before that is removed."""
-        found: RunFolder | None = None
-        for path in sorted(self.runs.glob(f"{name}-[0-9][0-9][0-9]")):
-            folder = RunFolder(path)
-            if folder.settings_path.is_file():
-                found = folder
-            else:
-                shutil.rmtree(path, ignore_errors=True)
-        return found
+        """The run with this name, None before it began."""
+        begun = [run for run in self._runs_called(name) if run.settings_path.is_file()]
+        return begun[-1] if begun else None
+
+    def forget_unbegun(self, name: str) -> None:
+        """Remove what ended before it began; only for whoever holds the run's lock, since it may be beginning."""
+        for run in self._runs_called(name):
+            if not run.settings_path.is_file():
+                shutil.rmtree(run.path, ignore_errors=True)
+
+    def _runs_called(self, name: str) -> list[RunFolder]:
+        return [RunFolder(path) for path in sorted(self.runs.glob(f"{name}-[0-9][0-9][0-9]"))]
 
     def log_path(self, name: str) -> Path:
         """Where a run in a process of its own says what it says."""

@@ -112,7 +112,9 @@ class _ToldOnce:
 
 def run_one(job: Job, plan: Plan, images: ImagesOnce, reporter: Reporter) -> None:
     """Begin a run, or go on with it, to its end. Raises ResourceError where another process is working on it."""
-    with _lock(job):
+    refusal = ResourceError(job.run_name, "another process is working on this run", advice="wait until it has ended")
+    with only_one(job.folder.lock_path(job.run_name), refusal, LOCK_SECONDS):
+        job.folder.forget_unbegun(job.run_name)
         found = job.folder.find_run(job.run_name)
         settings = plan.sides[job.side].settings
         data = images.load(settings.data)
@@ -125,16 +127,15 @@ def run_one(job: Job, plan: Plan, images: ImagesOnce, reporter: Reporter) -> Non
 
 
 @contextlib.contextmanager
-def _lock(job: Job) -> Generator[None]:
-    path = job.folder.lock_path(job.run_name)
+def only_one(path: Path, refusal: ResourceError, seconds: float) -> Generator[None]:
+    """Hold the lock of a file; where another process holds it for longer than `seconds`, raise `refusal`."""
     with atomic.explain_disk(path):
         path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=LOCK_SECONDS)
+        lock.acquire(timeout=seconds)
     except Timeout:
-        found = "another process is working on this run"
-        raise ResourceError(job.run_name, found, advice="wait until it has ended") from None
+        raise refusal from None
     try:
         yield
     finally:

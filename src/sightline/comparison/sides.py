@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sightline.errors import SightlineError, UsageError, unknown
-from sightline.recipes import NO_RECIPE, recipe_names, resolve
+from sightline.recipes import recipe_names, resolve
 from sightline.settings import MODEL_PRESETS, Settings, flat_fields
 from sightline.settings.merge import flag_of, section_kinds
 from sightline.settings.typed import value_of_text
@@ -40,12 +40,16 @@ class _Asked:
     recipe: str | None
     changes: Mapping[str, Any]
 
+    @property
+    def has_own_length(self) -> bool:
+        """Whether its changes say how long it trains."""
+        return any(unit in self.changes for unit in LENGTHS)
+
     def settings(self, data: str | None, flags: Mapping[str, Any]) -> Settings:
-        """Defaults < recipe < flags < the side's own changes."""
-        lengths = {} if any(unit in self.changes for unit in LENGTHS) else {u: flags[u] for u in LENGTHS if u in flags}
-        others = {name: value for name, value in flags.items() if name not in LENGTHS}
+        """Defaults < recipe < flags < the side's own changes; of two lengths, in whatever unit, its own."""
+        common = {name: value for name, value in flags.items() if not (self.has_own_length and name in LENGTHS)}
         try:
-            return resolve(data, self.recipe, {**others, **lengths, **self.changes})
+            return resolve(data, self.recipe, {**common, **self.changes})
         except UsageError as error:
             raise UsageError(f"{self.text}: {error.subject}", error.found, error.expected, error.advice) from None
 
@@ -76,12 +80,12 @@ def build_sides(
     sides = [Side(side.text, settings) for side, settings in zip(asked, built, strict=True)]
     for index, side in enumerate(sides):
         for other in sides[:index]:
-            if same_but_for_the_recipe(side.settings, other.settings):
+            if _do_the_same(side.settings, other.settings):
                 raise UsageError(side.name, f"the same as {other.name}", "sides that differ")
     return sides, notes
 
 
-def same_but_for_the_recipe(one: Settings, other: Settings) -> bool:
+def _do_the_same(one: Settings, other: Settings) -> bool:
     """Tell whether two settings do the same, by whatever name."""
     return one.model_copy(update={"recipe": None}) == other.model_copy(update={"recipe": None})
 
@@ -123,7 +127,7 @@ def _changes(side: str, text: str | None) -> dict[str, Any]:
 
 def _dataset(asked: Sequence[_Asked], flags: Mapping[str, Any]) -> str:
     """Find the one dataset of the sides' recipes; digits where no side has one."""
-    named = {side.text: side.settings(None, flags).data.name for side in asked if side.recipe not in (None, NO_RECIPE)}
+    named = {side.text: side.settings(None, flags).data.name for side in asked if side.recipe is not None}
     if len(set(named.values())) > 1:
         told = ", ".join(f"{name} is for {dataset}" for name, dataset in named.items())
         raise UsageError("--data", told, "one dataset for all", "name it")
@@ -154,9 +158,7 @@ def _same_images(asked: Sequence[_Asked], built: Sequence[Settings], notes: list
 
 def _check_lengths(asked: Sequence[_Asked], built: Sequence[Settings]) -> None:
     lengths = {
-        side.text: length(settings)
-        for side, settings in zip(asked, built, strict=True)
-        if not any(unit in side.changes for unit in LENGTHS)
+        side.text: length(settings) for side, settings in zip(asked, built, strict=True) if not side.has_own_length
     }
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{name} has {text}" for name, text in lengths.items())

@@ -35,7 +35,6 @@ def training_pace(settings: Settings, data: ImageData | None = None) -> float:
             "steps": STEPS,
             "epochs": None,
             "log_steps": EVERY,
-            "watch_test": False,
             "log_probabilities_steps": None,
         }
     )

@@ -10,12 +10,11 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import optuna
-from filelock import FileLock, Timeout
 from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState
 
@@ -24,8 +23,8 @@ from sightline import study_plot
 from sightline.augment import resolve_augment
 from sightline.comparison import compare as comparing
 from sightline.comparison.compare import ComparisonResult
-from sightline.comparison.running import ImagesOnce
-from sightline.comparison.sides import Side
+from sightline.comparison.running import ImagesOnce, only_one
+from sightline.comparison.sides import LENGTHS, Side
 from sightline.errors import DataError, Interrupted, ResourceError, UsageError
 from sightline.settings import Settings, data_name, model_name
 from sightline.training.progress import Reporter, Silence
@@ -108,10 +107,9 @@ def tune(
         augment = base.augment.model_copy(update={"flip": "auto"})
         flip = resolve_augment(augment, data_name(base.data), loaded.train.class_names)[0].flip
         assert flip != "auto"
-        plan = StudyPlan(plan.study, data, recipe, flags, default_space(base, flip), storage, prunes=True)
-    plan = StudyPlan(
-        plan.study, data, recipe, flags, plan.space, storage, prunes=not {"epochs", "steps"} & {*plan.space}
-    )
+        plan = replace(plan, space=default_space(base, flip))
+    # Trials of different lengths cannot be compared half-way.
+    plan = replace(plan, prunes=not {*LENGTHS} & {*plan.space})
     check_space(plan)
     folder = StudyFolder.create(studies, name or _name(base))
     folder.write_plan(plan)
@@ -138,10 +136,8 @@ def go_on(
 def _check(trials: int, seconds: float | None, seeds: Sequence[int], flags: Mapping[str, Any]) -> None:
     if trials < 1:
         raise UsageError("--trials", f"{trials} found", "1 or more")
-    if seconds is not None and not seconds > 0:
-        raise UsageError("--seconds", f"{seconds:g} found", "more than 0")
-    if len(set(seeds)) != len(seeds) or any(seed < 0 for seed in seeds):
-        raise UsageError("--seeds", f"{', '.join(map(str, seeds))} found", "different whole numbers, 0 or more")
+    comparing.check_seconds(seconds)
+    comparing.check_seeds(seeds)
     if "watch_test" in flags:
         raise UsageError("--watch-test", "given to a search", "validation images decide")
 
@@ -156,7 +152,7 @@ def _run(
     reporter: Reporter,
 ) -> TuneResult:
     base = settings_of(plan, {})
-    with _lock(folder), _quiet_optuna():
+    with _only_one(folder), _quiet_optuna():
         study = open_study(folder, plan, seed=base.training.seed)
         reporter.note(f"{folder.path}: up to {trials} trials" + (f", {seconds:g} s" if seconds else ""))
         try:
@@ -171,7 +167,7 @@ def _run(
                 if text(value) != text(value_of(base, name))
             }
             results = _results(study, plan, base, best, changes)
-            _draw(study, folder, results)
+            _draw(study, folder, plan, results)
             folder.write_results(results)
             if not seeds or not changes:
                 return TuneResult(folder.path, results, None)
@@ -241,12 +237,12 @@ def _importance(study: optuna.Study) -> dict[str, float]:
     }
 
 
-def _draw(study: optuna.Study, folder: StudyFolder, results: Mapping[str, Any]) -> None:
+def _draw(study: optuna.Study, folder: StudyFolder, plan: StudyPlan, results: Mapping[str, Any]) -> None:
     rows = [
         {"number": trial.number, "value": trial.value, "params": trial.params, "state": trial.state.name.lower()}
         for trial in study.get_trials(deepcopy=False)
     ]
-    logs = {name for name, dimension in folder.plan().space.items() if getattr(dimension, "log", False)}
+    logs = {name for name, dimension in plan.space.items() if getattr(dimension, "log", False)}
     study_plot.history(rows, folder.picture_path("history"))
     study_plot.slices(rows, logs, folder.picture_path("slices"))
     if results["importance"]:
@@ -263,18 +259,10 @@ def _told(dimension: Mapping[str, Any]) -> str:
     return f"{dimension['low']:g} to {dimension['high']:g}" + (", by its logarithm" if dimension["log"] else "")
 
 
-@contextlib.contextmanager
-def _lock(folder: StudyFolder) -> Generator[None]:
-    lock = FileLock(folder.lock_path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        advice = "wait until it has ended; further machines or processes need a folder of their own and --storage"
-        raise ResourceError(str(folder.path), "another process is searching here", advice=advice) from None
-    try:
-        yield
-    finally:
-        lock.release()
+def _only_one(folder: StudyFolder) -> contextlib.AbstractContextManager[None]:
+    advice = "wait until it has ended; further machines or processes need a folder of their own and --storage"
+    refusal = ResourceError(str(folder.path), "another process is searching here", advice=advice)
+    return only_one(folder.lock_path, refusal, 0)
 
 
 @contextlib.contextmanager
