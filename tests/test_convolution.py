@@ -51,7 +51,17 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
 
 @pytest.mark.parametrize(
     ("side", "channels", "taken"),
-    [(4, 256, [True]), (5, 256, [False]), (8, 128, [False]), (9, 128, []), (4, 128, [False]), (8, 127, [])],
+    [
+        (4, 256, [True]),
+        (5, 256, [False]),
+        (8, 128, [False]),
+        (9, 128, []),
+        (4, 128, [False]),
+        (8, 127, []),
+        (4, 64, [False]),
+        (5, 64, []),
+        (4, 63, []),
+    ],
 )
 def test_small_maps_of_many_channels_are_products(
     side: int, channels: int, taken: list[bool], calls: list[bool]

@@ -236,13 +236,24 @@ def test_every_constant_reaches_its_optimizer(name: str) -> None:
     }
     assert decays == {4: 0.25, 1: 0.0}
     group = optimizer.param_groups[0]
-    own = settings.model_dump(exclude={"optimizer", "weight_decay", "decay"})
+    own = settings.model_dump(exclude={"optimizer", "weight_decay", "decay", "norm_bias_lr_factor"})
     if name.startswith("adam"):
         assert group["betas"] == (own.pop("beta1"), own.pop("beta2"))
         assert not own.pop("eps_hat")  # set step by step
     assert {key: group[key] for key in own} == own
     everything = build_settings(None, {"optimizer": name, "weight_decay": 0.25, "decay": "all"}).optimizer
     assert {g["weight_decay"] for g in build_optimizer(everything, model, fused=False).param_groups} == {0.25}
+
+
+def test_batch_norms_biases_alone_learn_at_their_own_rate() -> None:
+    settings = build_settings(None, {"optimizer": "sgd", "weight_decay": 0.25, "norm_bias_lr_factor": 64}).optimizer
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.BatchNorm1d(2, affine=False), nn.Linear(2, 2))
+    optimizer = build_optimizer(settings, model, fused=False)
+    factors = {id(p): (g["lr_factor"], g["weight_decay"]) for g in optimizer.param_groups for p in g["params"]}
+    assert {name: factors[id(p)] for name, p in model.named_parameters()} == {
+        "0.weight": (1, 0.25), "0.bias": (1, 0), "1.weight": (1, 0), "1.bias": (64, 0),
+        "3.weight": (1, 0.25), "3.bias": (1, 0),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("fused", [False, True])

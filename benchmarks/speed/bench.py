@@ -18,6 +18,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", action="append", metavar="SECTION", help="this section; may be repeated")
     parser.add_argument("--rounds", action="append", default=[], metavar="[SECTION=]N", help="rounds, or seeds")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--peer-steps", type=int, metavar="N",
+                        help="make only the first N steps of R3 and R4 and project their time from them")  # fmt: skip
     parser.add_argument("--data-dir", default=os.environ.get("SIGHTLINE_DATA"), metavar="DIR",
                         help="has the official files in mnist/ and fashion-mnist/ [SIGHTLINE_DATA]")  # fmt: skip
     parser.add_argument("--cifar10-folder", metavar="DIR", help="CIFAR-10 as pictures: train/CLASS/ and test/CLASS/")
@@ -87,6 +90,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--fresh", action="store_true", help="forget what an interrupted run has measured")
     parser.add_argument("--smoke", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.peer_steps is not None and options.peer_steps < 30:
+        parser.error("--peer-steps: 30 or more, of which the first 10 are left out")
     for name in ("data_dir", "cifar10_folder"):
         if getattr(options, name):
             setattr(options, name, str(Path(getattr(options, name)).expanduser().resolve()))
@@ -95,7 +100,7 @@ def arguments() -> argparse.Namespace:
 
 def chosen(options: argparse.Namespace, length: str) -> list[Section]:
     """The sections that were asked for, with their rounds; `accuracy` means all that begin so."""
-    found = sections(LENGTHS[length], options.threads)
+    found = sections(replace(LENGTHS[length], peer_steps=options.peer_steps), options.threads)
 
     def named(section: Section, name: str) -> bool:
         return section.name == name or section.name.startswith(f"{name}-")

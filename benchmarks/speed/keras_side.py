@@ -111,13 +111,21 @@ class FitTime(keras.callbacks.Callback):
 
 def train(
     network: str, data: str, batch_size: int, epochs: int, seed: int, threads: int,
-    stop_at: float | None = None, images: int | None = None,
+    stop_at: float | None = None, images: int | None = None, first_steps: int | None = None,
 ) -> side.Answer:  # fmt: skip
-    """Train with Keras' Adam, the test images as validation after each epoch; `images` takes only the first so many."""
+    """Train with Keras' Adam, the test images as validation after each epoch; `images` takes only so many.
+
+    With `first_steps` only these are made.
+    """
     begin(threads, seed)
     (train_pixels, train_labels), (test_pixels, test_labels) = peer_data.load(data, images)
     model = build(network, keras.optimizers.Adam())
     inputs, test_inputs = scaled(train_pixels), scaled(test_pixels)
+    if first_steps is not None:
+        ends = StepEnds()
+        count = first_steps * batch_size
+        model.fit(inputs[:count], train_labels[:count], batch_size=batch_size, verbose=0, callbacks=[ends])
+        return side.projected(ends.ends, epochs * -(-len(inputs) // batch_size), about(model))
     clock = FitTime(stop_at)
     model.fit(
         inputs, train_labels, batch_size=batch_size, epochs=epochs, verbose=0, callbacks=[clock],

@@ -29,6 +29,7 @@ Answer = dict[str, Any]
 # Environment variables: the folder of CIFAR-10 as pictures, and where a side may leave a file for another.
 CIFAR10_FOLDER, WORK = "SPEED_CIFAR10_FOLDER", "SPEED_WORK"
 CLASSES = 10
+PROJECTION_WARMUP, PROJECTION_BLOCK = 10, 10
 SHAPES = {"R1": (28, 28, 1), "R2": (28, 28, 1), "ResNet-18": (32, 32, 3)}
 """(H, W, C) of the images of each network: R1's, R2's, and R4's ResNet-18 with the stem for small images."""
 
@@ -61,6 +62,13 @@ def speed(ends: Sequence[float], batch_size: int, warmup: int, block: int, detai
         "values": {"images_per_second": batch_size / statistics.median(seconds)},
         "details": {**details, "seconds_a_step_of_each_block": blocks},
     }
+
+
+def projected(ends: Sequence[float], steps: int, details: Answer) -> Answer:
+    """The answer to a training of `steps` steps of which only the first were made: the time that all of them take."""
+    seconds = figures.steady_seconds(ends, PROJECTION_WARMUP, PROJECTION_BLOCK)
+    made = {"projected_from_steps": len(ends), "of_steps": steps}
+    return {"values": {"seconds": steps * statistics.fmean(seconds)}, "details": {**details, **made}}
 
 
 def latencies(predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]], network: str, repeats: int) -> Answer:

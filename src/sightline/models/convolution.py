@@ -18,8 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-# Limits of output pixels and channels up to and from which the product is faster: for the weight gradient, and for all.
-GRADIENT_PIXELS, GRADIENT_CHANNELS = 64, 128 * 128
+# Limits of output pixels and channels up to and from which the product is faster: for the weight gradient, where few
+# pixels are left also with fewer channels, and for all.
+GRADIENT_LIMITS = ((64, 128 * 128), (16, 64 * 64))
 WHOLE_PIXELS, WHOLE_CHANNELS = 16, 256 * 256
 
 
@@ -36,7 +37,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, paddin
     if x.device.type == "cpu" and torch.is_grad_enabled() and torch.is_autocast_enabled("cpu"):
         height, width = _sides(x, weight, stride, padding)
         pixels, channels = height * width, weight.shape[0] * weight.shape[1]
-        if pixels <= GRADIENT_PIXELS and channels >= GRADIENT_CHANNELS and weight.requires_grad:
+        if weight.requires_grad and any(pixels <= most and channels >= least for most, least in GRADIENT_LIMITS):
             whole = pixels <= WHOLE_PIXELS and channels >= WHOLE_CHANNELS
             precision = torch.get_autocast_dtype("cpu")
             y: Tensor = _MatrixConvolution.apply(x.to(precision), weight.to(precision), stride, padding, whole)  # pyright: ignore[reportAssignmentType]

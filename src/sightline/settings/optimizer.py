@@ -18,6 +18,8 @@ class OptimizerSection(Section):
     """Weight decay: added to the gradient as L2, except in adamw, where it is decoupled (arXiv 1711.05101)."""
     decay: Literal["all", "weights"] = "weights"
     """What decays: all parameters, or weights only, sparing norms and biases."""
+    norm_bias_lr_factor: Positive = 1.0
+    """Factor on the learning rate of batch norm's biases (arXiv 2404.00498 takes 64)."""
 
 
 class SgdSettings(OptimizerSection):

@@ -23,7 +23,8 @@ def build_optimizer(
     """The optimizer over all parameters of `model` that require gradients, those that decay and those that don't apart.
 
     decay "weights" spares norms and biases, which are the parameters of fewer than two dimensions. A group's
-    `lr_factor` is what its learning rate is multiplied with: in fine-tuning the `head` has groups of its own.
+    `lr_factor` is what its learning rate is multiplied with: in fine-tuning the `head` has groups of its own, and
+    batch norm's biases have where their factor is not 1.
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     parts = [(1.0, trained)]
@@ -32,6 +33,13 @@ def build_optimizer(
         head = {id(p) for p in getattr(model, "head", model).parameters()}
         backbone = [p for p in trained if id(p) not in head]
         parts = [(1.0, [p for p in trained if id(p) in head]), (finetune.backbone_lr_factor, backbone)]
+    if settings.norm_bias_lr_factor != 1:
+        biases = _norm_biases(model)
+        parts = [
+            (factor * own_factor, [p for p in own if (id(p) in biases) == is_bias])
+            for factor, own in parts
+            for is_bias, own_factor in ((False, 1.0), (True, settings.norm_bias_lr_factor))
+        ]
     groups: list[dict[str, Any]] = []
     for factor, own in parts:
         spared = [p for p in own if settings.decay == "weights" and p.ndim < 2]
@@ -39,8 +47,8 @@ def build_optimizer(
         groups.append({"params": decayed, "weight_decay": settings.weight_decay, "lr_factor": factor})
         groups.append({"params": spared, "weight_decay": 0.0, "lr_factor": factor})
     groups = [group for group in groups if group["params"]]
-    own = settings.model_dump(exclude={"optimizer", "weight_decay", "decay", "beta1", "beta2", "eps_hat"})
-    constants: dict[str, Any] = dict(own)
+    kept_here = {"optimizer", "weight_decay", "decay", "norm_bias_lr_factor", "beta1", "beta2", "eps_hat"}
+    constants: dict[str, Any] = settings.model_dump(exclude=kept_here)
     match settings.optimizer:
         case "sgd":
             return torch.optim.SGD(groups, fused=fused, **constants)
@@ -52,6 +60,11 @@ def build_optimizer(
             return torch.optim.Adadelta(groups, **constants)
         case "rmsprop":
             return torch.optim.RMSprop(groups, **constants)
+
+
+def _norm_biases(model: nn.Module) -> set[int]:
+    norms = (module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm))  # pyright: ignore[reportPrivateUsage]
+    return {id(norm.bias) for norm in norms if norm.affine}
 
 
 def keep_rates_on_device(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
