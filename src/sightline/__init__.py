@@ -16,7 +16,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sightline.api import calibrate, compare, resume, resume_comparison, resume_study, test, train, tune
+    from sightline.api import calibrate, compare, export, resume, resume_comparison, resume_study, test, train, tune
     from sightline.calibration import CalibrationResult
     from sightline.checking import check
     from sightline.classifier import Classifier, Prediction, load
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
         SightlineError,
         UsageError,
     )
+    from sightline.exporting import ExportResult
+    from sightline.reporting.make import ReportResult, report
+    from sightline.run_list import ListedRun, RunList, list_runs
     from sightline.settings import Settings
     from sightline.testing import TestResult
     from sightline.training import TrainResult
@@ -43,7 +46,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 _ROOMS = {
-    "api": ("calibrate", "compare", "resume", "resume_comparison", "resume_study", "test", "train", "tune"),
+    "api": ("calibrate", "compare", "export", "resume", "resume_comparison", "resume_study", "test", "train", "tune"),
     "calibration": ("CalibrationResult",),
     "checking": ("check",),
     "comparison.compare": ("ComparisonResult",),
@@ -59,6 +62,9 @@ _ROOMS = {
         "SightlineError",
         "UsageError",
     ),
+    "exporting": ("ExportResult",),
+    "reporting.make": ("ReportResult", "report"),
+    "run_list": ("ListedRun", "RunList", "list_runs"),
     "settings": ("Settings",),
     "testing": ("TestResult",),
     "training": ("TrainResult",),
@@ -72,12 +78,16 @@ __all__ = [
     "Classifier",
     "ComparisonResult",
     "DataError",
+    "ExportResult",
     "FileError",
     "ImageError",
     "Interrupted",
+    "ListedRun",
     "NumericError",
     "Prediction",
+    "ReportResult",
     "ResourceError",
+    "RunList",
     "Settings",
     "SightlineError",
     "TestResult",
@@ -87,7 +97,10 @@ __all__ = [
     "calibrate",
     "check",
     "compare",
+    "export",
+    "list_runs",
     "load",
+    "report",
     "resume",
     "resume_comparison",
     "resume_study",

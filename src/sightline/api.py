@@ -6,19 +6,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sightline.calibration import CalibrationResult, calibrate_run
-from sightline.comparison import compare as comparing
-from sightline.comparison.compare import ComparisonResult
 from sightline.recipes import resolve
 from sightline.testing import TestResult, test_model
-from sightline.training import TrainResult, make_reporter
-from sightline.training import resume as resume_run
-from sightline.training import train as train_run
 
+# What needs torch is imported where it is used: testing an ONNX file does not.
 if TYPE_CHECKING:
     from torch import nn
 
+    from sightline.calibration import CalibrationResult
+    from sightline.comparison.compare import ComparisonResult
     from sightline.data import ImageData
+    from sightline.exporting import ExportResult
+    from sightline.training import TrainResult
     from sightline.tuning.tune import TuneResult
 
 
@@ -42,6 +41,8 @@ def train(
     Raises UsageError, DataError, FileError, NumericError, ResourceError or Interrupted, all SightlineErrors.
     """
     from sightline.data import ImageData
+    from sightline.training import make_reporter
+    from sightline.training import train as train_run
 
     own_data = data if isinstance(data, ImageData) else None
     own_module = None if model is None or isinstance(model, str) else model
@@ -68,6 +69,9 @@ def resume(
     needed where the run was trained with some of your own. Raises FileError where `run` is no run folder, UsageError
     for a shorter run or the other unit than the run counts in, DataError where the images have changed.
     """
+    from sightline.training import make_reporter
+    from sightline.training import resume as resume_run
+
     return resume_run(
         Path(run), epochs=epochs, steps=steps, add_epochs=add_epochs, add_steps=add_steps,
         module=module, data=data, reporter=make_reporter(quiet=quiet),
@@ -122,11 +126,48 @@ def calibrate(
     that is no run, DataError where there are no validation images or they have changed, and where `write` is asked for
     and `doubt` says why the temperature is of no use.
     """
+    from sightline.calibration import calibrate_run
     from sightline.settings import build_settings
 
     given = build_settings(None, settings).data
     changes = {name: getattr(given, name) for name in given.model_fields_set}
     return calibrate_run(Path(run), changes=changes, write=write, module=module, device=device)
+
+
+def export(
+    path: str | Path,
+    *,
+    out: str | Path | None = None,
+    force: bool = False,
+    data: str | Path | None = None,
+    images: int = 1000,
+    module: nn.Module | None = None,
+    **settings: Any,
+) -> ExportResult:
+    """Write a run's selected weights, or a model file, as one ONNX file: uint8 (N, H, W, C) in, probabilities out.
+
+    It is written to `out`, else to RUN/model.onnx or beside the model file, and only if its answers for `images`
+    pictures are the classifier's: the run's own test images, those of `data`, or random ones where there are none.
+    `force` lets it replace a file. `module`: an instance of your own class, where the file holds one. `settings`:
+    settings of the data by their flat names, e.g. `data_dir`.
+
+    Needs ONNX and ONNX Runtime: `pip install 'sightline[export]'`. Raises UsageError without them and for a file that
+    exists, FileError where `path` is neither run nor model file, NumericError where the answers differ.
+    """
+    from sightline.exporting import export_model
+    from sightline.settings import build_settings
+
+    flags = {**settings, "data": None if data is None else str(data)}
+    given = build_settings(None, flags).data
+    return export_model(
+        Path(path),
+        out=Path(out) if out is not None else None,
+        force=force,
+        settings=given if data is not None else None,
+        changes={name: getattr(given, name) for name in given.model_fields_set},
+        images=images,
+        module=module,
+    )
 
 
 def compare(
@@ -154,6 +195,9 @@ def compare(
     Raises UsageError where the sides cannot be compared, DataError for runs that were tested on different images, and
     what `train` raises.
     """
+    from sightline.comparison import compare as comparing
+    from sightline.training import make_reporter
+
     texts = [str(side) for side in sides]
     if runs := comparing.finished_runs(texts):
         return comparing.compare_runs(runs, confidence=confidence, comparisons=Path(comparisons), name=name)
@@ -171,6 +215,9 @@ def resume_comparison(
 
     Raises FileError where `folder` is no comparison, UsageError where `seeds` leaves out some that it has.
     """
+    from sightline.comparison import compare as comparing
+    from sightline.training import make_reporter
+
     which = range(seeds) if isinstance(seeds, int) else seeds
     return comparing.go_on(Path(folder), seeds=which, processes=jobs, reporter=make_reporter(quiet=quiet))
 
@@ -201,6 +248,7 @@ def tune(
     Needs Optuna: `pip install 'sightline[tune]'`. Raises UsageError for settings that cannot be searched, DataError
     where there are no validation images, and what `train` raises.
     """
+    from sightline.training import make_reporter
     from sightline.tuning import tune as tuning
 
     if isinstance(space, str | Path):
@@ -226,6 +274,7 @@ def resume_study(
 
     Raises FileError where `folder` is no study.
     """
+    from sightline.training import make_reporter
     from sightline.tuning import tune as tuning
 
     which = range(seeds) if isinstance(seeds, int) else seeds

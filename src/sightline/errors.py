@@ -4,6 +4,7 @@
     ├── UsageError                 2   a wrong name, flag, type or value
     ├── DataError                  3   images, labels, dataset files
     │   └── ImageError             3   one picture that cannot be read
+    │       └── ImageSizeError     3   one larger than is decoded
     ├── FileError                  4   a model file or a run folder
     ├── NumericError               5   NaN, infinity, failed parity
     ├── ResourceError              6   memory, disk, port
@@ -50,6 +51,10 @@ class DataError(SightlineError):
 
 class ImageError(DataError):
     """One picture that cannot be read."""
+
+
+class ImageSizeError(ImageError):
+    """A picture that is larger than is decoded, by its header."""
 
 
 class FileError(SightlineError):

@@ -6,6 +6,7 @@ the same bytes. Colours are Okabe and Ito's, which colour-blind people tell apar
 
 from __future__ import annotations
 
+import logging
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -28,11 +29,15 @@ from sightline import atomic
 from sightline.errors import DataError
 from sightline.lettering import columns, shortened
 
+# Chinese fonts come in one weight or with odd ones, which it would report on stderr at each use.
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+
 DPI = 150
 MOST_NUMBERED_CLASSES = 20
 MOST_NAMED_CLASSES = 100
 LONGEST_NAME = 28
 LONGEST_CURVE_WITH_MARKERS = 30
+LONGEST_SIDE = 40
 PICTURE_SIDE = 96
 LARGEST_PICTURE_SIDE = 256
 GAP, SEAM = 6, 2
@@ -40,6 +45,9 @@ GAP, SEAM = 6, 2
 INK, GREY, PALE = "#222222", "#767676", "#dddddd"
 # Part -> colour, dashes, marker.
 PARTS = {"train": ("#0072B2", "--", "o"), "val": ("#D55E00", "-", "s"), "test": ("#009E73", "-.", "^")}
+# The sides of a comparison: a colour each, and another dash when colours begin again.
+SIDE_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+SIDE_DASHES = ("-", "--", "-.")
 STYLE: Mapping[str, Any] = {
     "font.size": 9,
     "axes.titlesize": 10,
@@ -72,6 +80,7 @@ CHINESE_FONTS = (
     "Noto Sans SC",
     "Noto Sans CJK JP",  # the name by which matplotlib knows the collection of all of Noto's CJK fonts
     "Source Han Sans SC",
+    "Source Han Sans CN",
     "WenQuanYi Zen Hei",
     "WenQuanYi Micro Hei",
     "PingFang SC",
@@ -108,6 +117,11 @@ class Words:
     given_up: str = "given up or failed"
     val_accuracy: str = "validation accuracy"
     importance: str = "how much of the difference between trials each setting explains"
+    train_loss: str = "training loss"
+    not_answer: str = "not {answer}, {sureness}"
+    right_answer: str = "right, {sureness}"
+    image: str = "image"
+    answer: str = "answer"
 
 
 ENGLISH = Words()
@@ -173,6 +187,62 @@ def _curve(axes: Axes, rows: Sequence[Mapping[str, Any]], kind: str, selected: i
         axes.set_ylim(0, 1.02 if kind == "accuracy" else 1.1 * values.max() if values.size else 1)
     if kind == "accuracy":
         axes.yaxis.set_major_formatter(PercentFormatter(1))
+
+
+def bands(sides: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]], path: Path, *, words: Words = ENGLISH) -> None:
+    """Draw validation accuracy (left) and training loss (right) by epoch: means over seeds, and bands over all seeds.
+
+    `sides`: name -> the rows of results.csv of each of its seeds. A band goes from the lowest to the highest seed.
+    Where a side has no validation, its training accuracy is drawn, dotted. Raises DataError where no epoch was
+    finished, and atomic's errors.
+    """
+    if not any(rows for runs in sides.values() for rows in runs):
+        raise DataError("curves", "no epoch was finished", "at least one is needed")
+
+    def draw() -> Figure:
+        rows_of_names = math.ceil(len(sides) / 2)
+        figure = Figure(figsize=(9, 3.6 + 0.22 * rows_of_names), dpi=DPI, layout="constrained")
+        left, right = figure.subplots(1, 2)
+        for number, (name, runs) in enumerate(sides.items()):
+            colour = SIDE_COLOURS[number % len(SIDE_COLOURS)]
+            dashes = SIDE_DASHES[number // len(SIDE_COLOURS) % len(SIDE_DASHES)]
+            validated = any(row.get("val_accuracy") for rows in runs for row in rows)
+            key = "val_accuracy" if validated else "train_accuracy"
+            _band(left, runs, key, colour, dashes if validated else ":", shortened(name, LONGEST_SIDE))
+            _band(right, runs, "train_loss", colour, dashes)
+        for axes, title in ((left, words.val_accuracy), (right, words.train_loss)):
+            axes.set_title(title)
+            axes.set_xlabel(words.epoch)
+            axes.xaxis.set_major_locator(MaxNLocator(nbins=10, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
+        left.yaxis.set_major_formatter(PercentFormatter(1))
+        handles, labels = left.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(2, max(1, len(labels))))
+        return figure
+
+    write(path, draw)
+
+
+def _band(
+    axes: Axes,
+    runs: Sequence[Sequence[Mapping[str, Any]]],
+    key: str,
+    colour: str,
+    dashes: str,
+    label: str | None = None,
+) -> None:
+    # A seed that stopped earlier counts as long as it went.
+    values = np.full((len(runs), max(len(rows) for rows in runs)), np.nan)
+    for place, rows in enumerate(runs):
+        values[place, : len(rows)] = _column(rows, key)
+    known = np.flatnonzero(~np.isnan(values).all(axis=0))
+    values = values[:, known]
+    marker = "o" if len(known) <= LONGEST_CURVE_WITH_MARKERS else ""
+    if not len(known):
+        return
+    axes.plot(known + 1, np.nanmean(values, axis=0), dashes, color=colour, label=label, marker=marker)
+    if len(runs) > 1:
+        low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+        axes.fill_between(known + 1, low, high, color=colour, alpha=0.18, linewidth=0)
 
 
 def confusion_matrix(
@@ -301,6 +371,11 @@ def write(path: Path, draw: Callable[[], Figure], *, trim: bool = False) -> None
         box = "tight" if trim else None
         write = partial(figure.savefig, format="png", dpi=DPI, bbox_inches=box, metadata={"Software": None})
         atomic.write_with(path, write)
+
+
+def draws_chinese() -> bool:
+    """Whether a font with Chinese characters is installed where matplotlib looks; without one they are boxes."""
+    return len(_fonts()) > 1
 
 
 @cache

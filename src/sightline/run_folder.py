@@ -5,34 +5,41 @@ network.json  samples.npz                                     the network part b
 pretrained.json                                               what came from which file, where weights did
 calibration.json                                              the temperature of the weights, where they have one
 results.csv  steps.csv  probabilities.csv                     a row an epoch; a row every log_steps; on request
+tensorboard/                                                  the same as events, on request
 weights/best.safetensors  weights/last.safetensors  checkpoints/step-000400.safetensors
+model.onnx                                                    the selected weights as ONNX, on request
 test/metrics.json  test/predictions.npz  test/mistakes.npz      figures; what was answered; the pictures of mistakes
 test/confusion_matrix.png  test/reliability.png  test/mistakes.png
-curves.png  augmentation.png
+curves.png  augmentation.png  .lock                          .lock is held while the run is trained
 """
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from sightline import arrays, atomic
-from sightline.errors import FileError
+from sightline.errors import FileError, ResourceError
 from sightline.settings import Settings, settings_from_yaml, settings_to_yaml
 
 SCHEMA_VERSION = 1
 RESULTS, STEPS, PROBABILITIES = "results.csv", "steps.csv", "probabilities.csv"
 TIME_COLUMNS = ("seconds", "images_per_second")
+CHECKPOINT_HEADER = "sightline_checkpoint"
+LOCK_SECONDS = 5
+"""How long training waits for a run that another process holds; to look whether it does takes a moment."""
 _FACTS = {
     "environment": "environment.json",
     "splits": "splits.json",
@@ -82,6 +89,11 @@ class RunFolder:
         return self.path / "weights" / "last.safetensors"
 
     @property
+    def onnx_path(self) -> Path:
+        """Where the exported model is, on request."""
+        return self.path / "model.onnx"
+
+    @property
     def test_folder(self) -> Path:
         """Where the test's files are."""
         return self.path / "test"
@@ -110,6 +122,11 @@ class RunFolder:
         return found["pixels"].astype(np.uint8), found["labels"].astype(np.int64)
 
     @property
+    def events_folder(self) -> Path:
+        """Where TensorBoard's event files are."""
+        return self.path / "tensorboard"
+
+    @property
     def curves_path(self) -> Path:
         """The picture of accuracy and loss."""
         return self.path / "curves.png"
@@ -118,6 +135,37 @@ class RunFolder:
     def augmentation_path(self) -> Path:
         """The picture of what the network sees."""
         return self.path / "augmentation.png"
+
+    @contextlib.contextmanager
+    def in_work(self) -> Generator[None]:
+        """Hold the run for this process while it trains. Raises ResourceError where another process does."""
+        path = self.path / ".lock"
+        lock = FileLock(path)
+        with atomic.explain_disk(path):
+            try:
+                lock.acquire(timeout=LOCK_SECONDS)
+            except Timeout:
+                found, advice = "another process is training this run", "wait until it has ended"
+                raise ResourceError(str(self.path), found, advice=advice) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def is_in_work(self) -> bool:
+        """Whether a process is training the run; no where that cannot be told, as on a read-only disk."""
+        path = self.path / ".lock"
+        if not path.is_file():
+            return False
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            return True
+        except OSError:
+            return False
+        lock.release()
+        return False
 
     def model_file(self) -> Path:
         """The selected weights if there are some, else the last. Raises FileError when there are none yet."""
@@ -174,18 +222,19 @@ class RunFolder:
         with atomic.explain_disk(path):
             if not path.exists():
                 writer.writeheader()
-            writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+            writer.writerows({key: as_written(value) for key, value in row.items()} for row in rows)
             with path.open("a", encoding="utf-8") as stream:
                 stream.write(text.getvalue())
                 stream.flush()
 
     def rows(self, file: str) -> list[dict[str, str]]:
-        """The rows of results.csv, steps.csv or probabilities.csv."""
+        """The rows of results.csv, steps.csv or probabilities.csv. Raises FileError where it cannot be read."""
         path = self.path / file
         if not path.exists():
             return []
-        with path.open(encoding="utf-8", newline="") as stream:
-            return list(csv.DictReader(stream))
+        # A kill can leave half a row behind the last whole one.
+        whole, end, _ = _read(path).rpartition("\n")
+        return list(csv.DictReader(io.StringIO(whole + end, newline="")))
 
     def cut_rows(self, file: str, count: int) -> None:
         """Keep the first `count` rows and nothing behind them, not even a half-written one."""
@@ -207,6 +256,19 @@ class RunFolder:
         """All checkpoints, the latest first."""
         found = (self.path / "checkpoints").glob("step-*.safetensors")
         return sorted(found, key=lambda path: int(path.stem.removeprefix("step-")), reverse=True)
+
+    def was_stopped_early(self) -> bool:
+        """Whether a rule, such as patience, ended training before its last step, by the latest checkpoint."""
+        from safetensors import SafetensorError, safe_open
+
+        for path in self.checkpoints()[:1]:
+            try:
+                with safe_open(path, framework="numpy") as stream:
+                    header: str = (stream.metadata() or {})[CHECKPOINT_HEADER]
+                return json.loads(header).get("stopped") is not None
+            except (OSError, SafetensorError, KeyError, ValueError, AttributeError):
+                raise FileError(str(path), "damaged", "a checkpoint") from None
+        return False
 
     def prune_checkpoints(self, keep: int) -> None:
         """Remove all but the last `keep` checkpoints, and what a killed write left behind."""
@@ -251,7 +313,8 @@ def _read(path: Path) -> str:
         raise FileError(str(path), f"cannot be read ({type(error).__name__})") from None
 
 
-def _cell(value: Any) -> str:
+def as_written(value: Any) -> str:
+    """What a CSV file says for a value: floats with nine digits, nothing for None."""
     if value is None:
         return ""
     return f"{value:.9g}" if isinstance(value, float) else os.fspath(value) if isinstance(value, Path) else str(value)

@@ -86,23 +86,10 @@ def test_model(
     classifier = load(path, module=module, device=device)
     limit = None if steps is None else _limit(path, run, steps)
     views = _views(path, run, classifier) if tta else None
+    images = images_to_test(path, run, classifier, settings, changes)
     folder = out
-    if settings is None:
-        if run is None:
-            raise UsageError(
-                str(path), "a model file without data", "name the data", "add --data NAME or --data FOLDER"
-            )
-        own = run.settings()
-        data = own.data.model_copy(update=dict(changes))
-        splits = data_room.split(data_room.load(data), data, own.training.watch_test)
-        data_room.verify(run.fact("splits"), splits)
-        if splits.test is None:
-            raise DataError(str(path), "this run has no test images", advice="add --data")
-        images, folder = splits.test, out or run.test_folder
-    else:
-        images = data_room.load_test(settings, classifier.class_names, classifier.preprocessing)
-        if out is None and run is not None:
-            folder = run.path / f"test-{data_name(settings)}"
+    if out is None and run is not None:
+        folder = run.test_folder if settings is None else run.path / f"test-{data_name(settings)}"
     step = run.tested_step() if run is not None else None
     total = len(images)
     if limit is not None:
@@ -117,6 +104,29 @@ def test_model(
         store_test(predictions, folder, report, images)
         _store_explanations(classifier, predictions, images, explain, folder)
     return TestResult(report, predictions, folder, total)
+
+
+def images_to_test(
+    path: Path,
+    run: RunFolder | None,
+    classifier: Classifier,
+    settings: DataSettings | None,
+    changes: Mapping[str, Any] = MappingProxyType({}),
+) -> ImageSet:
+    """Find the images that a test of `path` looks at: those that `settings` name, else the run's own, which must be the
+    same as when it was trained. Errors as `test_model`.
+    """
+    if settings is not None:
+        return data_room.load_test(settings, classifier.class_names, classifier.preprocessing)
+    if run is None:
+        raise UsageError(str(path), "a model file without data", "name the data", "add --data NAME or --data FOLDER")
+    own = run.settings()
+    data = own.data.model_copy(update=dict(changes))
+    splits = data_room.split(data_room.load(data), data, own.training.watch_test)
+    data_room.verify(run.fact("splits"), splits)
+    if splits.test is None:
+        raise DataError(str(path), "this run has no test images", advice="add --data")
+    return splits.test
 
 
 def _store_explanations(

@@ -1,6 +1,6 @@
 """The Classifier: weights, preprocessing and class names in one. What is tested, predicts, is exported and served.
 
-Importing this room imports no torch; loading a torch model file does.
+Importing this room imports no torch; loading a torch model file does, an ONNX file does not.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 ImageSource = str | Path | bytes | NDArray[np.uint8]
 PIXELS_A_BATCH = 2**20
+ONNX_SUFFIX = ".onnx"
 SHOWN_BAD = 20
 
 
@@ -153,20 +154,43 @@ class Classifier:
         return found
 
 
-def load(path: str | Path, *, module: nn.Module | None = None, device: str = "auto") -> Classifier:
-    """Load a model file, or the selected weights of a run folder.
+def load(
+    path: str | Path, *, module: nn.Module | None = None, device: str = "auto", threads: int | None = None
+) -> Classifier:
+    """Load a model file, the selected weights of a run folder, or an ONNX file, which needs no torch.
 
-    `module`: an instance of your own class, for a file that holds one. Raises FileError (exit code 4) for a file that
-    is truncated, of another format or version, or a pickle.
+    `module`: an instance of your own class, for a file that holds one. `threads`: how many compute an ONNX file, None
+    for as many as there are cores; torch has a number of its own. Raises FileError (exit code 4) for a file that is
+    truncated, of another format or version, a pickle, or that refers to other files; and for weights where torch is not
+    installed.
     """
-    from sightline.classifier.torch_backend import from_file
-    from sightline.device import find_device
+    path = Path(path)
+    if path.suffix.lower() == ONNX_SUFFIX and not path.is_dir():
+        return _load_onnx(path, device, threads)
     from sightline.run_folder import RunFolder
 
-    path = Path(path)
     if path.is_dir():
         path = RunFolder.open(path).model_file()
     elif not path.exists():
         raise FileError(str(path), "no such run folder or model file")
+    try:
+        from sightline.classifier.torch_backend import from_file
+        from sightline.device import find_device
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        advice = "where torch is installed, sightline export makes one of it"
+        raise FileError(str(path), "weights, and torch is not installed", "an ONNX file", advice) from error
     backend, header = from_file(path, module, find_device(device))
+    return Classifier(backend, header.preprocessing, header.class_names, header.model, header.temperature)
+
+
+def _load_onnx(path: Path, device: str, threads: int | None) -> Classifier:
+    from sightline.classifier.onnx_backend import from_file
+
+    if device not in ("auto", "cpu"):
+        raise UsageError("--device", f"{device} found", "an ONNX file is computed on the CPU", "leave it out")
+    if not path.exists():
+        raise FileError(str(path), "no such ONNX file")
+    backend, header = from_file(path, threads=threads)
     return Classifier(backend, header.preprocessing, header.class_names, header.model, header.temperature)

@@ -14,37 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
 from sightline import atomic
-from sightline.data.preprocessing import Preprocessing
+from sightline.classifier.header import CALIBRATED_VERSION, FORMAT_VERSION, HEADER_KEY, ModelHeader, read_header
 from sightline.errors import FileError
-from sightline.settings import ModelSettings
-from sightline.settings.base import Positive, Section
-
-FORMAT_VERSION = 1
-# A Sightline that knows no temperature would give other probabilities, so it must refuse such a file.
-CALIBRATED_VERSION = 2
-HEADER_KEY = "sightline"
-
-
-class ModelHeader(Section):
-    """What a model file says of itself. `model` is None and `module` its class's name for a user's own module.
-
-    `temperature` divides the logits before the softmax (arXiv 1706.04599). A file in which it is 1 does not name it and
-    has version 1, any other version 2; `save` sees to that.
-    """
-
-    format_version: int = FORMAT_VERSION
-    model: ModelSettings | None = None
-    module: str | None = None
-    class_names: tuple[str, ...] = Field(min_length=2)
-    preprocessing: Preprocessing
-    temperature: Positive = 1.0
 
 
 def save(path: Path, tensors: Mapping[str, torch.Tensor], header: ModelHeader) -> None:
@@ -61,15 +38,7 @@ def load(path: Path) -> tuple[dict[str, torch.Tensor], ModelHeader]:
     text = metadata.get(HEADER_KEY)
     if text is None:
         raise FileError(str(path), "safetensors without Sightline's header", "a Sightline model file")
-    try:
-        content = json.loads(text)
-        found = content.get("format_version")
-        if found not in (FORMAT_VERSION, CALIBRATED_VERSION):
-            known = f"version {FORMAT_VERSION} or {CALIBRATED_VERSION}"
-            raise FileError(str(path), f"format version {found}", known, "use the Sightline that wrote it")
-        return tensors, ModelHeader.model_validate(content)
-    except (json.JSONDecodeError, AttributeError, ValidationError):
-        raise FileError(str(path), "its header is damaged", "a Sightline model file") from None
+    return tensors, read_header(str(path), text, ModelHeader, (FORMAT_VERSION, CALIBRATED_VERSION))
 
 
 def pack(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> bytes:

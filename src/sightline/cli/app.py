@@ -52,7 +52,7 @@ COMMANDS = (
         "test",
         "sightline.cli.test:test",
         "Test a trained classifier on test images.",
-        "sightline test RUN|MODEL [--data DATA] [--steps N] [flags]",
+        "sightline test RUN|MODEL|MODEL.onnx [--data DATA] [--steps N] [flags]",
     ),
     Command(
         "calibrate",
@@ -65,11 +65,33 @@ COMMANDS = (
         "predict",
         "sightline.cli.predict:predict",
         "Say what is on pictures: files, folders, a list on stdin.",
-        "sightline predict RUN|MODEL IMAGE|FOLDER|- ... [flags]",
+        "sightline predict RUN|MODEL|MODEL.onnx IMAGE|FOLDER|- ... [flags]",
         "Examples\n"
         "  sightline predict runs/digits-001 digit.png\n"
         "  sightline predict runs/digits-001 pictures/ --format csv > answers.csv\n"
         "  find . -name '*.png' | sightline predict runs/digits-001 - --json",
+    ),
+    Command(
+        "serve",
+        "sightline.cli.serve:serve",
+        "Serve a model over HTTP, with a page to try it.",
+        "sightline serve RUN|MODEL|MODEL.onnx [--port N] [flags]",
+        "Examples\n"
+        "  sightline serve runs/digits-001\n"
+        "  sightline serve model.onnx --port 0 --json\n"
+        "  curl --data-binary @seven.png -H 'Content-Type: image/png' \\\n"
+        "    http://127.0.0.1:8000/v1/predict?top=3",
+    ),
+    Command(
+        "export",
+        "sightline.cli.export:export",
+        "Write one ONNX file that gives the same answers, without torch.",
+        "sightline export RUN|MODEL [--out FILE] [--force] [flags]",
+        "The file is written only if its answers are those of the classifier.\n\n"
+        "Examples\n"
+        "  sightline export runs/digits-001\n"
+        "  sightline export runs/digits-001 --out digits.onnx\n"
+        "  sightline predict digits.onnx digit.png",
     ),
     Command(
         "compare",
@@ -99,6 +121,15 @@ COMMANDS = (
         "  sightline tune --resume studies/digits-cnn-001 --trials 40",
     ),
     Command(
+        "report",
+        "sightline.cli.report:report",
+        "Make a report of a run, a comparison or a study, and slides.",
+        "sightline report RUN|COMPARISON|STUDY [--slides] [--lang en|zh] [flags]",
+        "Examples\n"
+        "  sightline report runs/digits-001\n"
+        "  sightline report comparisons/digits-cnn-sprint-001 --slides --lang zh",
+    ),
+    Command(
         "check",
         "sightline.cli.check:check",
         "Find what is wrong with a dataset: bad files, duplicates, classes.",
@@ -112,6 +143,16 @@ COMMANDS = (
         "sightline.cli.summary:summary",
         "Show a network's parts: shape, parameters, multiply-adds.",
         "sightline summary MODEL|RECIPE|RUN [--input CxHxW] [--classes N] [flags]",
+    ),
+    Command(
+        "runs",
+        "sightline.cli.runs:runs",
+        "List the runs with their figures, finished or not.",
+        "sightline runs [FOLDER ...] [--all] [--sort ORDER] [flags]",
+        "Examples\n"
+        "  sightline runs\n"
+        "  sightline runs comparisons/mnist-mnist-mnist-cnn-001\n"
+        "  sightline runs --all --data mnist --sort accuracy",
     ),
     Command(
         "recipes",
@@ -133,6 +174,9 @@ COMMANDS = (
         "sightline data get NAME [--data-dir DIR] [--json]",
     ),
 )
+
+# What an environment made by requirements-serve.txt leaves out: the module's name and the package's.
+NOT_FOR_SERVING = {name: name for name in ("torch", "scipy", "matplotlib", "safetensors")} | {"sklearn": "scikit-learn"}
 
 GROUPS = {"data": "List the datasets, or fetch one."}
 # cyclopts takes a lone hyphen for a flag without a name, so it goes by this one.
@@ -248,6 +292,9 @@ def _as_sightline_error(error: BaseException) -> SightlineError:
         return error
     if isinstance(error, KeyboardInterrupt):
         return Interrupted("interrupted", "stopped by Ctrl-C")
+    if isinstance(error, ModuleNotFoundError) and error.name in NOT_FOR_SERVING:
+        package, without = NOT_FOR_SERVING[error.name], "without it ONNX files can be used: predict, test, serve"
+        return UsageError("this command", f"{package} is not installed", without, f"pip install {package}")
     if isinstance(error, MemoryError):
         return ResourceError("memory", "there is not enough of it", advice="make --batch-size or --image-size smaller")
     return SightlineError(

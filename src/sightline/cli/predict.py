@@ -28,7 +28,7 @@ PREDICT = Group("Predict", sort_key=1)
 
 
 def predict(
-    model: Annotated[Path, Parameter(group=PREDICT, help="A run's folder, or a model file.")],
+    model: Annotated[Path, Parameter(group=PREDICT, help="A run's folder, a model file or an ONNX file.")],
     /,
     *pictures: Annotated[
         str,

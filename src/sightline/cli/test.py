@@ -24,7 +24,7 @@ WRITTEN = (
 
 
 def test(
-    model: Annotated[Path, Parameter(group=TEST, help="A run's folder, or a model file.")],
+    model: Annotated[Path, Parameter(group=TEST, help="A run's folder, a model file or an ONNX file.")],
     /,
     *,
     data: Annotated[

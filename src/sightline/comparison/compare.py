@@ -25,12 +25,14 @@ from sightline.run_folder import RunFolder
 from sightline.settings import Settings, data_name, model_name
 from sightline.training import training_pace
 from sightline.training.progress import Reporter, Silence
+from sightline.training.tracking import check_tracking
 
 __all__ = [
     "ComparisonResult", "check_seconds", "check_seeds", "compare", "compare_runs", "compare_settings", "finished_runs",
     "go_on", "has_sides",
 ]  # fmt: skip
 
+UNSEEN = {"seed": 0, "log_steps": 100, "log_probabilities_steps": None, "track": "none"}
 DIFFERENT_SEEDS = "different whole numbers, 0 or more"
 NUMBERED = re.compile(r"(-s\d+)?-\d{3}$")
 
@@ -107,6 +109,8 @@ def compare_settings(
 ) -> ComparisonResult:
     """Do as `compare` does for sides whose settings are known and can be compared."""
     reporter, images = reporter or Silence(), ImagesOnce()
+    for side in sides:
+        check_tracking(side.settings)
     if processes > 1:
         sides = [_with_threads(side, processes) for side in sides]
     if seconds is not None:
@@ -291,7 +295,7 @@ def _grouped(paths: Sequence[Path]) -> list[SideRuns]:
 
 def _of_a_side(settings: Settings) -> Settings:
     """Leave out of a run's settings what a side's runs may differ in."""
-    training = settings.training.model_copy(update={"seed": 0, "log_steps": 100, "log_probabilities_steps": None})
+    training = settings.training.model_copy(update=UNSEEN)
     data = settings.data.model_copy(update={"data_dir": None})
     return settings.model_copy(update={"training": training, "data": data, "checkpoints": type(settings.checkpoints)()})
 

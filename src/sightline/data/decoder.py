@@ -33,7 +33,7 @@ from PIL import Image as PillowImage
 from PIL import __version__ as pillow_version
 
 from sightline.data.preprocessing import Preprocessing
-from sightline.errors import ImageError
+from sightline.errors import ImageError, ImageSizeError
 
 Pixels = NDArray[np.uint8]
 Fit = Literal["squash", "crop", "pad"]
@@ -176,8 +176,6 @@ def _subject(source: Path | bytes, name: str | None) -> str:
 
 def _reason(error: Exception) -> str:
     """Pillow's own words, without the address of the stream that it likes to name."""
-    if isinstance(error, PillowImage.DecompressionBombError):
-        return "too many pixels"
     text = str(error).split("<_io.")[0].strip()
     return (text or type(error).__name__)[:120]
 
@@ -199,9 +197,11 @@ def _open(source: Path | bytes, subject: str, max_pixels: int) -> PillowImage.Im
     except PillowImage.UnidentifiedImageError:
         found = "it is no picture of a known format and kind, or damaged at its start"
         raise ImageError(subject, found, EXPECTED) from None
+    except PillowImage.DecompressionBombError:
+        raise ImageSizeError(subject, "it cannot be decoded (too many pixels)", EXPECTED) from None
     if image.width * image.height > max_pixels:
         limit = f"at most {max_pixels:,} are decoded"
-        raise ImageError(subject, f"it has {image.width} x {image.height} pixels", limit, "make it smaller first")
+        raise ImageSizeError(subject, f"it has {image.width} x {image.height} pixels", limit, "make it smaller first")
     if image.width == 0 or image.height == 0:
         raise ImageError(subject, f"it has {image.width} x {image.height} pixels", EXPECTED)
     return image

@@ -40,6 +40,8 @@ class Settings(Section):
     device: DeviceSettings = DeviceSettings()
 
 
+# The same in C where there is one: a list of runs reads hundreds of these files.
+SAFE_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # What is no section and has no flag.
 NOT_SECTIONS = {"recipe", "extended_from_step"}
 # A section chosen by a name: the key that chooses.
@@ -191,7 +193,7 @@ def settings_to_yaml(settings: Settings) -> str:
 def settings_from_yaml(text: str, subject: str) -> Settings:
     """Read what `settings_to_yaml` wrote. Raises FileError, naming `subject`, for anything else."""
     try:
-        return Settings.model_validate(yaml.safe_load(text))
+        return Settings.model_validate(yaml.load(text, SAFE_LOADER))
     except (yaml.YAMLError, ValidationError) as error:
         reason = str(_one_line(error)) if isinstance(error, ValidationError) else "not YAML"
         raise FileError(subject, f"not Sightline settings ({reason})") from None

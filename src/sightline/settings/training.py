@@ -47,6 +47,9 @@ class TrainingSettings(Section):
     """Steps between rows of steps.csv."""
     log_probabilities_steps: Count | None = None
     """Steps between rows of probabilities.csv, the batch's predicted probabilities."""
+    track: Literal["none", "tensorboard"] = "none"
+    """Where the figures of the CSV files and of the test go besides: none, or tensorboard, which writes event files to
+    tensorboard/ in the run's folder."""
 
     @model_validator(mode="before")
     @classmethod

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,13 +35,14 @@ from sightline.training.start import (
     samples_of,
     with_augmentation,
 )
+from sightline.training.tracking import check_tracking, track_test
 
 if TYPE_CHECKING:
     from sightline.data import ImageData
 
 PICTURES_SHOWN = 18
 
-__all__ = ["TrainResult", "make_reporter", "resume", "train", "training_pace"]
+__all__ = ["TrainResult", "check_tracking", "make_reporter", "resume", "train", "training_pace"]
 
 
 @dataclass(frozen=True)
@@ -73,15 +75,17 @@ def train(
     module: nn.Module | None = None,
     data: ImageData | None = None,
     reporter: Reporter | None = None,
+    draws: bool = True,
 ) -> TrainResult:
     """Train, select, save and test, in a new folder below `runs`.
 
     `module` is a network of the user's own, float (N, C, H, W) to logits (N, K), instead of settings.model; `data` a
-    dataset already loaded, instead of settings.data.name. Raises DataError, UsageError, NumericError, ResourceError or
-    Interrupted; what was reached is kept in the folder.
+    dataset already loaded, instead of settings.data.name; `draws`: whether curves and augmentation are drawn. Raises
+    DataError, UsageError, NumericError, ResourceError or Interrupted; what was reached is kept in the folder.
     """
     reporter = reporter or Silence()
-    with device_room.explain_memory("training"):
+    check_tracking(settings)
+    with device_room.explain_memory("training"), contextlib.ExitStack() as held:
         compute = device_room.resolve(settings.device)
         images = RunImages.of(settings, data)
         settings, choices = with_augmentation(settings, images)
@@ -92,6 +96,7 @@ def train(
             check_own(module, images.splits)
             settings = settings.model_copy(update={"model": None})
         folder = RunFolder.create(runs, name or run_name(settings, module))
+        held.enter_context(folder.in_work())
         audit = data_room.audit(images.splits, images.loaded)
         folder.write_fact("environment", device_room.environment(compute))
         folder.write_fact("splits", data_room.record(images.splits))
@@ -107,7 +112,7 @@ def train(
         trainer.progress.seconds = start.seconds
         reporter.note(_opening_line(settings, trainer, module))
         trainer.run()
-        return _finish(trainer, reporter)
+        return _finish(trainer, reporter, draws=draws)
 
 
 def resume(
@@ -131,6 +136,7 @@ def resume(
     folder = RunFolder.open(run)
     lengths = {"epochs": epochs, "steps": steps, "add-epochs": add_epochs, "add-steps": add_steps}
     settings = _longer(folder, {flag: length for flag, length in lengths.items() if length is not None})
+    check_tracking(settings)
     before = folder.fact("environment")
     pinned = settings.device.model_copy(
         update={
@@ -138,7 +144,7 @@ def resume(
             "precision": before.get("precision", settings.device.precision),
         }
     )
-    with device_room.explain_memory("training"):
+    with device_room.explain_memory("training"), folder.in_work():
         compute = device_room.resolve(pinned)
         now = device_room.environment(compute)
         differing = [key for key in ("torch", "processor", "threads", "device", "gpu") if before.get(key) != now[key]]
@@ -225,10 +231,8 @@ def _opening_line(settings: Settings, trainer: Trainer, module: nn.Module) -> st
     )
 
 
-def _finish(trainer: Trainer, reporter: Reporter) -> TrainResult:
+def _finish(trainer: Trainer, reporter: Reporter, *, draws: bool = True) -> TrainResult:
     """Save the last weights, test the selected ones once, and draw."""
-    from sightline import plots
-
     folder, settings, progress = trainer.folder, trainer.settings, trainer.progress
     if progress.stopped:
         reporter.note(f"stopped at step {progress.step}: {progress.stopped}")
@@ -238,19 +242,15 @@ def _finish(trainer: Trainer, reporter: Reporter) -> TrainResult:
     if folder.forget_fact("calibration"):
         reporter.note("the temperature fitted to the run's former weights is gone with them; calibrate again")
     rows = [_numbers(row) for row in folder.rows(RESULTS)]
-    plots.curves(rows, folder.curves_path, selected_epoch=progress.best_epoch, title=folder.path.name)
-    originals, seen = trainer.seen(PICTURES_SHOWN)
-    if settings.augment.changes_images:
-        title = "above: the image, below: what the network sees"
-        plots.augmentation(seen, folder.augmentation_path, originals=originals, title=title)
-    else:
-        plots.augmentation(seen, folder.augmentation_path, title="what the network sees")
+    if draws:
+        _draw(trainer, rows)
     report: Mapping[str, Any] = {}
     if trainer.splits.test is not None:
         trainer.tested_model.load_state_dict(trainer.best or trainer.tested_model.state_dict())
         predictions = evaluate(trainer.classifier, trainer.splits.test)
         report = report_of(predictions, folder.tested_step())
         store_test(predictions, folder.test_folder, report, trainer.splits.test)
+        track_test(settings, folder, report)
     interval = report.get("interval")
     return TrainResult(
         run=folder.path,
@@ -264,6 +264,19 @@ def _finish(trainer: Trainer, reporter: Reporter) -> TrainResult:
         test_interval=(interval[0], interval[1]) if interval else None,
         seed=settings.training.seed,
     )
+
+
+def _draw(trainer: Trainer, rows: list[dict[str, Any]]) -> None:
+    from sightline import plots
+
+    folder = trainer.folder
+    plots.curves(rows, folder.curves_path, selected_epoch=trainer.progress.best_epoch, title=folder.path.name)
+    originals, seen = trainer.seen(PICTURES_SHOWN)
+    if trainer.settings.augment.changes_images:
+        title = "above: the image, below: what the network sees"
+        plots.augmentation(seen, folder.augmentation_path, originals=originals, title=title)
+    else:
+        plots.augmentation(seen, folder.augmentation_path, title="what the network sees")
 
 
 def _selected_accuracy(rows: list[dict[str, Any]], epoch: int | None) -> float | None:

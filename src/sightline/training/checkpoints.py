@@ -18,9 +18,9 @@ from torch.nn import functional
 from sightline import atomic
 from sightline.classifier.model_file import fill, pack, unpack
 from sightline.errors import FileError
+from sightline.run_folder import CHECKPOINT_HEADER
 
 FORMAT_VERSION = 1
-HEADER_KEY = "sightline_checkpoint"
 
 
 @dataclass
@@ -91,7 +91,7 @@ def save_checkpoint(
     if best is not None:
         tensors |= {f"best/{key}": value for key, value in best.items()}
     header = json.dumps({"format_version": FORMAT_VERSION, **asdict(progress)})
-    atomic.write_bytes(path, pack(tensors, {HEADER_KEY: header}))
+    atomic.write_bytes(path, pack(tensors, {CHECKPOINT_HEADER: header}))
 
 
 def load_checkpoint(
@@ -124,7 +124,7 @@ def load_checkpoint(
 def read_progress(path: Path, metadata: Mapping[str, str]) -> Progress:
     """A checkpoint's header. Raises FileError where it is another kind of file or another version."""
     try:
-        content = json.loads(metadata[HEADER_KEY])
+        content = json.loads(metadata[CHECKPOINT_HEADER])
         found = content.pop("format_version")
     except (KeyError, json.JSONDecodeError):
         raise FileError(str(path), "no checkpoint", "one that Sightline wrote") from None

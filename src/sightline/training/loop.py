@@ -32,6 +32,7 @@ from sightline.training.progress import Reporter
 from sightline.training.recorded_step import CudaGraphs, RecordedStep, decide
 from sightline.training.schedules import learning_rate
 from sightline.training.step import TrainingStep
+from sightline.training.tracking import Tracker
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
@@ -95,6 +96,7 @@ class Trainer:
         self.progress = Progress(precision=compute.precision, threads=torch.get_num_threads())
         self.sums = EpochSums.zero(compute.device)
         self.best: dict[str, torch.Tensor] | None = None
+        self.tracker: Tracker | None = None
 
     @property
     def tested_model(self) -> nn.Module:
@@ -126,6 +128,8 @@ class Trainer:
         Raises NumericError when the loss or gradient is not finite, Interrupted on Ctrl-C; what was reached is kept.
         """
         progress, plan = self.progress, self.plan
+        # Before the clock starts.
+        self.tracker = Tracker.of(self.settings, self.folder)
         if self.execution.line is not None and progress.step < plan.total_steps:
             self.reporter.note(self.execution.line)
         self.reporter.begin(
@@ -159,6 +163,8 @@ class Trainer:
             clock.note(progress)
         finally:
             self.reporter.end()
+            if self.tracker is not None:
+                self.tracker.close()
 
     def _begin_epoch(self) -> None:
         epoch = self.progress.step // self.plan.steps_per_epoch + 1
@@ -332,4 +338,6 @@ class Trainer:
 
     def _append(self, file: str, rows: list[dict[str, Any]]) -> None:
         self.folder.append_rows(file, rows)
+        if self.tracker is not None:
+            self.tracker.add(file, rows)
         self.progress.rows[file] = self.progress.rows.get(file, 0) + len(rows)

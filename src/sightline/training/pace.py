@@ -36,6 +36,7 @@ def training_pace(settings: Settings, data: ImageData | None = None) -> float:
             "epochs": None,
             "log_steps": EVERY,
             "log_probabilities_steps": None,
+            "track": "none",
         }
     )
     with device_room.explain_memory("training"), tempfile.TemporaryDirectory() as place:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
 FIXED_SECTIONS = ("checkpoints", "device")
-FIXED = (*SHARED, "seed", "watch_test", "select", "log_steps", "log_probabilities_steps")
+FIXED = (*SHARED, "seed", "watch_test", "select", "log_steps", "log_probabilities_steps", "track")
 RANGE_KEYS = frozenset({"low", "high", "log", "step"})
 RATE_FACTOR = 5.0
 MOST_SHIFT, MOST_ERASE = 4, 0.5

@@ -28,6 +28,7 @@ from sightline.comparison.sides import LENGTHS, Side
 from sightline.errors import DataError, Interrupted, ResourceError, UsageError
 from sightline.settings import Settings, data_name, model_name
 from sightline.training.progress import Reporter, Silence
+from sightline.training.tracking import check_tracking
 from sightline.tuning.folder import StudyFolder, StudyPlan
 from sightline.tuning.space import Space, default_space, read_space, space_of, text
 from sightline.tuning.trials import (
@@ -52,11 +53,11 @@ FEWEST_FOR_IMPORTANCE = 4
 class TuneResult:
     """A study: its folder, `results`, which is what results.json holds, and the comparison at its end.
 
-    results: study, data, trials, complete, pruned, failed, seconds (of complete trials), best_trial, changes (the
-    winner's settings by flat name), before (theirs before), validation (the winner's accuracy in its trial),
-    validation_before (that of the settings that the search began from, None where they are not in the space),
+    results: study, data, model, trials, complete, pruned, failed, seconds (of complete trials), best_trial,
+    changes (the winner's settings by flat name), before (theirs before), validation (the winner's accuracy in its
+    trial), validation_before (that of the settings that the search began from, None where they are not in the space),
     importance (of each setting, adding up to 1; empty below 4 complete trials), final (path of the comparison, None
-    where no seeds were asked for).
+    where no seeds were asked for), all_trials (number, value, params, state of each).
     """
 
     folder: Path
@@ -100,6 +101,7 @@ def tune(
         raise UsageError("--storage", "given without --study", "the name that the machines share in it")
     plan = StudyPlan(study or "sightline", data, recipe, flags, space or {}, storage, prunes=True)
     base, images = settings_of(plan, {}), ImagesOnce()
+    check_tracking(base)
     loaded = images.load(base.data)
     if base.data.validation == 0 and loaded.val is None:
         raise UsageError("--validation", "0 found", "validation images, which alone decide between trials")
@@ -167,7 +169,7 @@ def _run(
                 if text(value) != text(value_of(base, name))
             }
             results = _results(study, plan, base, best, changes)
-            _draw(study, folder, plan, results)
+            _draw(folder, plan, results)
             folder.write_results(results)
             if not seeds or not changes:
                 return TuneResult(folder.path, results, None)
@@ -205,6 +207,7 @@ def _results(
     return {
         "study": plan.study,
         "data": data_name(base.data),
+        "model": model_name(base.model) if base.model else "own",
         "trials": len(trials),
         "complete": count[TrialState.COMPLETE],
         "pruned": count[TrialState.PRUNED],
@@ -217,7 +220,15 @@ def _results(
         "validation_before": same[0] if same else None,
         "importance": _importance(study),
         "final": None,
+        "all_trials": _rows(trials),
     }
+
+
+def _rows(trials: Sequence[FrozenTrial]) -> list[dict[str, Any]]:
+    return [
+        {"number": trial.number, "value": trial.value, "params": trial.params, "state": trial.state.name.lower()}
+        for trial in trials
+    ]
 
 
 def _plain(value: Any) -> Any:
@@ -237,11 +248,8 @@ def _importance(study: optuna.Study) -> dict[str, float]:
     }
 
 
-def _draw(study: optuna.Study, folder: StudyFolder, plan: StudyPlan, results: Mapping[str, Any]) -> None:
-    rows = [
-        {"number": trial.number, "value": trial.value, "params": trial.params, "state": trial.state.name.lower()}
-        for trial in study.get_trials(deepcopy=False)
-    ]
+def _draw(folder: StudyFolder, plan: StudyPlan, results: Mapping[str, Any]) -> None:
+    rows = results["all_trials"]
     logs = {name for name, dimension in plan.space.items() if getattr(dimension, "log", False)}
     study_plot.history(rows, folder.picture_path("history"))
     study_plot.slices(rows, logs, folder.picture_path("slices"))

@@ -1,0 +1,66 @@
+"""What a model file says of itself, whether it holds weights or is an ONNX file: JSON under the key `sightline`.
+
+Free of torch, as is all that an ONNX file needs.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, TypeVar
+
+from pydantic import Field, ValidationError
+
+from sightline.data.preprocessing import Preprocessing
+from sightline.errors import FileError
+from sightline.settings import ModelSettings
+from sightline.settings.base import Positive, Section
+
+FORMAT_VERSION = 1
+# A Sightline that knows no temperature would give other probabilities, so it must refuse such a file.
+CALIBRATED_VERSION = 2
+ONNX_FORMAT_VERSION = 1
+HEADER_KEY = "sightline"
+MOST_CHARACTERS = 16 * 2**20
+
+
+class ModelHeader(Section):
+    """What a model file says of itself. `model` is None and `module` its class's name for a user's own module.
+
+    `temperature` divides the logits before the softmax (arXiv 1706.04599). A file in which it is 1 does not name it and
+    has version 1, any other version 2; `model_file.save` sees to that.
+    """
+
+    format_version: int = FORMAT_VERSION
+    model: ModelSettings | None = None
+    module: str | None = None
+    class_names: tuple[str, ...] = Field(min_length=2)
+    preprocessing: Preprocessing
+    temperature: Positive = 1.0
+
+
+class OnnxHeader(ModelHeader):
+    """What an ONNX file says of itself: the same, and the Sightline that wrote it.
+
+    Normalisation, temperature and softmax are computed inside; they are told here for whoever wants to know.
+    """
+
+    format_version: int = ONNX_FORMAT_VERSION
+    sightline_version: Annotated[str, Field(max_length=100)]
+
+
+Header = TypeVar("Header", bound=ModelHeader)
+
+
+def read_header(subject: str, text: str, kind: type[Header], versions: tuple[int, ...]) -> Header:
+    """Read the JSON of a file's header. Raises FileError, naming `subject`, for a damaged one or another version."""
+    if len(text) > MOST_CHARACTERS:
+        raise FileError(subject, f"a header of {len(text):,} characters", f"at most {MOST_CHARACTERS:,}")
+    try:
+        content: Any = json.loads(text)
+        found = content.get("format_version")
+        if found not in versions:
+            known = f"version {' or '.join(map(str, versions))}"
+            raise FileError(subject, f"format version {found}"[:100], known, "use the Sightline that wrote it")
+        return kind.model_validate(content)
+    except (ValueError, AttributeError, RecursionError, ValidationError):
+        raise FileError(subject, "its header is damaged", "a Sightline model file") from None

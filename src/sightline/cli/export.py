@@ -1,0 +1,74 @@
+"""`sightline export`: one ONNX file that answers as the classifier does, without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Group, Parameter
+
+from sightline.cli.flags import given, setting_flags
+from sightline.cli.output import AS_TEXT, Output, print_json
+
+if TYPE_CHECKING:
+    from sightline.exporting import ExportResult
+
+    DataFlags = Any
+    NONE_GIVEN: Any = None
+else:
+    DataFlags = setting_flags(names=("data_dir", "skip_bad"))
+    NONE_GIVEN = DataFlags()
+
+EXPORT = Group("Export", sort_key=1)
+
+
+def export(
+    model: Annotated[Path, Parameter(group=EXPORT, help="A run's folder, or a model file.")],
+    /,
+    *,
+    out: Annotated[
+        Path | None,
+        Parameter(group=EXPORT, metavar="FILE", help="The ONNX file. [RUN/model.onnx, or beside the model file]"),
+    ] = None,
+    force: Annotated[bool, Parameter(group=EXPORT, negative="", help="Replace the file where there is one.")] = False,
+    data: Annotated[
+        str | None,
+        Parameter(
+            group=EXPORT,
+            metavar="DATA",
+            help="A dataset or a folder whose test images the answers are compared on. [the run's own, else random "
+            "pictures]",
+        ),
+    ] = None,
+    images: Annotated[
+        int, Parameter(group=EXPORT, metavar="N", help="Pictures to compare the answers on, at most.")
+    ] = 1000,
+    flags: DataFlags = NONE_GIVEN,
+    output: Output = AS_TEXT,
+) -> None:
+    """Export, compare, and print what was found."""
+    with output.working():
+        import sightline
+
+        result = sightline.export(model, out=out, force=force, data=data, images=images, **given(flags))
+    if output.json:
+        print_json(result.to_dict())
+    else:
+        _show(result)
+
+
+def _show(result: ExportResult) -> None:
+    from sightline.cli.tables import facts, percent
+
+    accuracy = [] if result.accuracy is None else [("accuracy", f"{percent(result.accuracy)}, of the ONNX file")]
+    facts(
+        [
+            ("compared on", f"{result.images:,} {result.images_from}"),
+            ("largest difference", f"{result.max_difference:.1e} of a probability"),
+            ("same answers", percent(result.top1_agreement)),
+            *accuracy,
+            ("opset", str(result.opset)),
+            ("size", f"{result.bytes:,} bytes"),
+        ]
+    )
+    print(f"\nWritten to {result.path}")

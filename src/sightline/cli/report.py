@@ -1,0 +1,44 @@
+"""`sightline report`: a hand-in made from the files of a run, a comparison or a study."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Group, Parameter
+
+from sightline.cli.output import AS_TEXT, Output, print_json
+
+REPORT = Group("Report", sort_key=1)
+
+
+def report(
+    folder: Annotated[Path, Parameter(group=REPORT, help="The folder of a run, a comparison or a study.")],
+    /,
+    *,
+    slides: Annotated[bool, Parameter(group=REPORT, negative="", help="Also slides.pptx, 8 to 12 slides.")] = False,
+    markdown: Annotated[
+        bool, Parameter(group=REPORT, negative="", help="Also report.md, with its pictures in a folder.")
+    ] = False,
+    lang: Annotated[
+        Literal["en", "zh"],
+        Parameter(group=REPORT, metavar="NAME", help="The report's language, its plots' too: en or zh."),
+    ] = "en",
+    out: Annotated[
+        Path | None, Parameter(group=REPORT, metavar="DIR", help="Folder to write to. [the folder itself]")
+    ] = None,
+    output: Output = AS_TEXT,
+) -> None:
+    """Write the report, and print where."""
+    with output.working():
+        from sightline.reporting.make import report as make_report
+
+        found = make_report(folder, slides=slides, markdown=markdown, lang=lang, out=out)
+    if output.json:
+        print_json(found.to_dict())
+        return
+    for note in found.notes:
+        print(note, file=sys.stderr)
+    for path in found.files:
+        print(path)

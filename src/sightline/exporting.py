@@ -1,0 +1,297 @@
+"""A trained classifier as one ONNX file, published only when it answers as the classifier does.
+
+The graph takes uint8 (N, H, W, C) of the model's size, any N, and gives probabilities: normalisation, temperature and
+softmax are inside, so that whoever runs it needs nothing but the one decoder. N images, K classes.
+
+Opset 23 is the newest that torch's exporter counts as its own (ONNX_MAX_OPSET, torch 2.11 to 2.13); ONNX Runtime 1.32
+makes the same fused operators of it as of opsets 18 to 25.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from sightline import atomic
+from sightline.classifier import ONNX_SUFFIX, Classifier, load
+from sightline.classifier.header import HEADER_KEY, OnnxHeader
+from sightline.classifier.input_step import InputStep
+from sightline.classifier.onnx_backend import INPUT, OUTPUT, OnnxBackend, from_bytes
+from sightline.classifier.torch_backend import TorchBackend
+from sightline.data.decoder import fit_images
+from sightline.data.preprocessing import Preprocessing
+from sightline.errors import DataError, NumericError, UsageError
+from sightline.run_folder import RunFolder
+from sightline.settings import DataSettings
+from sightline.testing import images_to_test
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+OPSET = 23
+IMAGES, BATCH_SIZES = 1000, (1, 3, 16)
+MOST_DIFFERENCE, MARGIN = 1e-4, 1e-3
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+CHATTER = ("torch.onnx", "onnxscript", "onnx_ir")
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How an ONNX file's answers compare with the classifier's, over batches of 1, 3 and 16.
+
+    `max_difference`: the largest of any probability. `top1_agreement`: part of the images whose answer is always the
+    same. `accuracy`: the ONNX file's, None without labels.
+    """
+
+    max_difference: float
+    top1_agreement: float
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """An ONNX file that was published, `bytes` long. `images` pictures were compared, `images_from` says which."""
+
+    path: Path
+    max_difference: float
+    top1_agreement: float
+    accuracy: float | None
+    opset: int
+    bytes: int
+    images: int
+    images_from: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result for JSON."""
+        return {**asdict(self), "path": str(self.path)}
+
+
+class Served(nn.Module):
+    """A network with all that stands before and behind it: uint8 (N, H, W, C) to probabilities float32 (N, K)."""
+
+    def __init__(self, network: nn.Module, preprocessing: Preprocessing, temperature: float) -> None:
+        super().__init__()
+        self.input_step = InputStep(preprocessing)
+        self.network = network
+        self.temperature = temperature
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Answer a batch."""
+        logits = self.network(self.input_step(images)).float()
+        return torch.softmax(logits if self.temperature == 1 else logits / self.temperature, dim=1)
+
+
+def export_model(
+    path: Path,
+    *,
+    out: Path | None = None,
+    force: bool = False,
+    settings: DataSettings | None = None,
+    changes: Mapping[str, Any] = MappingProxyType({}),
+    images: int = IMAGES,
+    module: nn.Module | None = None,
+) -> ExportResult:
+    """Write the ONNX file of a run's selected weights, or of a model file, if it gives the same answers.
+
+    `out` is RUN/model.onnx, or beside the model file, where none is given; `force` lets it replace a file. Compared are
+    `images` pictures: a run's own test images (`changes` replaces some of its data settings), or the test images that
+    `settings` name; where there are none, random ones.
+
+    Raises UsageError without the packages of the extra `export`, for a file that exists, and for a network that cannot
+    be exported; NumericError where the answers differ, and then nothing is written.
+    """
+    if images < 1:
+        raise UsageError("--images", f"{images} found", "1 or more")
+    if path.suffix.lower() == ONNX_SUFFIX and path.is_file():
+        raise UsageError(str(path), "it is an ONNX file already", "a run's folder, or a model file")
+    run = RunFolder.open(path) if path.is_dir() else None
+    if out is None:
+        out = run.onnx_path if run else path.with_suffix(ONNX_SUFFIX)
+    if out.is_dir():
+        raise UsageError("--out", f"{out} is a folder", "a file's path")
+    if out.exists() and not force:
+        raise UsageError("--out", f"{out} exists", "nothing is overwritten unasked", "add --force, or --out FILE")
+    classifier = load(path, module=module, device="cpu")
+    pixels, labels, images_from = _pictures(path, run, classifier, settings, changes, images)
+    content = to_onnx(classifier)
+    backend, _ = from_bytes(content, "the exported network")
+    parity = compare(backend, classifier, pixels, labels)
+    _require(parity, out, images_from, len(pixels))
+    atomic.write_bytes(out, content)
+    return ExportResult(
+        out,
+        parity.max_difference,
+        parity.top1_agreement,
+        parity.accuracy,
+        OPSET,
+        len(content),
+        len(pixels),
+        images_from,
+    )
+
+
+def to_onnx(classifier: Classifier) -> bytes:
+    """Give the bytes of a torch classifier's ONNX file, the same for the same weights and packages; unchecked answers.
+
+    Raises UsageError where the network is not torch's, or torch cannot export it.
+    """
+    onnx = _packages()
+    backend = classifier.backend
+    if not isinstance(backend, TorchBackend):
+        raise UsageError("model", "it holds no torch network", "a run's folder, or a model file of weights")
+    served = Served(backend.module, classifier.preprocessing, classifier.temperature).eval()
+    # A batch of one would be taken for the only batch there is.
+    example = torch.zeros(max(BATCH_SIZES), *classifier.size, dtype=torch.uint8)
+    with _quietly(), torch.no_grad():
+        try:
+            program = torch.onnx.export(
+                served, (example,), input_names=[INPUT], output_names=[OUTPUT], opset_version=OPSET,
+                dynamic_shapes=({0: torch.export.Dim("N", min=1)},), dynamo=True, external_data=False, verbose=False,
+            )  # fmt: skip
+        except Exception as error:  # the exporter lets through whatever a module raises
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            found = f"torch cannot export {type(backend.module).__name__} ({reason})"
+            raise UsageError("model", found, "a network of ONNX's operators") from error
+        assert program is not None
+        model = program.model_proto
+    _strip(model)
+    own = classifier.model is None
+    header = OnnxHeader(
+        model=classifier.model,
+        module=type(backend.module).__name__ if own else None,
+        class_names=classifier.class_names,
+        preprocessing=classifier.preprocessing,
+        temperature=classifier.temperature,
+        sightline_version=version("sightline"),
+    )
+    model.metadata_props.add(key=HEADER_KEY, value=header.model_dump_json())
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString(deterministic=True)
+
+
+def compare(
+    backend: OnnxBackend,
+    classifier: Classifier,
+    pixels: NDArray[np.uint8],
+    labels: NDArray[np.int64] | None = None,
+) -> Parity:
+    """Compare answers for `pixels`, uint8 (N, H, W, C); `labels` int64 (N,). A NaN anywhere is an infinite difference.
+
+    An answer counts as the same where the classifier itself is undecided, its two best classes being within MARGIN.
+    """
+    wanted = classifier.probabilities(pixels)  # N, K
+    best = wanted.argmax(axis=1)
+    ordered = np.sort(wanted, axis=1)
+    undecided = ordered[:, -1] - ordered[:, -2] <= MARGIN
+    same = np.ones(len(pixels), bool)
+    largest = 0.0
+    found = wanted
+    for size in BATCH_SIZES:
+        parts = [backend.probabilities(pixels[start : start + size]) for start in range(0, len(pixels), size)]
+        found = np.concatenate(parts)
+        difference = float(np.abs(found - wanted).max())
+        largest = max(largest, difference if np.isfinite(difference) else float("inf"))
+        same &= (found.argmax(axis=1) == best) | undecided
+    accuracy = None if labels is None else float((found.argmax(axis=1) == labels).mean())
+    return Parity(largest, float(same.mean()), accuracy)
+
+
+def _require(parity: Parity, out: Path, images_from: str, count: int) -> None:
+    if parity.max_difference <= MOST_DIFFERENCE and parity.top1_agreement == 1:
+        return
+    raise NumericError(
+        str(out),
+        f"the exported network's probabilities differ by up to {parity.max_difference:.2g}, and its answers are the "
+        f"same for {parity.top1_agreement:.2%} of {count:,} pictures ({images_from})",
+        f"at most {MOST_DIFFERENCE:g}, and all",
+        "nothing was written",
+    )
+
+
+def _pictures(
+    path: Path,
+    run: RunFolder | None,
+    classifier: Classifier,
+    settings: DataSettings | None,
+    changes: Mapping[str, Any],
+    count: int,
+) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None, str]:
+    """What the answers are compared on: pixels, labels, and in words where they are from."""
+    random = f"random pictures, since {path} knows no test images"
+    if settings is not None or run is not None:
+        try:
+            found = images_to_test(path, run, classifier, settings, changes)
+            # A folder's images are in the order of their classes.
+            chosen = found.select(np.linspace(0, len(found) - 1, min(count, len(found))).astype(np.int64))
+            return chosen.images(), chosen.labels, f"test images of {settings.name if settings else path}"
+        except (DataError, UsageError) as error:
+            if settings is not None:
+                raise
+            random = f"random pictures, since the run's test images are not at hand ({error.subject}: {error.found})"
+    return random_pictures(count, classifier.size), None, random
+
+
+def random_pictures(count: int, size: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Make `count` pictures, uint8 (count, *size), always the same: by turns noise and soft blots."""
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 256, (count, *size), dtype=np.uint8)
+    blots = generator.integers(0, 256, (len(pixels[1::2]), 5, 5, size[2]), dtype=np.uint8)
+    pixels[1::2] = fit_images(blots, size, "squash")
+    return pixels
+
+
+def _strip(model: ModelProto) -> None:
+    """Take out what the exporter tells of its own way: source lines with paths, names of its passes, stack traces."""
+    for message in (model, model.graph, *_parts(model)):
+        message.ClearField("doc_string")
+        message.ClearField("metadata_props")
+    model.graph.ClearField("value_info")
+    model.graph.name = model.producer_name = "sightline"
+    model.producer_version = version("sightline")
+
+
+def _parts(model: ModelProto) -> Iterator[Any]:
+    graph = model.graph
+    for parts in (graph.node, graph.initializer, graph.input, graph.output):
+        yield from parts
+
+
+def _packages() -> Any:
+    """Import what exporting needs, and give onnx. Raises UsageError where some of it is not installed."""
+    try:
+        onnx, *_ = [import_module(name) for name in PACKAGES]
+        return onnx
+    except ModuleNotFoundError as error:
+        if error.name not in PACKAGES:
+            raise
+        advice = "pip install 'sightline[export]'"
+        raise UsageError("export", f"{error.name} is not installed", "it is needed for ONNX files", advice) from error
+
+
+@contextlib.contextmanager
+def _quietly() -> Generator[None]:
+    """The exporter warns of packages that are not there and of its own old ways, which nobody here can change."""
+    loggers = [logging.getLogger(name) for name in CHATTER]
+    before = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.CRITICAL)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

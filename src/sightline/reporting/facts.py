@@ -1,0 +1,307 @@
+"""What the files of a run, a comparison or a study say; nothing is computed here that they do not hold."""
+
+from __future__ import annotations
+
+import itertools
+import posixpath
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightline import arrays, atomic
+from sightline.comparison.folder import ComparisonFolder, Plan
+from sightline.errors import FileError
+from sightline.evaluation import EXPLANATIONS, METRICS, MISTAKES, PREDICTIONS, Predictions
+from sightline.reporting import files
+from sightline.reporting.blocks import Cell
+from sightline.run_folder import RESULTS, RunFolder
+from sightline.settings import Settings, data_name, model_name
+from sightline.tuning.folder import StudyFolder, StudyPlan, trial_name
+
+KIND = "pictures written by Sightline"
+
+
+@dataclass(frozen=True)
+class StoredPictures:
+    """Pictures of test images: rows in the predictions, pixels uint8 (n, H, W, C), maps float (n, H, W)."""
+
+    rows: NDArray[np.int64]
+    pixels: NDArray[np.uint8]
+    maps: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's files. `place` is its folder as seen from the report's subject, "" for the subject itself."""
+
+    folder: RunFolder
+    place: str = ""
+
+    @cached_property
+    def settings(self) -> Settings:
+        """settings.yaml."""
+        return self.folder.settings()
+
+    @cached_property
+    def metrics(self) -> files.Metrics | None:
+        """test/metrics.json, None where the run was not tested."""
+        path = self.folder.metrics_path
+        if not path.is_file():
+            return None
+        advice = f"run sightline test {self.folder.path}"
+        found = files.read(path, files.Metrics, advice)
+        classes = len(self.classes)
+        if {len(found["confusion_matrix"]), *map(len, found["confusion_matrix"])} != {classes}:
+            raise FileError(str(path), "its confusion matrix does not fit", f"that of {classes} classes", advice)
+        return found
+
+    @cached_property
+    def predictions(self) -> Predictions | None:
+        """test/predictions.npz."""
+        path = self.folder.test_folder / PREDICTIONS
+        return Predictions.load(path) if path.is_file() else None
+
+    @cached_property
+    def audit(self) -> files.Audit:
+        """audit.json."""
+        return files.read(self.folder.path / "audit.json", files.Audit)
+
+    @cached_property
+    def splits(self) -> files.Splits:
+        """splits.json."""
+        path = self.folder.path / "splits.json"
+        found = files.read(path, files.Splits)
+        if "train" not in found["parts"]:
+            raise FileError(str(path), "it has no training images", "what training wrote")
+        return found
+
+    @cached_property
+    def environment(self) -> files.Environment:
+        """environment.json."""
+        return files.read(self.folder.path / "environment.json", files.Environment)
+
+    @cached_property
+    def network(self) -> files.Network | None:
+        """network.json, None for a run of an older version."""
+        path = self.folder.path / "network.json"
+        return files.read(path, files.Network) if path.is_file() else None
+
+    @cached_property
+    def epochs(self) -> Sequence[Mapping[str, str]]:
+        """The rows of results.csv, one for each epoch that was finished."""
+        rows = self.folder.rows(RESULTS)
+        try:
+            for row in rows:
+                numbers = [int(row["epoch"]), int(row["step"]), *(float(value) for value in row.values() if value)]
+                assert numbers
+        except (KeyError, ValueError, TypeError):
+            raise FileError(str(self.folder.path / RESULTS), "damaged", "what training wrote") from None
+        return rows
+
+    @property
+    def data(self) -> str:
+        """The dataset's name."""
+        return data_name(self.settings.data)
+
+    @property
+    def model(self) -> str:
+        """The network's name."""
+        if self.settings.model is not None:
+            return model_name(self.settings.model)
+        return self.network["name"] if self.network is not None else "?"
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """The names of the classes."""
+        return self.splits["classes"]
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether training came to its end, or ended itself early."""
+        return self.folder.last_weights.is_file()
+
+    def samples(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]] | None:
+        """samples.npz: pixels uint8 (n, H, W, C) and labels; None where a run of an older version kept none."""
+        found = self.folder.samples()
+        if found is not None and (not len(found[1]) or not 0 <= found[1].min() <= found[1].max() < len(self.classes)):
+            raise FileError(str(self.folder.samples_path), "damaged", "samples written by Sightline")
+        return found
+
+    def mistakes(self) -> StoredPictures | None:
+        """test/mistakes.npz."""
+        return self._pictures(MISTAKES)
+
+    def explanations(self) -> StoredPictures | None:
+        """test/explanations.npz, which is made on request."""
+        return self._pictures(EXPLANATIONS)
+
+    def _pictures(self, name: str) -> StoredPictures | None:
+        path = self.folder.test_folder / name
+        if not path.is_file() or self.predictions is None:
+            return None
+        found = arrays.load(path, ("rows", "pixels", "maps"), KIND)
+        rows, pixels, maps = found.get("rows"), found.get("pixels"), found.get("maps")
+        if (
+            rows is None
+            or pixels is None
+            or pixels.dtype != np.uint8
+            or pixels.ndim != 4
+            or not 0 < len(rows) == len(pixels)
+            or not 0 <= rows.min() <= rows.max() < len(self.predictions)
+            or (maps is not None and maps.shape != pixels.shape[:3])
+        ):
+            raise FileError(str(path), "damaged", KIND, f"run sightline test {self.folder.path}")
+        return StoredPictures(rows.astype(np.int64), pixels, maps)
+
+    def weights(self) -> Path | None:
+        """The model file, None where there is none yet."""
+        return next((path for path in (self.folder.best_weights, self.folder.last_weights) if path.is_file()), None)
+
+    def weights_cells(self) -> tuple[str, str, Cell, Cell] | None:
+        """The model file's name in the run, and its size in bytes and SHA-256 as cells; None where there is none."""
+        path = self.weights()
+        if path is None:
+            return None
+        name = path.relative_to(self.folder.path).as_posix()
+        return (
+            name, str(path.stat().st_size), self.cell(str(path.stat().st_size), name, "size()"),
+            self.cell(atomic.sha256_of(path), name, "sha256()"),
+        )  # fmt: skip
+
+    def selected(self) -> Mapping[str, str] | None:
+        """The row of results.csv whose weights validation chose, None where nothing chose."""
+        if self.settings.training.select == "last" or not self.folder.best_weights.is_file():
+            return None
+        step = self.folder.tested_step()
+        return next((row for row in self.epochs if row.get("val_accuracy") and int(row["step"]) == step), None)
+
+    def cell(self, text: str, file: str, key: str = "") -> Cell:
+        """Make a cell that comes from a file of this run."""
+        return Cell(text, posixpath.normpath(posixpath.join(self.place, file)), key)
+
+    def metric(self, key: str, text: str) -> Cell:
+        """Make a cell of a figure in test/metrics.json."""
+        return self.cell(text, f"test/{METRICS}", key)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A comparison's files. `place` is its folder as seen from the report's subject."""
+
+    folder: ComparisonFolder
+    place: str = ""
+
+    @cached_property
+    def plan(self) -> Plan:
+        """comparison.yaml."""
+        return self.folder.plan()
+
+    @cached_property
+    def results(self) -> files.ComparisonResults:
+        """results.json. Raises FileError where the comparison has not ended."""
+        advice = f"go on with sightline compare --resume {self.folder.path}"
+        path = self.folder.results_path
+        if not path.is_file():
+            raise FileError(str(self.folder.path), "this comparison has not ended", advice=advice)
+        found = files.read(path, files.ComparisonResults, advice)
+        if len(found["sides"]) < 2 or not all(side["runs"] for side in found["sides"]):
+            raise FileError(str(path), "damaged", "two sides with their runs", advice)
+        return found
+
+    @property
+    def sides(self) -> Sequence[files.Side]:
+        """The sides, as results.json has them."""
+        return self.results["sides"]
+
+    @property
+    def pairs(self) -> Sequence[files.Pair]:
+        """The pairs of sides, as results.json has them."""
+        return self.results["pairs"]
+
+    @cached_property
+    def runs(self) -> Sequence[Mapping[int, Run]]:
+        """Each side's runs by seed."""
+        return [
+            {
+                int(seed): Run(
+                    RunFolder.open(self.folder.path / place), posixpath.normpath(posixpath.join(self.place, place))
+                )
+                for seed, place in side["runs"].items()
+            }
+            for side in self.sides
+        ]
+
+    @cached_property
+    def named(self) -> Sequence[tuple[str, Run]]:
+        """Each side's name and its run with the lowest seed."""
+        return [(side["name"], runs[min(runs)]) for side, runs in zip(self.sides, self.runs, strict=True)]
+
+    def cell(self, text: str, key: str) -> Cell:
+        """Make a cell that comes from results.json."""
+        return Cell(text, posixpath.join(self.place, "results.json"), key)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study's files."""
+
+    folder: StudyFolder
+
+    @cached_property
+    def plan(self) -> StudyPlan:
+        """study.yaml."""
+        return self.folder.plan()
+
+    @cached_property
+    def results(self) -> files.StudyResults:
+        """results.json. Raises FileError where the search has not ended."""
+        path = self.folder.path / "results.json"
+        resume = f"sightline tune --resume {self.folder.path}"
+        if not path.is_file():
+            raise FileError(str(self.folder.path), "this search has not ended", advice=f"go on with {resume}")
+        found = self.folder.results()
+        # Studies of the first versions lack some of it; a resumption without a further trial writes it anew.
+        return files.checked(
+            found, files.StudyResults, path, f"{resume} --trials {found.get('trials', 1)} writes it anew"
+        )
+
+    @property
+    def has_comparison(self) -> bool:
+        """Whether the winner was compared with where the search began."""
+        return self.results["final"] is not None
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """The comparison at the end."""
+        place = self.results["final"]
+        assert place is not None
+        return Comparison(ComparisonFolder.open(self.folder.path / place), place)
+
+    @cached_property
+    def best(self) -> Run | None:
+        """The best trial's run, None where another machine made it."""
+        found = sorted(self.folder.trials.glob(f"{trial_name(self.results['best_trial'])}-[0-9][0-9][0-9]"))
+        begun = [path for path in found if RunFolder(path).settings_path.is_file()]
+        return Run(RunFolder(begun[-1]), f"{self.folder.trials.name}/{begun[-1].name}") if begun else None
+
+    def cell(self, text: str, key: str) -> Cell:
+        """Make a cell that comes from results.json."""
+        return Cell(text, "results.json", key)
+
+
+def read(path: Path) -> Run | Comparison | Study:
+    """Tell by its files what a folder is. Raises FileError for anything but a run, a comparison or a study."""
+    if (path / "comparison.yaml").is_file():
+        return Comparison(ComparisonFolder(path))
+    if (path / "study.yaml").is_file():
+        return Study(StudyFolder(path))
+    if (path / "settings.yaml").is_file():
+        return Run(RunFolder(path))
+    found = "no such folder" if not path.exists() else "neither a run, nor a comparison, nor a study"
+    if any(itertools.islice(path.glob("*.csv"), 1)) or (path / "environment.json").is_file():
+        found = "a run that was stopped before it began"
+    raise FileError(str(path), found, "the folder of a run, a comparison or a study")

@@ -1,0 +1,260 @@
+"""What the files hold that a report is made of, checked when they are read.
+
+Only what a report needs is named. A key that came with a later version than the oldest is optional, since a report is
+made of what is there. Accuracies, intervals and errors are fractions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NotRequired, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict  # pydantic refuses that of typing before Python 3.12
+
+from sightline.errors import FileError
+from sightline.run_folder import read_json
+
+T = TypeVar("T")
+
+
+class Bin(TypedDict):
+    """A bin of a reliability diagram."""
+
+    low: float
+    high: float
+    n: int
+    confidence: float | None
+    accuracy: float | None
+
+
+class ClassFigures(TypedDict):
+    """A class in metrics.json."""
+
+    name: str
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+class Metrics(TypedDict):
+    """test/metrics.json."""
+
+    accuracy: float
+    interval: tuple[float, float]
+    n: int
+    loss: float
+    top_k: int
+    top_k_accuracy: float
+    macro_f1: float
+    balanced_accuracy: float
+    per_class: list[ClassFigures]
+    confusion_matrix: list[list[int]]
+    ece: NotRequired[float]
+    mce: NotRequired[float]
+    brier: NotRequired[float]
+    reliability: NotRequired[list[Bin]]
+    temperature: NotRequired[float]
+
+
+class Part(TypedDict):
+    """A part of the images in splits.json; `size` is (H, W, C)."""
+
+    images: int
+    size: tuple[int, int, int]
+    class_counts: list[int]
+    ids_sha256: str
+    content_sha256: str
+
+
+class Splits(TypedDict):
+    """splits.json."""
+
+    classes: list[str]
+    parts: dict[str, Part]
+
+
+class Copies(TypedDict):
+    """Exact duplicates inside a part."""
+
+    images: int
+    other_label: int
+
+
+class Named(TypedDict):
+    """A pair of equal images."""
+
+    parts: tuple[str, str]
+
+
+class Across(TypedDict):
+    """Exact duplicates across parts."""
+
+    pairs: int
+    other_label: int
+    named: list[Named]
+
+
+class Duplicates(TypedDict):
+    """Exact duplicates."""
+
+    inside: dict[str, Copies]
+    across: Across
+
+
+class Audit(TypedDict):
+    """audit.json."""
+
+    imbalance: float | None
+    skipped: dict[str, Any]
+    duplicates: Duplicates
+
+
+class NetworkPart(TypedDict):
+    """A part of a network; `output` (1, C, H, W) or (1, F), None where it runs in training only."""
+
+    name: str
+    type: str
+    output: list[int] | None
+    parameters: int
+    macs: int
+
+
+class Network(TypedDict):
+    """network.json."""
+
+    name: str
+    input: tuple[int, int, int, int]
+    parts: list[NetworkPart]
+    parameters: int
+    macs: int | None
+
+
+class Environment(TypedDict):
+    """environment.json."""
+
+    sightline: NotRequired[str]
+    python: NotRequired[str]
+    torch: NotRequired[str]
+    numpy: NotRequired[str]
+    pillow: NotRequired[str]
+    system: NotRequired[str]
+    processor: NotRequired[str | None]
+    threads: NotRequired[int | None]
+    gpu: NotRequired[str | None]
+    precision: NotRequired[str]
+
+
+class Side(TypedDict):
+    """A side of a comparison."""
+
+    name: str
+    mean: float
+    sd: float | None
+    n: int
+    interval: tuple[float, float] | None
+    seeds: list[int]
+    accuracies: list[float]
+    length: str
+    seconds_per_epoch: float | None
+    train_seconds: float
+    parameters: int | None
+    macs: int | None
+    latency_ms: float | None
+    runs: dict[str, str]
+
+
+class McNemar(TypedDict):
+    """McNemar's exact test of a seed."""
+
+    seed: int
+    p_value: float
+
+
+class Bootstrap(TypedDict):
+    """An interval over the test images."""
+
+    low: float
+    high: float
+
+
+class Pair(TypedDict):
+    """A pair of sides and its verdict."""
+
+    a: str
+    b: str
+    difference: float
+    interval: tuple[float, float] | None
+    p_value: float | None
+    adjusted_p_value: float | None
+    outcome: str
+    better: str | None
+    worse: str | None
+    gain: tuple[float, float] | None
+    reason: str | None
+    seeds_needed: int | None
+    test: str | None
+    counts: list[int]
+    confidence: float
+    mcnemar: list[McNemar]
+    bootstrap: Bootstrap
+
+
+class ComparisonResults(TypedDict):
+    """A comparison's results.json."""
+
+    test_images: int
+    confidence: float
+    looks: list[int]
+    sides: list[Side]
+    pairs: list[Pair]
+
+
+class Trial(TypedDict):
+    """A trial of a study."""
+
+    number: int
+    value: float | None
+    params: dict[str, float | int | str | bool | None]
+    state: str
+
+
+class StudyResults(TypedDict):
+    """A study's results.json."""
+
+    data: str
+    model: str
+    trials: int
+    complete: int
+    pruned: int
+    failed: int
+    seconds: float
+    best_trial: int
+    changes: dict[str, Any]
+    before: dict[str, Any]
+    validation: float
+    validation_before: float | None
+    importance: dict[str, float]
+    final: str | None
+    all_trials: list[Trial]
+
+
+def read(path: Path, kind: type[T], advice: str = "") -> T:
+    """Read a JSON file of one of these kinds. Raises FileError where it is missing, damaged or of another version."""
+    return checked(read_json(path), kind, path, advice)
+
+
+def checked(content: Mapping[str, Any], kind: type[T], path: Path, advice: str = "") -> T:
+    """Check what was read from `path`. Raises FileError, naming the key, where it is of another kind."""
+    try:
+        return TypeAdapter(kind).validate_python(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        missing = first["type"] == "missing"
+        found = (
+            f"it has no {where}" if missing else f"damaged at {where} ({first['msg'][:1].lower()}{first['msg'][1:]})"
+        )
+        raise FileError(str(path), found, "what this version of Sightline writes", advice) from None

@@ -1,0 +1,98 @@
+"""Make a report of a folder: HTML always, slides and Markdown when asked for."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sightline import atomic, plots
+from sightline.errors import FileError
+from sightline.lettering import columns
+from sightline.reporting.facts import Comparison, Run, Study, read
+from sightline.reporting.html import page
+from sightline.reporting.markdown import markdown as set_markdown
+from sightline.reporting.pictures import Drawn
+from sightline.reporting.sections.reports import report_of
+from sightline.reporting.slides import slides as set_slides
+from sightline.reporting.words import Words, words
+
+HTML, SLIDES, MARKDOWN, PICTURES = "report.html", "slides.pptx", "report.md", "report_pictures"
+
+
+@dataclass(frozen=True)
+class ReportResult:
+    """What was written, the HTML first, and notes on what could not be as asked for."""
+
+    files: tuple[Path, ...]
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result for JSON."""
+        return {"files": [str(path) for path in self.files], "notes": list(self.notes)}
+
+
+def report(
+    folder: str | Path,
+    *,
+    slides: bool = False,
+    markdown: bool = False,
+    lang: str = "en",
+    out: str | Path | None = None,
+) -> ReportResult:
+    """Write report.html for a run, a comparison or a study, into its own folder or into `out`.
+
+    `slides` adds slides.pptx, 8 to 12 of them; `markdown` report.md and a folder with its pictures. `lang`: "en" or
+    "zh"; names end in the language where that is not English (report.zh.html). What an earlier report wrote is
+    replaced. Raises FileError for another folder, for files that are damaged, and where a comparison or a search has
+    not ended, UsageError for another language and without python-pptx.
+    """
+    said = words(lang)
+    found = read(Path(folder))
+    place = Path(folder) if out is None else Path(out)
+    mark = "" if lang == "en" else f".{lang}"
+
+    def named(name: str) -> Path:
+        stem, dot, suffix = name.partition(".")
+        return place / f"{stem}{mark}{dot}{suffix}"
+
+    with tempfile.TemporaryDirectory() as drawn_in:
+        made = report_of(found, Drawn(Path(drawn_in), said), said)
+        # Slides first: without their library nothing is written.
+        deck = set_slides(made) if slides else None
+        written = [named(HTML)]
+        atomic.write_text(named(HTML), page(made, said))
+        if deck is not None:
+            atomic.write_bytes(named(SLIDES), deck)
+            written.append(named(SLIDES))
+        if markdown:
+            pictures = named(PICTURES)
+            _move(Path(drawn_in), pictures)
+            atomic.write_text(named(MARKDOWN), set_markdown(made, said, pictures.name))
+            written += [named(MARKDOWN), *([pictures] if pictures.is_dir() else [])]
+    return ReportResult(tuple(written), tuple(_notes(found, lang, said)))
+
+
+def _move(drawn: Path, pictures: Path) -> None:
+    """Put the pictures into their folder, and take away those of an earlier report."""
+    names = {path.name for path in drawn.iterdir()}
+    for name in sorted(names):
+        atomic.write_bytes(pictures / name, (drawn / name).read_bytes())
+    for path in pictures.glob("*.png"):
+        if path.name not in names and re.fullmatch(r"\d\d-[a-z]+\.png", path.name):
+            path.unlink()
+
+
+def _notes(found: Run | Comparison | Study, lang: str, said: Words) -> list[str]:
+    if plots.draws_chinese():
+        return []
+    if lang == "zh":
+        return [said("note_plots")]
+    try:
+        first = found if isinstance(found, Run) else found.named[0][1] if isinstance(found, Comparison) else found.best
+    except FileError:
+        return []
+    wide = first is not None and any(columns(name) > len(name) for name in first.classes)
+    return [said("note_class_names")] if wide else []

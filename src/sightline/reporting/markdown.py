@@ -1,0 +1,59 @@
+"""A report as Markdown, its pictures in a folder beside it."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import quote
+
+from sightline.reporting.blocks import Block, Code, Figures, Paragraph, Picture, Pictures, Points, Report, Table
+from sightline.reporting.words import Words
+
+
+def markdown(report: Report, words: Words, folder: str) -> str:
+    """Set the report as Markdown (CommonMark with tables); pictures are found in `folder`, relative to it."""
+    parts = [f"# {_plain(report.title)}", _plain(report.subtitle)]
+    for section in report.sections:
+        parts.append(f"## {_plain(section.title)}")
+        parts += [_block(block, words, folder) for block in section.blocks]
+    parts += ["---", _plain(report.made_by)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _block(block: Block, words: Words, folder: str) -> str:  # noqa: PLR0911
+    match block:
+        case Paragraph(said):
+            return _plain(said.text)
+        case Points(items):
+            return "\n".join(f"- {_plain(item.text)}" for item in items)
+        case Code(text):
+            return f"```\n{text}\n```"
+        case Figures(items):
+            lines = [f"- {_plain(name)}: **{_plain(cell.text)}**" for name, cell in items]
+            return "\n".join(lines) + _sources(block.files(), words)
+        case Picture():
+            return _picture(block, words, folder)
+        case Pictures(items):
+            return "\n\n".join(_picture(picture, words, folder) for picture in items)
+        case Table(head, rows):
+            lines = [f"| {' | '.join(map(_cell, head))} |"]
+            lines.append(f"|{'|'.join('---:' if block.is_number(place) else '---' for place in range(len(head)))}|")
+            lines += [f"| {' | '.join(_cell(cell.text) for cell in row)} |" for row in rows]
+            return "\n".join(lines) + _sources(block.files(), words)
+
+
+def _picture(picture: Picture, words: Words, folder: str) -> str:
+    told = f"{picture.caption} {words('source', files=picture.file)}" if picture.file else picture.caption
+    return f"![{_plain(picture.caption)}]({quote(folder)}/{quote(picture.path.name)})\n\n{_plain(told)}"
+
+
+def _sources(files: list[str], words: Words) -> str:
+    return f"\n\n{_plain(words('source', files=', '.join(files)))}" if files else ""
+
+
+def _plain(text: str) -> str:
+    """Let no character of a name be taken for markup."""
+    return re.sub(r"([\\`*_\[\]<>#|~$&])", r"\\\1", " ".join(text.split()))
+
+
+def _cell(text: str) -> str:
+    return _plain(text) or " "

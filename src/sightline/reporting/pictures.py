@@ -1,0 +1,146 @@
+"""The pictures of a report, drawn in its language into a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from sightline import comparison_plot, gallery, network_diagram, plots, reliability_diagram, study_plot
+from sightline.reporting.blocks import Picture
+from sightline.reporting.facts import Comparison, Run, StoredPictures, Study
+from sightline.reporting.words import Words
+
+SAMPLE_COLUMNS, SAMPLE_ROWS = 10, 3
+MOST_MISTAKES = 12
+
+
+class Drawn:
+    """Draws each picture once into `folder`, under a name of its own."""
+
+    def __init__(self, folder: Path, words: Words) -> None:
+        self._folder, self._words = folder, words
+        self._plots = words.plots
+        self._count = 0
+
+    def _path(self, name: str) -> Path:
+        self._count += 1
+        return self._folder / f"{self._count:02d}-{name}.png"
+
+    def samples(self, run: Run) -> Picture | None:
+        """A few training images of each class, None where the run kept none."""
+        kept = run.samples()
+        if kept is None:
+            return None
+        pixels, labels = kept
+        path = self._path("samples")
+        classes = sorted(set(labels.tolist()))
+        columns = SAMPLE_COLUMNS
+        rows = [int(np.flatnonzero(labels == label)[0]) for label in classes[: SAMPLE_ROWS * SAMPLE_COLUMNS]]
+        # A column for each class where they are few, so that a class is seen at a glance.
+        if len(classes) <= SAMPLE_COLUMNS:
+            each = min(SAMPLE_ROWS, *(int((labels == label).sum()) for label in classes))
+            rows = [int(np.flatnonzero(labels == label)[place]) for place in range(each) for label in classes]
+            columns = len(classes)
+        captions = [(run.classes[int(labels[row])],) for row in rows]
+        gallery.draw(pixels[rows], captions, path, columns=columns)
+        return Picture(path, self._words("samples"), run.cell("", "samples.npz").file)
+
+    def diagram(self, run: Run) -> Picture | None:
+        """The network as a chain of boxes, None where its parts are not known."""
+        if run.network is None or not run.network["parts"]:
+            return None
+        path = self._path("network")
+        network_diagram.draw(run.network, len(run.classes), path, words=self._plots)
+        return Picture(path, self._words("diagram"), run.cell("", "network.json").file)
+
+    def curves(self, run: Run) -> Picture | None:
+        """Accuracy and loss by epoch, None where no epoch was finished."""
+        if not run.epochs:
+            return None
+        path, chosen = self._path("curves"), run.selected()
+        selected = None if chosen is None else int(chosen["epoch"])
+        plots.curves(run.epochs, path, selected_epoch=selected, words=self._plots)
+        return Picture(path, self._words("curves"), run.cell("", "results.csv").file)
+
+    def bands(self, comparison: Comparison) -> Picture | None:
+        """The sides' curves, with bands over the seeds."""
+        sides = {
+            name: [run.epochs for run in runs.values()]
+            for (name, _), runs in zip(comparison.named, comparison.runs, strict=True)
+        }
+        if not any(rows for runs in sides.values() for rows in runs):
+            return None
+        path = self._path("curves")
+        plots.bands(sides, path, words=self._plots)
+        return Picture(path, self._words("bands"), "runs/*/results.csv")
+
+    def confusion(self, run: Run, caption: str) -> Picture | None:
+        """The confusion matrix."""
+        if run.metrics is None:
+            return None
+        path = self._path("confusion")
+        matrix = np.array(run.metrics["confusion_matrix"], np.int64)
+        plots.confusion_matrix(matrix, run.classes, path, words=self._plots)
+        return Picture(path, caption, run.metric("", "").file)
+
+    def reliability(self, run: Run, caption: str) -> Picture | None:
+        """The reliability diagram, None where a test of an older version did not keep it."""
+        metrics = run.metrics
+        if metrics is None or "reliability" not in metrics or not any(part["n"] for part in metrics["reliability"]):
+            return None
+        path = self._path("reliability")
+        reliability_diagram.draw(metrics["reliability"], metrics.get("ece", 0.0), path, words=self._plots)
+        return Picture(path, caption, run.metric("", "").file)
+
+    def mistakes(self, run: Run, caption: str) -> Picture | None:
+        """The worst mistakes."""
+        kept = run.mistakes()
+        return None if kept is None else self._gallery(run, kept, "mistakes", caption)
+
+    def explanations(self, run: Run) -> Picture | None:
+        """Where the network looked."""
+        kept = run.explanations()
+        return None if kept is None else self._gallery(run, kept, "explanations", self._words("explanations"))
+
+    def _gallery(self, run: Run, kept: StoredPictures, name: str, caption: str) -> Picture:
+        predictions = run.predictions
+        assert predictions is not None
+        path = self._path(name)
+        rows = kept.rows[:MOST_MISTAKES]
+        predicted, names = predictions.predicted(), predictions.class_names
+        lines: list[tuple[str, str]] = []
+        for row in rows:
+            label, answer = predictions.labels[row], predicted[row]
+            sureness = f"{100 * predictions.probabilities[row, answer]:.1f}%"
+            said = self._plots.right_answer if label == answer else self._plots.not_answer
+            lines.append((names[label], said.format(answer=names[answer], sureness=sureness)))
+        heat = None if kept.maps is None else kept.maps[:MOST_MISTAKES]
+        gallery.draw(kept.pixels[:MOST_MISTAKES], lines, path, heat=heat)
+        return Picture(path, caption, run.cell("", f"test/{name}.npz").file)
+
+    def accuracies(self, comparison: Comparison) -> Picture:
+        """Seeds, means and differences."""
+        path = self._path("accuracies")
+        comparison_plot.draw(comparison.sides, comparison.pairs, path, words=self._plots)
+        return Picture(path, self._words("accuracy_plot"), comparison.cell("", "").file)
+
+    def search(self, study: Study) -> Mapping[str, Picture]:
+        """History, slices, and importance where there is one."""
+        logs = {name for name, dimension in study.plan.space.items() if getattr(dimension, "log", False)}
+        trials: Sequence[Mapping[str, object]] = study.results["all_trials"]
+        found: dict[str, Picture] = {}
+        if any(trial["state"] == "complete" for trial in trials):
+            path = self._path("history")
+            study_plot.history(trials, path, words=self._plots)
+            found["history"] = Picture(path, self._words("history"))
+            path = self._path("slices")
+            study_plot.slices(trials, logs, path, words=self._plots)
+            found["slices"] = Picture(path, self._words("slices"))
+        if study.results["importance"]:
+            path = self._path("importance")
+            study_plot.importance(study.results["importance"], path, words=self._plots)
+            found["importance"] = Picture(path, self._words("importance_plot"))
+        return {name: replace(picture, file="results.json") for name, picture in found.items()}

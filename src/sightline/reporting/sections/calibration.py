@@ -1,0 +1,70 @@
+"""How far the probabilities can be believed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from sightline.reporting.blocks import Block, Cell, Pictures, Points, Section, Slide, Table
+from sightline.reporting.facts import Run
+from sightline.reporting.numerals import percent
+from sightline.reporting.pictures import Drawn
+from sightline.reporting.words import Words
+
+MOST_DIAGRAMS = 4
+
+
+def section(named: Sequence[tuple[str, Run]], drawn: Drawn, words: Words) -> list[Section]:
+    """Tell of tested runs how their confidence fits their accuracy; nothing where no test told of it."""
+    tested = [(name, run) for name, run in named if run.metrics is not None and "ece" in run.metrics]
+    if not tested:
+        return []
+    rows: list[list[Cell]] = []
+    told: list[Cell] = []
+    for name, run in tested:
+        metrics = run.metrics
+        assert metrics is not None
+        ece, temperature = metrics.get("ece", 0.0), metrics.get("temperature")
+        rows.append(
+            [
+                Cell(_label(name, run, words)),
+                run.metric("ece", percent(ece)),
+                _optional(run, "mce", metrics.get("mce"), percent),
+                _optional(run, "brier", metrics.get("brier"), _four),
+                run.metric("loss", _four(metrics["loss"])),
+                _optional(run, "temperature", temperature, _three),
+            ]
+        )
+        said = words("ece_words", ece=percent(ece)) + " "
+        said += words("not_calibrated") if temperature is None else words("calibrated", temperature=_three(temperature))
+        told.append(run.metric("ece", f"{name}: {said}" if name else said))
+    pictures = [
+        picture
+        for name, run in tested[:MOST_DIAGRAMS]
+        if (picture := drawn.reliability(run, _caption(name, run, words))) is not None
+    ]
+    head = [
+        words(key) for key in ("side" if named[0][0] else "network_one", "ece", "mce", "brier", "nll", "temperature")
+    ]
+    blocks: list[Block] = [Table.without_gaps(head, rows), Points(told), Pictures(pictures)]
+    slide = Slide(words("calibration"), [cell.text for cell in told[:2]], pictures[0] if pictures else None)
+    return [Section("calibration", words("calibration"), blocks, [slide])]
+
+
+def _label(name: str, run: Run, words: Words) -> str:
+    return words("side_seed", side=name, seed=run.settings.training.seed) if name else run.model
+
+
+def _caption(name: str, run: Run, words: Words) -> str:
+    return f"{_label(name, run, words)}: {words('reliability')}" if name else words("reliability")
+
+
+def _optional(run: Run, key: str, value: float | None, write: Callable[[float], str]) -> Cell:
+    return Cell("") if value is None else run.metric(key, write(value))
+
+
+def _four(value: float) -> str:
+    return f"{value:.4f}"
+
+
+def _three(value: float) -> str:
+    return f"{value:.3f}"

@@ -1,0 +1,119 @@
+"""How to repeat it: commands, versions, hashes."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from sightline.reporting.blocks import Block, Cell, Code, Paragraph, Section, Slide, Table
+from sightline.reporting.facts import Comparison, Run, Study
+from sightline.reporting.sections.images import part_name
+from sightline.reporting.words import Words
+from sightline.settings.merge import flag_of
+from sightline.tuning.space import text
+
+VERSIONS = ("sightline", "python", "torch", "numpy", "pillow", "system", "processor", "threads", "gpu", "precision")
+ON_SLIDE = 6
+
+
+def of_run(run: Run, words: Words) -> Section:
+    """The same run again."""
+    settings, place = run.settings, _seen_from_here(run.folder.path)
+    if settings.model is None:
+        return _section([Paragraph.of(words("repeat_own_module"))], [], [("", run)], words)
+    if settings.extended_from_step:
+        said = words("repeat_extended", step=settings.extended_from_step)
+        return _section([Paragraph(run.cell(said, "settings.yaml", "extended_from_step"))], [], [("", run)], words)
+    commands = [_command("train", "--recipe", f"{place}/settings.yaml")]
+    if run.metrics is not None:
+        commands.append(_command("test", place))
+    blocks = [Paragraph.of(words("repeat_how")), Code("\n".join(commands))]
+    return _section(blocks, commands, [("", run)], words)
+
+
+def of_comparison(comparison: Comparison, words: Words) -> Section:
+    """The same sides and seeds again."""
+    commands = _comparison_commands(comparison)
+    blocks: list[Block] = [Paragraph.of(words("repeat_comparison" if commands else "repeat_own_module"))]
+    blocks += [Code("\n".join(commands))] if commands else []
+    return _section(blocks, commands, comparison.named, words)
+
+
+def of_study(study: Study, words: Words) -> Section:
+    """The same search again, and the comparison at its end."""
+    plan = study.plan
+    flags: list[str] = []
+    for name, value in plan.flags.items():
+        if isinstance(value, bool):
+            flags.append(flag_of(name) if value else flag_of(f"no_{name}"))
+        else:
+            flags += [flag_of(name), text(value)]
+    recipe = [] if plan.recipe is None else ["--recipe", plan.recipe]
+    trials = ["--trials", str(study.results["trials"])]
+    seeds = "0"
+    if study.has_comparison:
+        seeds = ",".join(map(str, study.comparison.sides[0]["seeds"]))
+    command = _command("tune", plan.data, *recipe, "--space", "space.yaml", *trials, "--seeds", seeds, *flags)
+    space = yaml.safe_dump(
+        {name: dimension.to_dict() for name, dimension in plan.space.items()}, sort_keys=False, default_flow_style=None
+    )
+    blocks: list[Block] = [
+        Paragraph.of(words("repeat_study")), Code(command), Paragraph.of(words("repeat_space")), Code(space.rstrip()),
+    ]  # fmt: skip
+    named: Sequence[tuple[str, Run]] = []
+    commands = [command]
+    if study.has_comparison:
+        named = study.comparison.named
+        again = _comparison_commands(study.comparison)
+        blocks += [Paragraph.of(words("repeat_comparison")), Code("\n".join(again))] if again else []
+        commands += again
+    elif study.best is not None:
+        named = [("", study.best)]
+    return _section(blocks, commands, named, words)
+
+
+def _comparison_commands(comparison: Comparison) -> list[str]:
+    """Each side by the settings of its first run; none where one is of a module of the user's own."""
+    if any(run.settings.model is None or run.settings.extended_from_step for _, run in comparison.named):
+        return []
+    sides = [f"{_seen_from_here(run.folder.path)}/settings.yaml" for _, run in comparison.named]
+    seeds = ",".join(map(str, comparison.sides[0]["seeds"]))
+    return [_command("compare", *sides, "--own-lengths", "--seeds", seeds)]
+
+
+def _seen_from_here(path: Path) -> str:
+    """A folder as whoever asks for the report would name it, without the parts that are this machine's own."""
+    here, folder = Path.cwd().resolve(), path.resolve()
+    return folder.relative_to(here).as_posix() if folder.is_relative_to(here) and folder != here else folder.name
+
+
+def _command(*parts: str) -> str:
+    return shlex.join(["sightline", *parts])
+
+
+def _section(
+    blocks: Sequence[Block], commands: Sequence[str], named: Sequence[tuple[str, Run]], words: Words
+) -> Section:
+    title = words("repeat")
+    told = list(commands)
+    if not named:
+        return Section("repeat", title, blocks, [Slide(title, told)])
+    first = named[0][1]
+    versions = [(name, str(value)) for name in VERSIONS if (value := first.environment.get(name))]
+    rows = [[Cell(name), first.cell(value, "environment.json", name)] for name, value in versions]
+    hashes: list[list[Cell]] = []
+    for name, run in named:
+        found = run.weights_cells()
+        if found is not None:
+            hashes.append([Cell(f"{name}: {found[0]}" if name else found[0]), found[3]])
+    for part, kept in first.splits["parts"].items():
+        label = part_name(part, words)
+        for key, name in (("ids_sha256", "ids_hash"), ("content_sha256", "content_hash")):
+            text_cell = Cell(f"{label}: {words(name)}")
+            hashes.append([text_cell, first.cell(kept[key], "splits.json", f"parts.{part}.{key}")])
+    tables = [Table([words("version"), words("value")], rows), Table([words("file"), words("sha256")], hashes)]
+    told += [f"{name} {value}" for name, value in versions[:ON_SLIDE]]
+    return Section("repeat", title, [*blocks, *tables], [Slide(title, told)])

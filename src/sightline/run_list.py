@@ -1,0 +1,226 @@
+"""Runs side by side: what each is, how far it is and what came of it, from their folders alone.
+
+Free of torch, and nothing is written: looking at a folder of runs takes a few milliseconds a run, and disturbs none
+that is under way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from textwrap import shorten
+from typing import Any, Literal
+
+from sightline.errors import FileError, UsageError, unknown
+from sightline.run_folder import RESULTS, RunFolder, read_json
+from sightline.settings import Settings, TrainingSettings, data_name, model_name
+
+State = Literal["done", "running", "interrupted"]
+DEFAULT_FOLDER = "runs"
+EVERYWHERE = (DEFAULT_FOLDER, "comparisons", "studies")
+# Where comparisons and studies keep their runs.
+INSIDE = ("runs", "trials", "final")
+LONGEST_REASON = 100
+ORDERS = ("date", "name", "accuracy")
+
+
+@dataclass(frozen=True)
+class ListedRun:
+    """A run as its folder tells of it.
+
+    `state`: done, tested where there are test images; running in a process on this machine; or interrupted. `epochs`
+    and `steps` are those of its results so far, of `planned_epochs` or `planned_steps`, whichever the run counts in.
+    `val_accuracy` is the selected epoch's, `test_accuracy` that of the finished run with its 95 % interval, fractions;
+    None where there is none (yet). `train_seconds`: training and validation. `date`: of its last result, local time.
+    """
+
+    run: Path
+    name: str
+    data: str
+    model: str
+    recipe: str | None
+    seed: int
+    state: State
+    epochs: int
+    steps: int
+    planned_epochs: int | None
+    planned_steps: int | None
+    val_accuracy: float | None
+    test_accuracy: float | None
+    test_interval: tuple[float, float] | None
+    train_seconds: float
+    date: datetime
+
+    def to_dict(self) -> dict[str, Any]:
+        """The run for JSON."""
+        return {**asdict(self), "run": str(self.run), "date": self.date.isoformat(timespec="seconds")}
+
+
+@dataclass(frozen=True)
+class RunList:
+    """Runs in the order asked for, and the folders that were left out, each with the reason."""
+
+    runs: tuple[ListedRun, ...]
+    left_out: Mapping[Path, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The list for JSON."""
+        left_out = {str(path): why for path, why in self.left_out.items()}
+        return {"runs": [run.to_dict() for run in self.runs], "left_out": left_out}
+
+
+def list_runs(
+    *folders: str | Path,
+    data: str | None = None,
+    model: str | None = None,
+    sort: str = "date",
+    everywhere: bool = False,
+) -> RunList:
+    """Look at the runs in `folders`: folders of runs, comparisons, studies, folders of these, or runs.
+
+    Without `folders`: those in runs/, with `everywhere` also in comparisons/ and studies/; they need not be there.
+    `data` and `model` leave only the runs of that name. `sort`: date, the newest last; name; or accuracy, the best
+    last: by the validation images, where a run had none by the test images. What is no run, or damaged, is left out
+    and named. Raises FileError for a folder that is not there, UsageError for another order.
+    """
+    if sort not in ORDERS:
+        raise unknown("--sort", sort, ORDERS)
+    if folders and everywhere:
+        raise UsageError("--all", f"given with {folders[0]}", "one of them", "leave one out")
+    places = [Path(folder) for folder in folders]
+    for place in places:
+        if not place.is_dir():
+            raise FileError(str(place), "no such folder", "a folder of runs, comparisons or studies, or a run")
+    if not folders:
+        places = [Path(name) for name in (EVERYWHERE if everywhere else (DEFAULT_FOLDER,)) if Path(name).is_dir()]
+    left_out: dict[Path, str] = {}
+    found: dict[Path, ListedRun] = {}
+    for place in places:
+        for path in _begun(place, left_out, top=True):
+            try:
+                found[path] = _listed(RunFolder(path))
+            except FileError as error:
+                left_out[path] = shorten(
+                    f"{Path(error.subject).name}: {error.found}", LONGEST_REASON, placeholder=" ..."
+                )
+            except OSError as error:
+                left_out[path] = (error.strerror or type(error).__name__).lower()
+    chosen = [run for run in found.values() if data in (None, run.data) and model in (None, run.model)]
+    return RunList(tuple(sorted(chosen, key=_order(sort))), left_out)
+
+
+def _begun(folder: Path, left_out: dict[Path, str], *, top: bool = False) -> Iterator[Path]:
+    """Find the run folders in a folder; only the one that was named is looked through whatever it is."""
+    try:
+        if (folder / "settings.yaml").is_file():
+            yield folder
+            return
+        inside = [folder / name for name in INSIDE if (folder / name).is_dir()]
+        if not inside and not top:
+            left_out[folder] = "no settings.yaml, so no run began in it"
+            return
+        for place in inside or [folder]:
+            for path in sorted(place.iterdir()):
+                if not path.name.startswith(".") and path.is_dir():
+                    yield from _begun(path, left_out)
+    except OSError as error:
+        left_out[folder] = (error.strerror or type(error).__name__).lower()
+
+
+def _listed(folder: RunFolder) -> ListedRun:
+    settings = folder.settings()
+    rows = _rows(folder)
+    state = _state(folder, settings.training, rows)
+    report = read_json(folder.metrics_path) if state == "done" and folder.metrics_path.is_file() else {}
+    last = rows[-1] if rows else {"epoch": 0.0, "step": 0.0}
+    results = folder.path / RESULTS
+    newest = results if results.is_file() else folder.settings_path
+    try:
+        interval = report.get("interval")
+        return ListedRun(
+            run=folder.path,
+            name=folder.path.resolve().name,
+            data=data_name(settings.data),
+            model=_model(folder, settings),
+            recipe=settings.recipe,
+            seed=settings.training.seed,
+            state=state,
+            epochs=int(last["epoch"]),
+            steps=int(last["step"]),
+            planned_epochs=settings.training.epochs,
+            planned_steps=settings.training.steps,
+            val_accuracy=_selected(rows, settings.training.select),
+            test_accuracy=None if "accuracy" not in report else float(report["accuracy"]),
+            test_interval=None if interval is None else (float(interval[0]), float(interval[1])),
+            train_seconds=sum(row.get("seconds", 0.0) for row in rows),
+            date=datetime.fromtimestamp(newest.stat().st_mtime).astimezone(),
+        )
+    except (TypeError, ValueError, KeyError, IndexError):
+        raise FileError(str(folder.metrics_path), "damaged") from None
+
+
+def _rows(folder: RunFolder) -> list[dict[str, float]]:
+    """Read the rows of results.csv, without what is empty, and without a last one that is being written."""
+    rows: list[dict[str, float]] = []
+    try:
+        written = folder.rows(RESULTS)
+    except ValueError:  # bytes that are no text
+        raise FileError(str(folder.path / RESULTS), "damaged") from None
+    for number, row in enumerate(written, start=1):
+        try:
+            rows.append({name: float(value) for name, value in row.items() if value != ""})
+            _ = rows[-1]["epoch"], rows[-1]["step"]
+        except (TypeError, ValueError, KeyError):
+            if number < len(written) or number == 1:
+                raise FileError(str(folder.path / RESULTS), "damaged") from None
+            del rows[number - 1 :]
+    return rows
+
+
+def _state(folder: RunFolder, training: TrainingSettings, rows: Sequence[Mapping[str, float]]) -> State:
+    if folder.is_in_work():
+        return "running"
+    if not rows or not folder.last_weights.is_file():
+        return "interrupted"
+    if not folder.metrics_path.is_file() and "test" in folder.fact("splits").get("parts", {}):
+        return "interrupted"
+    # A finished run that was made longer still has the files of its former end.
+    count, planned = ("epoch", training.epochs) if training.steps is None else ("step", training.steps)
+    reached = planned is not None and rows[-1][count] >= planned
+    return "done" if reached or folder.was_stopped_early() else "interrupted"
+
+
+def _selected(rows: Sequence[Mapping[str, float]], select: str) -> float | None:
+    """Give the validation accuracy of the selected epoch, the earliest of equals; None before the first."""
+    validated = [row for row in rows if "val_accuracy" in row]
+    if not validated:
+        return None
+    best = validated[-1] if select == "last" else max(validated, key=lambda row: row.get(f"val_{select}", 0.0))
+    return best["val_accuracy"]
+
+
+def _model(folder: RunFolder, settings: Settings) -> str:
+    """Name the network, a user's own by its class, where the run says so."""
+    if settings.model is not None:
+        return model_name(settings.model)
+    try:
+        return str(folder.fact("network")["name"])
+    except (FileError, KeyError):
+        return "own"
+
+
+def _order(sort: str) -> Any:
+    def by_accuracy(run: ListedRun) -> tuple[Any, ...]:
+        # To choose among runs by their test accuracy would make training images of the test images.
+        accuracy = run.test_accuracy if run.val_accuracy is None else run.val_accuracy
+        return (accuracy is not None, accuracy or 0.0, run.date)
+
+    def by_name(run: ListedRun) -> tuple[Any, ...]:
+        return (run.name, run.date)
+
+    def by_date(run: ListedRun) -> tuple[Any, ...]:
+        return (run.date, str(run.run))
+
+    return {"date": by_date, "name": by_name, "accuracy": by_accuracy}[sort]

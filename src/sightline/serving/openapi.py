@@ -1,0 +1,117 @@
+"""The OpenAPI document: every path, status and media type, made of the models that the answers are built from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from sightline.serving.body import FIELD
+from sightline.serving.problems import MEDIA_TYPE, RETRIED
+from sightline.serving.schemas import Health, ModelFacts, Predictions, ProblemDetails
+from sightline.serving.settings import Limits
+
+REFUSALS = {
+    400: "A damaged form, a wrong query, or a Host that is not this server.",
+    408: "The body did not arrive in time.",
+    413: "The body or a picture is too large.",
+    415: "The body's type is none that is read.",
+    422: "No picture that can be decoded, or too many.",
+    429: "Too many calls are in hand.",
+    500: "The server failed; its log tells more of the incident.",
+    503: "Shutting down, or no answer in time.",
+}
+
+
+def document(class_names: Sequence[str], limits: Limits) -> dict[str, Any]:
+    """Describe a server of these classes and limits, as OpenAPI 3.1."""
+    _, schemas = models_json_schema(
+        [(model, "serialization") for model in (Predictions, ModelFacts, Health, ProblemDetails)],
+        ref_template="#/components/schemas/{model}",
+    )
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Sightline",
+            "version": version("sightline"),
+            "description": "A trained image classifier.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": {
+            "/v1/predict": {"post": _predict(class_names, limits)},
+            "/v1/model": {"get": _get("model", "What is served, and what is accepted.", _json("ModelFacts"))},
+            "/health/live": {"get": _get("live", "Whether the process answers.", _json("Health"))},
+            "/health/ready": {"get": _get("ready", "Whether calls can come.", _json("Health"), 500, 503)},
+            "/metrics": {"get": _get("metrics", "Figures for Prometheus.", {"text/plain": _text()})},
+            "/openapi.json": {
+                "get": _get("openapi", "This document.", {"application/json": {"schema": {"type": "object"}}})
+            },
+            "/": {"get": _get("page", "A page to try the model.", {"text/html": _text()})},
+        },
+        "components": {"schemas": schemas["$defs"]},
+    }
+
+
+def _predict(class_names: Sequence[str], limits: Limits) -> dict[str, Any]:
+    encoded = {"schema": {"type": "string", "format": "binary", "minLength": 1}}
+    # An empty file among others is told beside their answers, so the schema allows it.
+    file = {"type": "string", "format": "binary"}
+    files = {"type": "array", "items": file, "minItems": 1, "maxItems": limits.max_images}
+    form = {"type": "object", "properties": {FIELD: files}, "required": [FIELD], "additionalProperties": False}
+    return {
+        "operationId": "predict",
+        "summary": "Say what is on pictures.",
+        "description": (
+            "JPEG, PNG, WebP, BMP, GIF or TIFF: one as the body itself, or one or many as files of a form. Of many, "
+            "those that cannot be read are told beside the answers of the others."
+        ),
+        "parameters": [
+            _query("top", "How many of the most probable classes to name; all unless given.", 1, len(class_names)),
+            _query("seen", "1 adds each picture as the network got it.", 0, 1),
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/octet-stream": encoded,
+                "image/*": encoded,
+                "multipart/form-data": {"schema": form},
+            },
+        },
+        "responses": {"200": {"description": "The answers.", "content": _json("Predictions")}, **_refusals(*REFUSALS)},
+    }
+
+
+def _get(name: str, summary: str, content: dict[str, Any], *refusals: int) -> dict[str, Any]:
+    return {
+        "operationId": name,
+        "summary": summary,
+        "responses": {"200": {"description": summary, "content": content}, **_refusals(400, *refusals)},
+    }
+
+
+def _refusals(*statuses: int) -> dict[str, Any]:
+    problem = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}}
+    return {
+        str(status): {"description": REFUSALS[status], "content": problem, **(_retry() if status in RETRIED else {})}
+        for status in dict.fromkeys(statuses)
+    }
+
+
+def _retry() -> dict[str, Any]:
+    header = {"description": "Seconds to wait.", "required": True, "schema": {"type": "integer", "minimum": 0}}
+    return {"headers": {"Retry-After": header}}
+
+
+def _query(name: str, description: str, low: int, high: int) -> dict[str, Any]:
+    schema = {"type": "integer", "minimum": low, "maximum": high}
+    return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
+
+
+def _json(model: str) -> dict[str, Any]:
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{model}"}}}
+
+
+def _text() -> dict[str, Any]:
+    return {"schema": {"type": "string"}}

@@ -1,0 +1,77 @@
+"""HTTP as it arrives: uvicorn's protocol, with a limit on slow heads, and its refusals as problem+json."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, ClassVar
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from sightline.serving.gate import SECURITY_HEADERS
+from sightline.serving.problems import Problem
+
+
+class Protocol(H11Protocol):
+    """A connection. A request's head, and a body that nobody reads any more, must be here within `patience` seconds.
+
+    Bodies that are read are timed by the application, which can answer 408.
+    """
+
+    patience: ClassVar[float] = 10.0
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """Wait for the first request."""
+        super().connection_made(transport)
+        self._await_more()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what arrived, and see whether a head is still missing."""
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE and self.conn.our_state is not h11.DONE:
+            self._stop_waiting()
+        elif self._deadline is None and not self.transport.is_closing():
+            self._await_more()
+
+    def on_response_complete(self) -> None:
+        """Let the rest of a body pass that was refused early, so that the client comes to read the answer."""
+        if self.conn.their_state is h11.SEND_BODY:
+            self._await_more()
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002
+        """Refuse what is no HTTP, and end the connection, since nobody knows where the next request begins."""
+        if self.cycle and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            response = Problem(400, "this is no HTTP request that can be understood").response()
+            security = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+            headers = [*response.raw_headers, *security, (b"connection", b"close")]
+            for event in (
+                h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
+                h11.Data(data=bytes(response.body)),
+                h11.EndOfMessage(),
+            ):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+    def _await_more(self) -> None:
+        self._stop_waiting()
+        self._deadline = self.loop.call_later(self.patience, self.transport.abort)
+
+    def _stop_waiting(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+def protocol(patience: float) -> type[Protocol]:
+    """Make the protocol with another patience."""
+    return type("PatientProtocol", (Protocol,), {"patience": patience})

@@ -1,0 +1,144 @@
+"""From an application to a running server: the socket, the signals, and the end without haste."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Callable, Generator
+from types import FrameType
+
+import uvicorn
+
+from sightline.errors import Interrupted, ResourceError, UsageError
+from sightline.serving.app import App
+from sightline.serving.gate import LOCAL_HOSTS
+from sightline.serving.protocol import protocol
+
+TICK_SECONDS = 0.05
+KEEP_ALIVE_SECONDS = 30
+
+
+def is_local(host: str) -> bool:
+    """Whether only this machine reaches the address."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def hosts_of(host: str) -> tuple[str, ...] | None:
+    """Give the names that a server at this address may be called by; None for any, where others reach it."""
+    return (*LOCAL_HOSTS, f"[{host}]" if ":" in host else host) if is_local(host) else None
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open a listening socket; port 0 takes any that is free.
+
+    Raises ResourceError where the port is taken or refused, UsageError for an address that is not this machine's.
+    """
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+    except (socket.gaierror, UnicodeError):
+        raise UsageError("--host", f"{host} is no address", "a name or an address of this machine") from None
+    try:
+        return socket.create_server((host, port), family=family, backlog=1024)
+    except PermissionError:
+        raise ResourceError(
+            "--port", f"{port} may not be opened by this user", advice="take one above 1023, or --port 0 for any"
+        ) from None
+    except OSError as error:
+        taken = "in use" in (error.strerror or "").lower()
+        found = f"{port} is taken by another program" if taken else f"cannot be opened ({error.strerror})"
+        raise ResourceError("--port", found, advice="take another one, or --port 0 for any that is free") from None
+
+
+def address(listener: socket.socket) -> str:
+    """Give the URL at which a listening socket is reached."""
+    host, port = listener.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def run(app: App, listener: socket.socket, *, started: Callable[[], object] | None = None) -> None:
+    """Serve until SIGTERM or Ctrl-C, then finish what is in hand.
+
+    `started` is called when requests are taken. Raises Interrupted after Ctrl-C.
+    """
+    for library in ("PIL", "python_multipart"):  # what they say of broken uploads would fill the log
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+    server = Server(app)
+    with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
+        runner.run(server.serve_on(listener, started))
+    if server.interrupted:
+        raise Interrupted("serve", "stopped by Ctrl-C; what was in hand is finished")
+
+
+class Server(uvicorn.Server):
+    """Uvicorn, whose end begins with the application taking no new work."""
+
+    def __init__(self, app: App) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=protocol(app.limits.receive_seconds),
+                loop="asyncio",
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                log_level="critical",
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=int(app.limits.answer_seconds) + 1,
+            )
+        )
+        self.app = app
+        self.interrupted = False
+
+    async def serve_on(self, listener: socket.socket, started: Callable[[], object] | None = None) -> None:
+        """Serve until `end` was called."""
+        watch = asyncio.create_task(self._watch(started))
+        try:
+            await self.serve(sockets=[listener])
+        finally:
+            watch.cancel()
+
+    async def _watch(self, started: Callable[[], object] | None) -> None:
+        while not self.started:
+            await asyncio.sleep(TICK_SECONDS)
+        if started is not None:
+            started()
+        while not (self.app.draining and self.app.in_hand == 0):
+            await asyncio.sleep(TICK_SECONDS)
+        self.should_exit = True
+
+    def end(self) -> None:
+        """Take no new work, and stop when what is in hand is finished."""
+        self.app.drain()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Begin to end; a second signal does not wait."""
+        if self.app.draining:
+            self.should_exit = self.force_exit = True
+        self.interrupted |= sig == signal.SIGINT
+        self.end()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Handle the two signals as long as it serves. Uvicorn would raise them once more at its end."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {sig: signal.signal(sig, self.handle_exit) for sig in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for sig, handler in before.items():
+                signal.signal(sig, handler)

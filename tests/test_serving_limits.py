@@ -1,0 +1,316 @@
+"""Everything that is too much: bodies, pictures, calls, time; and what is no HTTP at all."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import socket
+import struct
+import threading
+import time
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+from PIL import Image
+
+from served import Rule, answer_of, check_problem, classifier, picture, problem, running
+from sightline.serving import Limits
+from sightline.serving.running import Server
+
+HEAD = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
+MIB = 2**20
+
+
+@pytest.fixture(scope="module")
+def served():
+    limits = Limits(max_batch=8, max_body_mib=0.25, max_megapixels=1, max_images=3, receive_seconds=0.6)
+    with running(limits=limits) as server:
+        yield server
+
+
+def test_a_declared_body_is_refused_before_it_comes(served):
+    status, _, body = served.raw(HEAD + b"Content-Length: %d\r\n\r\n" % (10 * MIB))
+    assert "0.25 MiB" in check_problem(body, 413)["detail"]
+    assert status == 413
+
+
+@pytest.mark.parametrize("length", [b"9" * 19, b"99999999999999999999"])
+def test_an_absurd_length_is_refused(served, length):
+    status, _, _ = served.raw(HEAD + b"Content-Length: " + length + b"\r\n\r\n")
+    assert status in (400, 413)
+
+
+def test_an_undeclared_body_is_counted_as_it_comes(served):
+    chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+    status, _, body = served.raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *[chunk] * 8)
+    assert status == 413
+    check_problem(body, 413)
+
+
+def test_a_large_body_is_refused_so_that_the_client_sees_it(served):
+    # A client that sends everything before it reads must not find a broken connection instead of the answer.
+    problem(served.post(b"x" * MIB), 413)
+
+
+def test_a_body_of_just_the_limit_is_read(served):
+    problem(served.post(b"x" * (MIB // 4)), 422)
+    problem(served.post(b"x" * (MIB // 4 + 1)), 413)
+
+
+def test_more_bytes_than_declared_are_no_part_of_the_body(served):
+    content = picture(255)
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as connection:
+        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(content) + content + b"rubbish\r\n\r\n")
+        received = b""
+        while part := connection.recv(65536):
+            received += part
+    first, _, second = received.partition(b"HTTP/1.1 400 ")
+    assert first.startswith(b"HTTP/1.1 200 ")
+    assert b"light" in first
+    check_problem(second.partition(b"\r\n\r\n")[2], 400)
+
+
+@pytest.mark.parametrize(
+    "head", [HEAD + b"Content-Length: 1000\r\n\r\nabc", HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nab"]
+)
+def test_a_body_that_does_not_come_is_408(served, head):
+    start = time.monotonic()
+    status, headers, body = served.raw(head)
+    assert status == 408
+    check_problem(body, 408)
+    assert headers["connection"] == "close"
+    assert 0.5 < time.monotonic() - start < 8
+
+
+def test_a_body_that_drips_is_408(served):
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as connection:
+        connection.sendall(HEAD + b"Content-Length: 1000\r\n\r\n")
+        for _ in range(12):
+            try:
+                connection.sendall(b"x")
+            except (BrokenPipeError, ConnectionResetError):
+                break
+            time.sleep(0.1)
+        assert answer_of(connection)[0] in (408, 0)  # 0: reset by what was sent after the answer
+
+
+@pytest.mark.parametrize("beginning", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: "])
+def test_a_head_that_does_not_come_ends_the_connection(served, beginning):
+    start = time.monotonic()
+    assert served.raw(beginning)[0] == 0
+    assert 0.4 < time.monotonic() - start < 8
+
+
+def test_a_client_that_leaves_is_forgotten(served):
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", served.port), timeout=10) as connection:
+            connection.sendall(HEAD + b"Content-Length: 1000\r\n\r\nabc")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # leave by a reset
+    assert served.post(picture()).ok
+    assert served.app.in_hand == 0
+
+
+def png_claiming(width, height):
+    """Make a PNG whose header claims a size, with hardly any data behind it."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize("size", [(1001, 1000), (20_000, 20_000), (2**31 - 1, 2**31 - 1)])
+def test_a_picture_of_too_many_pixels_is_not_decoded(served, size):
+    start = time.monotonic()
+    problem(served.post(png_claiming(*size)), 413)
+    assert time.monotonic() - start < 5
+
+
+def test_a_bomb_that_is_a_whole_picture_is_not_decoded(served):
+    stream = io.BytesIO()
+    Image.new("1", (6000, 6000)).save(stream, "PNG")
+    assert len(stream.getvalue()) < 64 * 1024
+    details = problem(served.post(stream.getvalue()), 413)
+    assert "6000 x 6000" in details["detail"]
+
+
+def test_a_picture_of_just_the_limit_is_decoded(served):
+    assert served.post(picture(size=(1000, 1000))).ok
+
+
+def test_too_many_pictures_are_422(served):
+    files = [("file", (str(i), picture())) for i in range(4)]
+    assert served.post(files=files[:3]).ok
+    assert "at most 3" in problem(served.post(files=files), 422)["detail"]
+
+
+def test_huge_heads_are_400(served):
+    for head in (
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 200_000 + b"\r\n\r\n",
+        b"GET /" + b"x" * 200_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: y\r\n" * 50_000 + b"\r\n",
+    ):
+        status, headers, body = served.raw(head)
+        assert status in (400, 0)  # 0: reset by what was sent after the answer
+        if status:
+            check_problem(body, 400)
+            assert "default-src 'none'" in headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"\r\n\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 not HTTP but TLS\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nBad Header: x\r\n\r\n",
+        HEAD + b"Content-Length: -1\r\n\r\n",
+        HEAD + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        HEAD + b"Transfer-Encoding: gzip\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_is_400(served, text):
+    status, _, body = served.raw(text)
+    assert status == 400 or (status == 501 and b"gzip" in text)
+    check_problem(body, 400)
+    assert served.get("/health/live").ok
+
+
+def test_a_chunk_that_is_none_ends_the_call(served):
+    status, _, body = served.raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nab\r\n")
+    assert status == 400
+    check_problem(body, 400)
+
+
+def test_requests_one_behind_the_other_are_answered_in_order(served):
+    one = HEAD + b"Content-Length: %d\r\n\r\n%s"
+    light, dark = picture(255), picture(0)
+    both = one % (len(light), light) + one % (len(dark), dark)
+    with socket.create_connection(("127.0.0.1", served.port), timeout=10) as connection:
+        connection.sendall(both)
+        received = b""
+        while received.count(b"milliseconds") < 2:
+            received += connection.recv(65536)
+    assert received.index(b'"label":"light"') < received.index(b'"label":"dark"')
+
+
+def test_a_full_queue_is_429_with_a_time_to_come_again():
+    rule = Rule()
+    with running(classifier(rule), Limits(max_batch=1, queue=3)) as server, ThreadPoolExecutor(3) as pool:
+        rule.free.clear()
+        waiting = [pool.submit(server.post, picture()) for _ in range(3)]
+        until(lambda: server.app.in_hand == 3)
+        refused = server.post(picture())
+        details = problem(refused, 429)
+        assert int(refused.headers["Retry-After"]) >= 1
+        assert "3 calls" in details["detail"]
+        assert server.get("/health/live").ok
+        rule.free.set()
+        assert [call.result().status_code for call in waiting] == [200] * 3
+        assert server.post(picture()).ok
+
+
+def test_an_answer_that_takes_too_long_is_503():
+    rule = Rule()
+    with running(classifier(rule), Limits(max_batch=1, answer_seconds=0.3)) as server:
+        rule.free.clear()
+        response = server.post(picture())
+        problem(response, 503)
+        assert int(response.headers["Retry-After"]) >= 1
+        problem(server.get("/health/ready"), 503)
+        rule.free.set()
+        until(lambda: server.post(picture()).ok)
+
+
+def test_much_arriving_at_once_is_429():
+    # Two bodies of nearly 1 MiB fit where one call may be in hand; what comes beyond is refused, not kept.
+    limits = Limits(max_batch=1, queue=1, max_body_mib=1, receive_seconds=5)
+    with running(limits=limits) as server:
+        head = HEAD + b"Content-Length: %d\r\n\r\n" % MIB
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as first:
+            first.sendall(head + b"x" * (MIB - 10))
+            until(lambda: server.app._arrivals.bytes > MIB // 2)
+            with socket.create_connection(("127.0.0.1", server.port), timeout=10) as second:
+                second.sendall(head + b"x" * (MIB - 10))
+                assert answer_of(second)[0] == 429
+            first.sendall(b"x" * 10)
+            assert answer_of(first)[0] == 422
+        assert server.app._arrivals.bytes == 0
+
+
+def test_ending_refuses_new_work_and_finishes_what_is_in_hand():
+    rule, before = Rule(), set(threading.enumerate())
+    with running(classifier(rule)) as server, ThreadPoolExecutor(1) as pool:
+        rule.free.clear()
+        waiting = pool.submit(server.post, picture(255))
+        until(lambda: rule.calls == 1)
+        server.server.end()
+        response = server.get("/health/ready")
+        problem(response, 503)
+        refused = server.post(picture())
+        problem(refused, 503)
+        assert "Retry-After" in refused.headers
+        assert not waiting.done()
+        rule.free.set()
+        assert waiting.result().json()["predictions"][0]["label"] == "light"
+        server.thread.join(10)
+        with pytest.raises(requests.ConnectionError):
+            server.get("/health/live")
+    assert set(threading.enumerate()) <= before
+
+
+def until(condition):
+    for _ in range(2000):
+        if condition():
+            return
+        time.sleep(0.005)
+    raise AssertionError("it did not come to pass")
+
+
+def test_uploads_are_never_on_disk(served, monkeypatch, tmp_path):
+    def no_file(*_args, **_options):
+        raise AssertionError("a file was opened")
+
+    monkeypatch.setattr("tempfile._mkstemp_inner", no_file)
+    monkeypatch.setattr("tempfile.SpooledTemporaryFile.rollover", no_file)
+    noise = Image.effect_noise((400, 400), 90)
+    stream = io.BytesIO()
+    noise.save(stream, "PNG")
+    assert served.post(files=[("file", ("big.png", stream.getvalue()))]).ok
+
+
+def test_the_application_alone_is_a_plain_asgi_one():
+    """Another server may run it: without uvicorn, and where nobody tells it to start."""
+
+    async def call(app):
+        sent = []
+        messages = [{"type": "http.request", "body": picture(0), "more_body": False}]
+
+        async def receive():
+            return messages.pop()
+
+        async def send(message):
+            sent.append(message)
+
+        headers = [(b"content-type", b"image/png"), (b"host", b"localhost")]
+        scope = {"type": "http", "method": "POST", "path": "/v1/predict", "query_string": b"", "headers": headers}
+        await app(scope, receive, send)
+        await asyncio.to_thread(app.engine.stop)
+        return sent
+
+    from sightline.serving import create_app
+
+    app = create_app(classifier(), Limits(max_batch=2))
+    start, body = asyncio.run(call(app))
+    assert start["status"] == 200
+    assert b'"label":"dark"' in body["body"]
+    assert not isinstance(app, Server)
