@@ -127,7 +127,7 @@ COMMANDS = (
         "sightline report RUN|COMPARISON|STUDY [--slides] [--lang en|zh] [flags]",
         "Examples\n"
         "  sightline report runs/digits-001\n"
-        "  sightline report comparisons/digits-cnn-sprint-001 --slides --lang zh",
+        "  sightline report comparisons/digits-cnn-resnet8-001 --slides --lang zh",
     ),
     Command(
         "check",
