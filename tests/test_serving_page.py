@@ -93,17 +93,10 @@ def seen(page):
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))))
 
 
-def settled(page, label=None):
-    """Wait until an answer stands that no newer one replaces."""
-    page.wait_for_selector(".card .best")
-    before = None
-    for _ in range(100):
-        now = page.locator("#cards").inner_html()
-        if now == before and (label is None or page.locator(".best").first.inner_text().startswith(label)):
-            return
-        before = now
-        page.wait_for_timeout(100)
-    raise AssertionError(page.locator("#cards").inner_text())
+def settled(page, label=""):
+    """Wait until the answer to the newest drawing or choice stands."""
+    page.wait_for_selector("#cards:not([aria-busy]) .best")
+    assert page.locator(".best").first.inner_text().startswith(label)
 
 
 @pytest.mark.parametrize(("scale", "left", "top"), [(1, 0, 0), (0.3, 0.05, 0.6)])

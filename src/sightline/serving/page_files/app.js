@@ -11,6 +11,7 @@ const PAUSE = 60; // ms at least between two calls while someone draws
 const find = (id) => document.getElementById(id);
 
 // Give `ask` the newest of what it is told of: one call at a time, and whatever came meanwhile is left out but the last.
+// The answers are marked busy until the one to the newest stands.
 function latest(ask) {
   let waiting = null;
   let busy = false;
@@ -18,13 +19,18 @@ function latest(ask) {
     waiting = job;
     if (busy) return;
     busy = true;
-    while (waiting !== null) {
-      const next = waiting;
-      waiting = null;
-      await ask(next, () => waiting === null);
-      await new Promise((done) => setTimeout(done, PAUSE));
+    find("cards").setAttribute("aria-busy", "true");
+    try {
+      while (waiting !== null) {
+        const next = waiting;
+        waiting = null;
+        await ask(next, () => waiting === null);
+        await new Promise((done) => setTimeout(done, PAUSE));
+      }
+    } finally {
+      busy = false;
+      find("cards").removeAttribute("aria-busy");
     }
-    busy = false;
   };
 }
 
