@@ -83,6 +83,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--peer-steps", type=int, metavar="N",
                         help="make only the first N steps of R3 and R4 and project their time from them")  # fmt: skip
+    parser.add_argument("--peer-epochs", type=int, metavar="N", help="Keras' epochs of MNIST [8; 12 with --full]")
     parser.add_argument("--data-dir", default=os.environ.get("SIGHTLINE_DATA"), metavar="DIR",
                         help="has the official files in mnist/ and fashion-mnist/ [SIGHTLINE_DATA]")  # fmt: skip
     parser.add_argument("--cifar10-folder", metavar="DIR", help="CIFAR-10 as pictures: train/CLASS/ and test/CLASS/")
@@ -92,6 +93,8 @@ def arguments() -> argparse.Namespace:
     options = parser.parse_args()
     if options.peer_steps is not None and options.peer_steps < 30:
         parser.error("--peer-steps: 30 or more, of which the first 10 are left out")
+    if options.peer_epochs is not None and options.peer_epochs < 1:
+        parser.error("--peer-epochs: 1 or more")
     for name in ("data_dir", "cifar10_folder"):
         if getattr(options, name):
             setattr(options, name, str(Path(getattr(options, name)).expanduser().resolve()))
@@ -100,7 +103,10 @@ def arguments() -> argparse.Namespace:
 
 def chosen(options: argparse.Namespace, length: str) -> list[Section]:
     """The sections that were asked for, with their rounds; `accuracy` means all that begin so."""
-    found = sections(replace(LENGTHS[length], peer_steps=options.peer_steps), options.threads)
+    scale = replace(LENGTHS[length], peer_steps=options.peer_steps)
+    if options.peer_epochs:
+        scale = replace(scale, mnist=(options.peer_epochs, scale.mnist[1]))
+    found = sections(scale, options.threads)
 
     def named(section: Section, name: str) -> bool:
         return section.name == name or section.name.startswith(f"{name}-")
