@@ -192,6 +192,19 @@ def test_written_it_is_in_every_answer(copy: Path, trained: Path, capsys: pytest
     assert new.best_weights.read_bytes() == content
 
 
+def test_an_exported_file_is_told_to_be_older(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exported = RunFolder(copy).onnx_path
+    exported.write_bytes(b"of the uncalibrated weights")
+    for words, said in (
+        ([], ""),
+        (["--write"], f"warning: {exported} is older and does not have this temperature; write it anew with "
+         f"sightline export {copy} --force\n"),
+    ):  # fmt: skip
+        assert run(["calibrate", str(copy), *words]) == 0
+        assert capsys.readouterr().err == said
+    assert exported.read_bytes() == b"of the uncalibrated weights"
+
+
 def test_training_on_takes_the_temperature_away(copy: Path, trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sl.calibrate(copy, write=True)
     assert run(["train", "--resume", str(copy)]) == 0

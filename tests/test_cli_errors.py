@@ -5,13 +5,23 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from sightline.cli.app import COMMANDS, run
-from sightline.errors import DataError, FileError, Interrupted, NumericError, ResourceError, SightlineError, UsageError
+from sightline.errors import (
+    DataError,
+    FileError,
+    Interrupted,
+    NumericError,
+    ResourceError,
+    SightlineError,
+    UsageError,
+    needs,
+)
 
 USAGE = [
     ("trian", ["'trian' is not known", "did you mean train?"]),
@@ -149,3 +159,12 @@ def test_every_command_takes_json_and_debug(capsys):
         run([*command.name.split(), "--help"])
         shown = capsys.readouterr().out
         assert "\n  --json " in shown and "\n  --debug " in shown, command.name
+
+
+def test_only_a_module_of_the_extra_is_told_to_be_installed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "wave", None)
+    told = r"^--sound: Wave is not installed; it plays; pip install 'sightline\[sound\]'$"
+    with pytest.raises(UsageError, match=told), needs("--sound", "sound", "wave", package="Wave", why="it plays"):
+        import_module("wave")
+    with pytest.raises(ModuleNotFoundError), needs("--sound", "sound", "other"):
+        import_module("wave")

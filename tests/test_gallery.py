@@ -173,6 +173,15 @@ def test_the_command_draws_maps_of_the_worst_mistakes(
     assert not (tmp_path / "explanations.npz").exists()  # of other answers than these
 
 
+def test_maps_that_no_folder_is_written_for_are_refused(
+    trained: sl.TrainResult, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = str(trained.run / "weights" / "best.safetensors")
+    for words in ([file, "--data", "digits"], [str(trained.run), "--steps", "1"]):
+        assert run(["test", *words, "--explain", "3"]) == 2
+        assert "--explain: there is no folder for what it draws; add --out DIR" in capsys.readouterr().err
+
+
 def test_without_captum_it_says_what_to_install(
     trained: sl.TrainResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -110,7 +110,8 @@ def test_a_taken_port_is_a_resource_error(capsys):
         (["--max-body-mib", "much"], "--max-body-mib: 'much' found"),
         (["--allow-origin", "*"], "an origin such as"),
         (["--allow-origin", "https://a.example/page"], "an origin such as"),
-        (["--threads", "none"], "--threads"),
+        (["--threads", "0"], "--threads: '0' found"),
+        (["--device", "abacus"], "--device: 'abacus' found"),
     ],
 )
 def test_wrong_flags_are_one_line(capsys, flags, said):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sightline.comparison.compare import ComparisonResult
     from sightline.data import ImageData
     from sightline.exporting import ExportResult
+    from sightline.settings import DataSettings
     from sightline.training import TrainResult
     from sightline.tuning.tune import TuneResult
 
@@ -98,14 +99,11 @@ def test(
     many of the worst mistakes (`pip install 'sightline[explain]'`). `settings`: settings of the
     data by their flat names, e.g. `data_dir`, `skip_bad`. Raises DataError, FileError or UsageError.
     """
-    from sightline.settings import build_settings
-
-    flags = {**settings, "data": None if data is None else str(data)}
-    given = build_settings(None, flags).data
+    named, changes = _data_settings({**settings, "data": data})
     return test_model(
         Path(path),
-        given if data is not None else None,
-        changes={name: getattr(given, name) for name in given.model_fields_set},
+        named,
+        changes=changes,
         out=Path(out) if out else None,
         steps=steps,
         tta=tta,
@@ -127,10 +125,8 @@ def calibrate(
     and `doubt` says why the temperature is of no use.
     """
     from sightline.calibration import calibrate_run
-    from sightline.settings import build_settings
 
-    given = build_settings(None, settings).data
-    changes = {name: getattr(given, name) for name in given.model_fields_set}
+    _, changes = _data_settings(settings)
     return calibrate_run(Path(run), changes=changes, write=write, module=module, device=device)
 
 
@@ -155,16 +151,14 @@ def export(
     exists, FileError where `path` is neither run nor model file, NumericError where the answers differ.
     """
     from sightline.exporting import export_model
-    from sightline.settings import build_settings
 
-    flags = {**settings, "data": None if data is None else str(data)}
-    given = build_settings(None, flags).data
+    named, changes = _data_settings({**settings, "data": data})
     return export_model(
         Path(path),
         out=Path(out) if out is not None else None,
         force=force,
-        settings=given if data is not None else None,
-        changes={name: getattr(given, name) for name in given.model_fields_set},
+        settings=named,
+        changes=changes,
         images=images,
         module=module,
     )
@@ -279,3 +273,12 @@ def resume_study(
 
     which = range(seeds) if isinstance(seeds, int) else seeds
     return tuning.go_on(Path(folder), trials=trials, seconds=seconds, seeds=which, reporter=make_reporter(quiet=quiet))
+
+
+def _data_settings(flags: Mapping[str, Any]) -> tuple[DataSettings | None, dict[str, Any]]:
+    """The settings of the data that `flags` name, None where they name none, and those of them that are given."""
+    from sightline.settings import build_settings
+
+    data = flags.get("data")
+    given = build_settings(None, {**flags, "data": None if data is None else str(data)}).data
+    return None if data is None else given, {name: getattr(given, name) for name in given.model_fields_set}

@@ -15,8 +15,9 @@ Every message is one line: `SUBJECT: what was found; what was expected; what to 
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from typing import ClassVar
 
 LONGEST_LIST = 20
@@ -88,3 +89,19 @@ def unknown(subject: str, name: str, known: Iterable[str], kind: type[SightlineE
     advice = f"did you mean {' or '.join(near)}?" if near else ""
     listed = f"known are {', '.join(names)}" if len(names) <= LONGEST_LIST or not near else ""
     return kind(subject, f"'{name}' is not known", listed, advice)
+
+
+@contextlib.contextmanager
+def needs(subject: str, extra: str, *modules: str, package: str = "", why: str = "") -> Generator[None]:
+    """Raise UsageError with what to install where an import within fails for want of one of `modules`.
+
+    `package` is what people call it, left out where that is the module's name; `why` says what it is for.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in modules:
+            raise
+        advice = f"pip install 'sightline[{extra}]'"
+        raise UsageError(subject, f"{package or missing} is not installed", why, advice) from error

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sightline.classifier import Classifier
 from sightline.classifier.torch_backend import TorchBackend
 from sightline.device import full_precision
-from sightline.errors import UsageError
+from sightline.errors import UsageError, needs
 from sightline.models import Network
 
 
@@ -20,12 +20,8 @@ def grad_cam(classifier: Classifier, pixels: NDArray[np.uint8], classes: NDArray
     maps, before the pooling; a map that is 0 everywhere stays so. Raises UsageError without captum, and for a network
     that is not Sightline's, of which it is not known where its feature maps end.
     """
-    try:
+    with needs("--explain", "explain", "captum"):
         from captum.attr import LayerAttribution, LayerGradCam
-    except ModuleNotFoundError as error:
-        if error.name is None or not error.name.startswith("captum"):
-            raise
-        raise UsageError("--explain", "captum is not installed", advice="pip install 'sightline[explain]'") from error
     backend = classifier.backend
     if not isinstance(backend, TorchBackend) or not isinstance(backend.module, Network):
         raise UsageError("--explain", "a module of your own, or no torch model", "a network that Sightline builds")

@@ -33,7 +33,7 @@ from sightline.classifier.onnx_backend import INPUT, OUTPUT, OnnxBackend, from_b
 from sightline.classifier.torch_backend import TorchBackend
 from sightline.data.decoder import fit_images
 from sightline.data.preprocessing import Preprocessing
-from sightline.errors import DataError, NumericError, UsageError
+from sightline.errors import DataError, NumericError, UsageError, needs
 from sightline.run_folder import RunFolder
 from sightline.settings import DataSettings
 from sightline.testing import images_to_test
@@ -271,14 +271,9 @@ def _parts(model: ModelProto) -> Iterator[Any]:
 
 def _packages() -> Any:
     """Import what exporting needs, and give onnx. Raises UsageError where some of it is not installed."""
-    try:
+    with needs("export", "export", *PACKAGES, why="it is needed for ONNX files"):
         onnx, *_ = [import_module(name) for name in PACKAGES]
-        return onnx
-    except ModuleNotFoundError as error:
-        if error.name not in PACKAGES:
-            raise
-        advice = "pip install 'sightline[export]'"
-        raise UsageError("export", f"{error.name} is not installed", "it is needed for ONNX files", advice) from error
+    return onnx
 
 
 @contextlib.contextmanager

@@ -133,17 +133,18 @@ def boxes_of(network: Mapping[str, Any], classes: int, words: plots.Words = plot
         if len(alike) > 1:
             name = re.sub(r"[._]?\d+$", "", name) or first["name"]
         parameters = sum(part["parameters"] for part in alike)
-        boxes.append(Box(name, first["type"], _shape(last["output"][1:]), parameters, len(alike)))
+        boxes.append(Box(name, first["type"], shape(last["output"][1:]), parameters, len(alike)))
     if len(boxes) > MOST_BOXES - 2:
         half = (MOST_BOXES - 3) // 2
         hidden = boxes[half:-half]
         parameters = sum(box.parameters for box in hidden)
         boxes[half:-half] = [Box("…", "", hidden[-1].output, parameters, sum(box.times for box in hidden))]
-    image = Box(words.image, "", _shape((channels, height, width)), 0, is_end=True)
+    image = Box(words.image, "", shape((channels, height, width)), 0, is_end=True)
     return [image, *boxes, Box(words.answer, "", str(classes), 0, is_end=True)]
 
 
-def _shape(sizes: Sequence[int]) -> str:
+def shape(sizes: Sequence[int]) -> str:
+    """Write the shape of what a layer gives."""
     return "×".join(map(str, sizes))
 
 

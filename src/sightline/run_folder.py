@@ -15,24 +15,24 @@ curves.png  augmentation.png  .lock                          .lock is held while
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
 import os
 import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from sightline import arrays, atomic
 from sightline.errors import FileError, ResourceError
-from sightline.settings import Settings, settings_from_yaml, settings_to_yaml
+from sightline.locks import is_held, only_one
+from sightline.settings import Settings, model_name, settings_from_yaml, settings_to_yaml
 
 SCHEMA_VERSION = 1
 RESULTS, STEPS, PROBABILITIES = "results.csv", "steps.csv", "probabilities.csv"
@@ -136,42 +136,24 @@ class RunFolder:
         """The picture of what the network sees."""
         return self.path / "augmentation.png"
 
-    @contextlib.contextmanager
-    def in_work(self) -> Generator[None]:
+    def in_work(self) -> AbstractContextManager[None]:
         """Hold the run for this process while it trains. Raises ResourceError where another process does."""
-        path = self.path / ".lock"
-        lock = FileLock(path)
-        with atomic.explain_disk(path):
-            try:
-                lock.acquire(timeout=LOCK_SECONDS)
-            except Timeout:
-                found, advice = "another process is training this run", "wait until it has ended"
-                raise ResourceError(str(self.path), found, advice=advice) from None
-        try:
-            yield
-        finally:
-            lock.release()
+        found, advice = "another process is training this run", "wait until it has ended"
+        refusal = ResourceError(str(self.path), found, advice=advice)
+        return only_one(self.path / ".lock", refusal, LOCK_SECONDS)
 
     def is_in_work(self) -> bool:
         """Whether a process is training the run; no where that cannot be told, as on a read-only disk."""
-        path = self.path / ".lock"
-        if not path.is_file():
-            return False
-        lock = FileLock(path)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            return True
-        except OSError:
-            return False
-        lock.release()
-        return False
+        return is_held(self.path / ".lock")
+
+    def weights(self) -> Path | None:
+        """The selected weights if there are some, else the last; None when there are none yet."""
+        return next((path for path in (self.best_weights, self.last_weights) if path.is_file()), None)
 
     def model_file(self) -> Path:
-        """The selected weights if there are some, else the last. Raises FileError when there are none yet."""
-        for path in (self.best_weights, self.last_weights):
-            if path.is_file():
-                return path
+        """The same. Raises FileError when there are none yet."""
+        if found := self.weights():
+            return found
         raise FileError(str(self.path), "it has no weights yet", advice="go on with sightline train --resume")
 
     def tested_step(self) -> int | None:
@@ -196,6 +178,13 @@ class RunFolder:
         if head and int(head[1]) != SCHEMA_VERSION:
             raise FileError(str(self.settings_path), f"schema {head[1]}", f"schema {SCHEMA_VERSION}")
         return settings_from_yaml(text, str(self.settings_path))
+
+    def network_name(self, settings: Settings) -> str:
+        """Name the network of the run's settings, a user's own by its class, where the run says so."""
+        try:
+            return model_name(settings.model) if settings.model else str(self.fact("network")["name"])
+        except (FileError, KeyError):
+            return model_name(None)
 
     def write_fact(self, name: str, content: Mapping[str, Any]) -> None:
         """Record `environment`, `splits`, `network`, `audit`, `pretrained` or `calibration`."""
@@ -235,6 +224,17 @@ class RunFolder:
         # A kill can leave half a row behind the last whole one.
         whole, end, _ = _read(path).rpartition("\n")
         return list(csv.DictReader(io.StringIO(whole + end, newline="")))
+
+    def results(self) -> list[dict[str, float]]:
+        """The rows of results.csv as numbers, without what is empty. Raises FileError where it is damaged."""
+        try:
+            return [
+                {name: float(value) for name, value in row.items() if value}
+                | {name: int(row[name]) for name in ("epoch", "step")}
+                for row in self.rows(RESULTS)
+            ]
+        except (TypeError, ValueError, KeyError):
+            raise FileError(str(self.path / RESULTS), "damaged", "what training wrote") from None
 
     def cut_rows(self, file: str, count: int) -> None:
         """Keep the first `count` rows and nothing behind them, not even a half-written one."""

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from sightline.errors import FileError, UsageError, unknown
 from sightline.run_folder import RESULTS, RunFolder, read_json
-from sightline.settings import Settings, TrainingSettings, data_name, model_name
+from sightline.settings import TrainingSettings, data_name
 
 State = Literal["done", "running", "interrupted"]
 DEFAULT_FOLDER = "runs"
@@ -131,7 +131,7 @@ def _begun(folder: Path, left_out: dict[Path, str], *, top: bool = False) -> Ite
 
 def _listed(folder: RunFolder) -> ListedRun:
     settings = folder.settings()
-    rows = _rows(folder)
+    rows = folder.results()
     state = _state(folder, settings.training, rows)
     report = read_json(folder.metrics_path) if state == "done" and folder.metrics_path.is_file() else {}
     last = rows[-1] if rows else {"epoch": 0.0, "step": 0.0}
@@ -143,7 +143,7 @@ def _listed(folder: RunFolder) -> ListedRun:
             run=folder.path,
             name=folder.path.resolve().name,
             data=data_name(settings.data),
-            model=_model(folder, settings),
+            model=folder.network_name(settings),
             recipe=settings.recipe,
             seed=settings.training.seed,
             state=state,
@@ -159,24 +159,6 @@ def _listed(folder: RunFolder) -> ListedRun:
         )
     except (TypeError, ValueError, KeyError, IndexError):
         raise FileError(str(folder.metrics_path), "damaged") from None
-
-
-def _rows(folder: RunFolder) -> list[dict[str, float]]:
-    """Read the rows of results.csv, without what is empty, and without a last one that is being written."""
-    rows: list[dict[str, float]] = []
-    try:
-        written = folder.rows(RESULTS)
-    except ValueError:  # bytes that are no text
-        raise FileError(str(folder.path / RESULTS), "damaged") from None
-    for number, row in enumerate(written, start=1):
-        try:
-            rows.append({name: float(value) for name, value in row.items() if value != ""})
-            _ = rows[-1]["epoch"], rows[-1]["step"]
-        except (TypeError, ValueError, KeyError):
-            if number < len(written) or number == 1:
-                raise FileError(str(folder.path / RESULTS), "damaged") from None
-            del rows[number - 1 :]
-    return rows
 
 
 def _state(folder: RunFolder, training: TrainingSettings, rows: Sequence[Mapping[str, float]]) -> State:
@@ -199,16 +181,6 @@ def _selected(rows: Sequence[Mapping[str, float]], select: str) -> float | None:
         return None
     best = validated[-1] if select == "last" else max(validated, key=lambda row: row.get(f"val_{select}", 0.0))
     return best["val_accuracy"]
-
-
-def _model(folder: RunFolder, settings: Settings) -> str:
-    """Name the network, a user's own by its class, where the run says so."""
-    if settings.model is not None:
-        return model_name(settings.model)
-    try:
-        return str(folder.fact("network")["name"])
-    except (FileError, KeyError):
-        return "own"
 
 
 def _order(sort: str) -> Any:

@@ -77,12 +77,14 @@ def test_model(
     mistakes, or of the least sure answers where there is none, beside the other files.
 
     Raises DataError where there are no test images or their classes or bytes are not the model's, UsageError for a
-    model file without data, with `steps` or `tta`, and for `tta` where the run neither shifted nor mirrored, FileError
-    for what is neither run nor model file.
+    model file without data, with `steps` or `tta`, for `tta` where the run neither shifted nor mirrored, and for
+    `explain` where no files are written, FileError for what is neither run nor model file.
     """
     run = RunFolder.open(path) if path.is_dir() else None
     if explain is not None and explain < 1:
         raise UsageError("--explain", f"{explain} found", "1 or more")
+    if explain is not None and out is None and (run is None or steps is not None):
+        raise UsageError("--explain", "there is no folder for what it draws", advice="add --out DIR")
     classifier = load(path, module=module, device=device)
     limit = None if steps is None else _limit(path, run, steps)
     views = _views(path, run, classifier) if tta else None

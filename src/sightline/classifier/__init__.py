@@ -20,6 +20,7 @@ from sightline.errors import FileError, ImageError, UsageError
 if TYPE_CHECKING:
     from torch import nn
 
+    from sightline.classifier.header import ModelHeader
     from sightline.settings import ModelSettings
 
 ImageSource = str | Path | bytes | NDArray[np.uint8]
@@ -166,7 +167,13 @@ def load(
     """
     path = Path(path)
     if path.suffix.lower() == ONNX_SUFFIX and not path.is_dir():
-        return _load_onnx(path, device, threads)
+        backend, header = _from_onnx(path, device, threads)
+    else:
+        backend, header = _from_weights(path, module, device)
+    return Classifier(backend, header.preprocessing, header.class_names, header.model, header.temperature)
+
+
+def _from_weights(path: Path, module: nn.Module | None, device: str) -> tuple[Backend, ModelHeader]:
     from sightline.run_folder import RunFolder
 
     if path.is_dir():
@@ -181,16 +188,14 @@ def load(
             raise
         advice = "where torch is installed, sightline export makes one of it"
         raise FileError(str(path), "weights, and torch is not installed", "an ONNX file", advice) from error
-    backend, header = from_file(path, module, find_device(device))
-    return Classifier(backend, header.preprocessing, header.class_names, header.model, header.temperature)
+    return from_file(path, module, find_device(device))
 
 
-def _load_onnx(path: Path, device: str, threads: int | None) -> Classifier:
+def _from_onnx(path: Path, device: str, threads: int | None) -> tuple[Backend, ModelHeader]:
     from sightline.classifier.onnx_backend import from_file
 
     if device not in ("auto", "cpu"):
         raise UsageError("--device", f"{device} found", "an ONNX file is computed on the CPU", "leave it out")
     if not path.exists():
         raise FileError(str(path), "no such ONNX file")
-    backend, header = from_file(path, threads=threads)
-    return Classifier(backend, header.preprocessing, header.class_names, header.model, header.temperature)
+    return from_file(path, threads=threads)

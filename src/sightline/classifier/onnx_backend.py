@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline.classifier.header import HEADER_KEY, ONNX_FORMAT_VERSION, OnnxHeader, read_header
-from sightline.errors import FileError, ResourceError, UsageError
+from sightline.errors import FileError, ResourceError, needs
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -173,14 +173,8 @@ def _other_ends(model: Any, header: OnnxHeader) -> Iterator[str]:
 
 
 def _session(content: bytes, subject: str, threads: int | None) -> InferenceSession:
-    try:
+    with needs(subject, "export", "onnxruntime", why="it computes ONNX files"):
         import onnxruntime
-    except ModuleNotFoundError as error:
-        if error.name != "onnxruntime":
-            raise
-        raise UsageError(
-            subject, "onnxruntime is not installed", "it computes ONNX files", "pip install 'sightline[export]'"
-        ) from error
     options = onnxruntime.SessionOptions()
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.intra_op_num_threads = threads or 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -41,8 +42,13 @@ def calibrate(
     """Fit a temperature, and print what it does."""
     with output.working():
         import sightline
+        from sightline.run_folder import RunFolder
 
         result = sightline.calibrate(run, write=write, **given(flags))
+    exported = RunFolder(run).onnx_path
+    if result.stored and exported.is_file():
+        advice = f"write it anew with sightline export {run} --force"
+        print(f"warning: {exported} is older and does not have this temperature; {advice}", file=sys.stderr)
     if output.json:
         print_json(result.to_dict())
     else:

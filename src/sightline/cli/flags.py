@@ -6,11 +6,12 @@ share one check and one message.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import asdict, make_dataclass
 from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
+from pydantic import BaseModel
 
 from sightline.errors import UsageError
 from sightline.settings import MODEL_PRESETS, Settings, flat_fields
@@ -38,16 +39,24 @@ def setting_flags(
     settings = [field for field in flat_fields().values() if field.section in sections or field.name in names]
     settings = [field for field in settings if field.name not in POSITIONAL and field.name not in leave_out]
     settings.sort(key=lambda field: (SECTIONS.index(field.section), field.name not in CHOOSERS))
-    fields = [(field.name, _annotation(field), None) for field in settings]
-    # cyclopts takes a class of module `types`, where make_dataclass would put it, for a built-in.
-    made = make_dataclass("SettingFlags", fields, namespace={"__module__": __name__}, frozen=True)
-    return Parameter(name="*")(made)
+    groups = {name: Group(_title(name), sort_key=10 + place) for place, name in enumerate(SECTIONS)}
+    return _flags([(field, groups[field.section], _help(field)) for field in settings])
+
+
+def model_flags(model: type[BaseModel], group: Group) -> type[Any]:
+    """The same for every field of a model that is no section of a run's settings."""
+    fields = [FlatField(name, "", {"": info}) for name, info in model.model_fields.items()]
+    return _flags([(field, group, _with_default(_described(field), _shown(field.info.default))) for field in fields])
+
+
+def typed(flags: Any) -> dict[str, Any]:
+    """Give what was typed, as text."""
+    return {name: value for name, value in asdict(flags).items() if value is not None}
 
 
 def given(flags: Any) -> dict[str, Any]:
     """Give the settings that were typed, by flat name, ready for `resolve` and `build_settings`."""
-    typed = {name: value for name, value in asdict(flags).items() if value is not None}
-    return {name: value_of_text(flat_fields()[name], value) for name, value in typed.items()}
+    return {name: value_of_text(flat_fields()[name], value) for name, value in typed(flags).items()}
 
 
 def leave_out(given: Mapping[str, Any], beside: str, why: str, advice: str = "leave it out") -> None:
@@ -57,13 +66,19 @@ def leave_out(given: Mapping[str, Any], beside: str, why: str, advice: str = "le
             raise UsageError(flag, f"given with {beside}", why, advice)
 
 
-def _annotation(field: FlatField) -> Any:
-    kinds = kinds_of_value(field)
-    is_switch = bool in kinds
+def _flags(described: Sequence[tuple[FlatField, Group, str]]) -> type[Any]:
+    fields = [(field.name, _annotation(field, group, about), None) for field, group, about in described]
+    # cyclopts takes a class of module `types`, where make_dataclass would put it, for a built-in.
+    made = make_dataclass("SettingFlags", fields, namespace={"__module__": __name__}, frozen=True)
+    return Parameter(name="*")(made)
+
+
+def _annotation(field: FlatField, group: Group, about: str) -> Any:
+    is_switch = bool in kinds_of_value(field)
     parameter = Parameter(
         name=flag_of(field.name),
-        help=_help(field),
-        group=Group(_title(field.section), sort_key=10 + SECTIONS.index(field.section)),
+        help=about,
+        group=group,
         metavar=None if is_switch else _metavar(field),
         show_default=False,
     )
@@ -97,7 +112,10 @@ def _help(field: FlatField) -> str:
     named = [str(choice) for choice in choices(field)]
     if not all(choice in text for choice in named):
         text += f" One of {', '.join(named)}."
-    default = _default(field)
+    return _with_default(text, _default(field))
+
+
+def _with_default(text: str, default: str) -> str:
     return f"{text} [{default}]" if default else text
 
 

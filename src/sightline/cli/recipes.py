@@ -53,7 +53,7 @@ def _show(everything: list[Recipe]) -> None:
     notes: list[str] = []
     for recipe in everything:
         settings = build_settings(recipe.settings)
-        model = model_name(settings.model) if settings.model else ""
+        model = model_name(settings.model, "")
         rows.append([recipe.name, model, *(str(recipe.about.get(key, "")) for key in ("accuracy", "time"))])
         better = recipe.about.get("better")
         notes.append(f"{recipe.about.get('title', '')}{f'; better: {better}' if better else ''}")

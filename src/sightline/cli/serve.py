@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import asdict, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 from pydantic import ValidationError
 
-from sightline.cli.flags import given, setting_flags
+from sightline.cli.flags import given, model_flags, setting_flags, typed
 from sightline.cli.output import AS_TEXT, Output, print_json
-from sightline.errors import UsageError
+from sightline.errors import UsageError, needs
 from sightline.serving.settings import Limits
-from sightline.settings.merge import flag_of
+from sightline.settings import build_settings
+from sightline.settings.merge import one_line
 
 SERVE = Group("Serve", sort_key=1)
+PACKAGES = ("starlette", "uvicorn", "h11", "python_multipart", "prometheus_client")
 LIMITS = Group("Limits", sort_key=2)
 
 if TYPE_CHECKING:
+    from sightline.classifier import Classifier
+    from sightline.settings import DeviceSettings
+
     DeviceFlags = Any
     LimitFlags = Any
     NO_DEVICE: Any = None
@@ -28,22 +32,7 @@ if TYPE_CHECKING:
 else:
     DeviceFlags = setting_flags(names=("device", "threads"))
     NO_DEVICE = DeviceFlags()
-
-    def _limit_flags() -> type[Any]:
-        """Make a dataclass with a flag for each limit, None where not given."""
-        fields = []
-        for name, info in Limits.model_fields.items():
-            number = "X" if info.annotation is float else "N"
-            default = f" [{info.default:g}]" if info.default is not None else ""
-            about = f"{info.description}{default}"
-            parameter = Parameter(name=flag_of(name), help=about, group=LIMITS, metavar=number, show_default=False)
-            fields.append((name, Annotated[str | None, parameter], None))
-        # cyclopts takes a class of module `types`, where make_dataclass would put it, for a built-in.
-        return Parameter(name="*")(
-            make_dataclass("LimitFlags", fields, namespace={"__module__": __name__}, frozen=True)
-        )
-
-    LimitFlags = _limit_flags()
+    LimitFlags = model_flags(Limits, LIMITS)
     NO_LIMITS = LimitFlags()
 
 
@@ -75,23 +64,21 @@ def serve(
     output: Output = AS_TEXT,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C."""
-    limits = _limits(limit_flags)
+    limits, device = _limits(limit_flags), build_settings(None, given(device_flags)).device
     if not 0 <= port < 65536:
         raise UsageError("--port", f"{port} found", "0 to 65535")
     _check_origins(allow_origin)
-    try:
+    with needs("serve", "serve", *PACKAGES):
         from sightline.serving.app import create_app
         from sightline.serving.gate import to_stderr
         from sightline.serving.running import address, hosts_of, is_local, listen, run
-    except ModuleNotFoundError as error:
-        raise UsageError("serve", f"{error.name} is not installed", advice="pip install 'sightline[serve]'") from error
     if not (allow_remote or is_local(host)):
         raise UsageError(
             "--host", f"{host} can be reached from other machines", advice="add --allow-remote if that is meant"
         )
     with listen(host, port) as listener:
         with output.working():
-            classifier = _load(model, given(device_flags))
+            classifier = _load(model, device)
             app = create_app(
                 classifier,
                 limits,
@@ -112,13 +99,10 @@ def serve(
 
 
 def _limits(flags: Any) -> Limits:
-    typed = {name: value for name, value in asdict(flags).items() if value is not None}
     try:
-        return Limits.model_validate(typed)
+        return Limits.model_validate(typed(flags))
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        expected = first["msg"].replace("Input should be", "it should be")
-        raise UsageError(flag_of(str(first["loc"][0])), f"{first['input']!r} found", expected) from None
+        raise one_line(error) from None
 
 
 def _check_origins(origins: tuple[str, ...]) -> None:
@@ -128,14 +112,10 @@ def _check_origins(origins: tuple[str, ...]) -> None:
             raise UsageError("--allow-origin", f"{origin} found", "an origin such as https://example.org")
 
 
-def _load(model: Path, settings: dict[str, Any]) -> Any:
+def _load(model: Path, settings: DeviceSettings) -> Classifier:
     from sightline.classifier import load
 
-    typed = settings.pop("threads", None)
-    if typed is None:
-        return load(model, **settings)
-    if not str(typed).isdigit() or int(typed) < 1:
-        raise UsageError("--threads", f"{typed!r} found", "a whole number, at least 1")
-    # Torch reads it when it is first loaded.
-    os.environ["OMP_NUM_THREADS"] = str(typed)
-    return load(model, threads=int(typed), **settings)
+    if settings.threads is not None:
+        # Torch reads it when it is first loaded.
+        os.environ["OMP_NUM_THREADS"] = str(settings.threads)
+    return load(model, device=settings.device, threads=settings.threads)

@@ -11,7 +11,7 @@ from cyclopts import Group, Parameter
 from sightline.cli.flags import SECTIONS, given, leave_out, setting_flags
 from sightline.cli.output import AS_TEXT, OUTPUT, Output, print_json
 from sightline.cli.seeds import seeds_of
-from sightline.errors import UsageError
+from sightline.errors import UsageError, needs
 from sightline.settings.merge import flag_of
 
 if TYPE_CHECKING:
@@ -106,12 +106,8 @@ def tune(
     elif data is None:
         raise UsageError("DATA", "none given", "a dataset's name or a folder", "or --resume STUDY")
     with output.working():
-        try:
+        with needs("tune", "tune", "optuna", package="Optuna"):
             from sightline.tuning import tune as tuning
-        except ModuleNotFoundError as error:
-            if error.name != "optuna":
-                raise
-            raise UsageError("tune", "Optuna is not installed", advice="pip install 'sightline[tune]'") from error
         from sightline.training import make_reporter
 
         reporter = make_reporter(quiet=quiet)

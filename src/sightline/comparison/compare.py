@@ -305,5 +305,4 @@ def _side_name(path: Path, settings: Settings, taken: Container[str]) -> str:
     short = NUMBERED.sub("", path.resolve().name)
     if short and short not in taken:
         return short
-    model = model_name(settings.model) if settings.model is not None else "own"
-    return path.name if path.name not in taken else f"{path.name} ({model})"
+    return path.name if path.name not in taken else f"{path.name} ({model_name(settings.model)})"

@@ -18,12 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from filelock import FileLock, Timeout
-
-from sightline import atomic
 from sightline import data as data_room
 from sightline.comparison.folder import ComparisonFolder, Plan
 from sightline.errors import Interrupted, ResourceError, SightlineError
+from sightline.locks import only_one
 from sightline.run_folder import RunFolder
 from sightline.training import make_reporter, resume, train
 
@@ -124,22 +122,6 @@ def run_one(job: Job, plan: Plan, images: ImagesOnce, reporter: Reporter) -> Non
         training = settings.training.model_copy(update={"seed": job.seed})
         settings = settings.model_copy(update={"training": training})
         train(settings, runs=job.folder.runs, name=job.run_name, data=data, reporter=reporter)
-
-
-@contextlib.contextmanager
-def only_one(path: Path, refusal: ResourceError, seconds: float) -> Generator[None]:
-    """Hold the lock of a file; where another process holds it for longer than `seconds`, raise `refusal`."""
-    with atomic.explain_disk(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=seconds)
-    except Timeout:
-        raise refusal from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextlib.contextmanager

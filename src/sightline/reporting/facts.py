@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,14 +11,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline import arrays, atomic
+from sightline import arrays
 from sightline.comparison.folder import ComparisonFolder, Plan
 from sightline.errors import FileError
 from sightline.evaluation import EXPLANATIONS, METRICS, MISTAKES, PREDICTIONS, Predictions
 from sightline.reporting import files
 from sightline.reporting.blocks import Cell
 from sightline.run_folder import RESULTS, RunFolder
-from sightline.settings import Settings, data_name, model_name
+from sightline.settings import Settings, data_name
 from sightline.tuning.folder import StudyFolder, StudyPlan, trial_name
 
 KIND = "pictures written by Sightline"
@@ -93,14 +92,8 @@ class Run:
     @cached_property
     def epochs(self) -> Sequence[Mapping[str, str]]:
         """The rows of results.csv, one for each epoch that was finished."""
-        rows = self.folder.rows(RESULTS)
-        try:
-            for row in rows:
-                numbers = [int(row["epoch"]), int(row["step"]), *(float(value) for value in row.values() if value)]
-                assert numbers
-        except (KeyError, ValueError, TypeError):
-            raise FileError(str(self.folder.path / RESULTS), "damaged", "what training wrote") from None
-        return rows
+        self.folder.results()  # which refuses what is no number
+        return self.folder.rows(RESULTS)
 
     @property
     def data(self) -> str:
@@ -110,9 +103,7 @@ class Run:
     @property
     def model(self) -> str:
         """The network's name."""
-        if self.settings.model is not None:
-            return model_name(self.settings.model)
-        return self.network["name"] if self.network is not None else "?"
+        return self.folder.network_name(self.settings)
 
     @property
     def classes(self) -> Sequence[str]:
@@ -157,20 +148,10 @@ class Run:
             raise FileError(str(path), "damaged", KIND, f"run sightline test {self.folder.path}")
         return StoredPictures(rows.astype(np.int64), pixels, maps)
 
-    def weights(self) -> Path | None:
-        """The model file, None where there is none yet."""
-        return next((path for path in (self.folder.best_weights, self.folder.last_weights) if path.is_file()), None)
-
-    def weights_cells(self) -> tuple[str, str, Cell, Cell] | None:
-        """The model file's name in the run, and its size in bytes and SHA-256 as cells; None where there is none."""
-        path = self.weights()
-        if path is None:
-            return None
-        name = path.relative_to(self.folder.path).as_posix()
-        return (
-            name, str(path.stat().st_size), self.cell(str(path.stat().st_size), name, "size()"),
-            self.cell(atomic.sha256_of(path), name, "sha256()"),
-        )  # fmt: skip
+    def weights(self) -> tuple[str, Path] | None:
+        """The model file's name in the run, and where it is; None where there is none yet."""
+        path = self.folder.weights()
+        return (path.relative_to(self.folder.path).as_posix(), path) if path else None
 
     def selected(self) -> Mapping[str, str] | None:
         """The row of results.csv whose weights validation chose, None where nothing chose."""
@@ -302,6 +283,6 @@ def read(path: Path) -> Run | Comparison | Study:
     if (path / "settings.yaml").is_file():
         return Run(RunFolder(path))
     found = "no such folder" if not path.exists() else "neither a run, nor a comparison, nor a study"
-    if any(itertools.islice(path.glob("*.csv"), 1)) or (path / "environment.json").is_file():
+    if any(path.glob("*.csv")) or (path / "environment.json").is_file():
         found = "a run that was stopped before it began"
     raise FileError(str(path), found, "the folder of a run, a comparison or a study")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -41,11 +41,6 @@ def megabytes(size: int) -> str:
 def p_value(value: float) -> str:
     """Write a p-value with two digits."""
     return f"{value:.2g}" if value >= 1e-4 else "<0.0001"
-
-
-def shape(sizes: Sequence[int]) -> str:
-    """Write the shape of what a layer gives."""
-    return "×".join(map(str, sizes))
 
 
 def optional(value: T | None, write: Callable[[T], str]) -> str:

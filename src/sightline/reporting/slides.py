@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from sightline.errors import UsageError
+from sightline.errors import needs
 from sightline.lettering import columns, shortened
 from sightline.reporting.blocks import Picture, Report, Slide, Table
 
@@ -34,15 +34,9 @@ CELL_SIDE, CELL_SIZES = 0.09, 2.0
 
 def slides(report: Report) -> bytes:
     """Set the report as a .pptx. Raises UsageError without python-pptx."""
-    try:
+    with needs("--slides", "report", "pptx", package="python-pptx"):
         from pptx import Presentation
         from pptx.util import Inches
-    except ModuleNotFoundError as error:
-        if error.name is None or not error.name.startswith("pptx"):
-            raise
-        raise UsageError(
-            "--slides", "python-pptx is not installed", advice="pip install 'sightline[report]'"
-        ) from error
     deck = Presentation()
     deck.slide_width, deck.slide_height = Inches(WIDTH), Inches(HEIGHT)
     deck.core_properties.title, deck.core_properties.author = report.title, "Sightline"

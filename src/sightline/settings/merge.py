@@ -142,7 +142,7 @@ def build_settings(
     try:
         return Settings.model_validate({**merged, "recipe": recipe_name})
     except ValidationError as error:
-        raise _one_line(error) from None
+        raise one_line(error) from None
 
 
 def _choose(merged: dict[str, Any], section: str, key: str, chosen: Any) -> None:
@@ -168,7 +168,8 @@ def flag_of(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _one_line(error: ValidationError) -> UsageError:
+def one_line(error: ValidationError) -> UsageError:
+    """The error for the first thing that a settings model refuses, by its flag."""
     first = error.errors(include_url=False)[0]
     section, *inner = [str(part) for part in first["loc"]] or ["settings"]
     if first["type"] == "value_error":
@@ -195,5 +196,5 @@ def settings_from_yaml(text: str, subject: str) -> Settings:
     try:
         return Settings.model_validate(yaml.load(text, SAFE_LOADER))
     except (yaml.YAMLError, ValidationError) as error:
-        reason = str(_one_line(error)) if isinstance(error, ValidationError) else "not YAML"
+        reason = str(one_line(error)) if isinstance(error, ValidationError) else "not YAML"
         raise FileError(subject, f"not Sightline settings ({reason})") from None

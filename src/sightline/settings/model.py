@@ -252,8 +252,13 @@ def preset_layout(family: str) -> frozenset[str]:
     return frozenset(name for preset in presets for name in preset)
 
 
-def model_name(settings: ModelSettings) -> str:
-    """The preset that is laid out as these settings are, however they begin and normalise, or else their family."""
+def model_name(settings: ModelSettings | None, own: str = "own") -> str:
+    """The preset that is laid out as these settings are, however they begin and normalise, or else their family.
+
+    Without settings, as of a user's own module, it is `own`.
+    """
+    if settings is None:
+        return own
     layout = preset_layout(settings.family)
     for name, preset in MODEL_PRESETS.items():
         if preset["family"] == settings.family:

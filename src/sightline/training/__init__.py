@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 PICTURES_SHOWN = 18
 
-__all__ = ["TrainResult", "check_tracking", "make_reporter", "resume", "train", "training_pace"]
+__all__ = ["TrainResult", "make_reporter", "resume", "train", "training_pace"]
 
 
 @dataclass(frozen=True)
@@ -166,13 +166,12 @@ def resume(
         return _finish(trainer, reporter)
 
 
-def run_name(settings: Settings, module: nn.Module | None = None) -> str:
+def run_name(settings: Settings, module: nn.Module) -> str:
     """What a run's folder is called before its number: the recipe, or the data and the model."""
     data = data_name(settings.data)
     if settings.recipe:
         return settings.recipe if settings.recipe.startswith(data) else f"{data}-{settings.recipe}"
-    own = type(module).__name__.lower() if module is not None else "own"
-    return f"{data}-{model_name(settings.model) if settings.model else own}"
+    return f"{data}-{model_name(settings.model, type(module).__name__.lower())}"
 
 
 def _longer(folder: RunFolder, lengths: Mapping[str, int]) -> Settings:
@@ -219,7 +218,7 @@ def _finished_step(folder: RunFolder) -> int | None:
 def _opening_line(settings: Settings, trainer: Trainer, module: nn.Module) -> str:
     parameters = sum(parameter.numel() for parameter in module.parameters())
     height, width, channels = trainer.splits.train.size
-    name = model_name(settings.model) if settings.model else type(module).__name__
+    name = model_name(settings.model, type(module).__name__)
     compute = trainer.compute
     threads = torch.get_num_threads()
     where = str(compute.device)
@@ -254,7 +253,7 @@ def _finish(trainer: Trainer, reporter: Reporter, *, draws: bool = True) -> Trai
     interval = report.get("interval")
     return TrainResult(
         run=folder.path,
-        model=model_name(settings.model) if settings.model else type(trainer.model).__name__,
+        model=model_name(settings.model, type(trainer.model).__name__),
         data=data_name(settings.data),
         epochs=progress.step // trainer.plan.steps_per_epoch,
         steps=progress.step,

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sightline import atomic
-from sightline.errors import UsageError
+from sightline.errors import needs
 from sightline.run_folder import RESULTS, STEPS, RunFolder, as_written
 from sightline.settings import Settings, settings_to_yaml
 
@@ -91,14 +91,8 @@ def track_test(settings: Settings, folder: RunFolder, report: Mapping[str, Any])
 
 
 def _writer_class() -> type[SummaryWriter]:
-    try:
+    with needs("--track", "tracking", "tensorboard"):
         from torch.utils.tensorboard import SummaryWriter
-    except ModuleNotFoundError as error:
-        if error.name is None or not error.name.startswith("tensorboard"):
-            raise
-        raise UsageError(
-            "--track", "tensorboard is not installed", advice="pip install 'sightline[tracking]'"
-        ) from error
     return SummaryWriter
 
 

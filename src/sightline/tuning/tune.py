@@ -23,9 +23,10 @@ from sightline import study_plot
 from sightline.augment import resolve_augment
 from sightline.comparison import compare as comparing
 from sightline.comparison.compare import ComparisonResult
-from sightline.comparison.running import ImagesOnce, only_one
+from sightline.comparison.running import ImagesOnce
 from sightline.comparison.sides import LENGTHS, Side
 from sightline.errors import DataError, Interrupted, ResourceError, UsageError
+from sightline.locks import only_one
 from sightline.settings import Settings, data_name, model_name
 from sightline.training.progress import Reporter, Silence
 from sightline.training.tracking import check_tracking
@@ -189,7 +190,7 @@ def _compare(
     reporter: Reporter,
 ) -> ComparisonResult:
     """Train start and winner anew, with several seeds, or go on with it where it was stopped."""
-    start = base.recipe or (model_name(base.model) if base.model else "own")
+    start = base.recipe or model_name(base.model)
     sides = [Side(start, base), Side(f"{start}, tuned", found)]
     for path in sorted(folder.final.glob("*-[0-9][0-9][0-9]")):
         if comparing.has_sides(path, sides):
@@ -207,7 +208,7 @@ def _results(
     return {
         "study": plan.study,
         "data": data_name(base.data),
-        "model": model_name(base.model) if base.model else "own",
+        "model": model_name(base.model),
         "trials": len(trials),
         "complete": count[TrialState.COMPLETE],
         "pruned": count[TrialState.PRUNED],
@@ -258,7 +259,7 @@ def _draw(folder: StudyFolder, plan: StudyPlan, results: Mapping[str, Any]) -> N
 
 
 def _name(settings: Settings) -> str:
-    return f"{data_name(settings.data)}-{model_name(settings.model) if settings.model else 'own'}"
+    return f"{data_name(settings.data)}-{model_name(settings.model)}"
 
 
 def _told(dimension: Mapping[str, Any]) -> str:

@@ -37,7 +37,7 @@ def of_run(run: Run, words: Words) -> Section:
     return _section(can, cannot, words)
 
 
-def of_comparison(comparison: Comparison, words: Words, *, searched: bool) -> Section:
+def of_comparison(comparison: Comparison, words: Words, *, searched: bool = False) -> Section:
     """Several seeds of several sides; `searched` where one of them is what a search found."""
     looks = comparison.results["looks"]
     cannot: list[Cell] = [Cell(words("cannot_search"))] if searched else []

@@ -24,10 +24,9 @@ def of_run(run: Run, words: Words) -> Section:
         figures.append((words("parameters"), run.cell(whole(network["parameters"]), "network.json", "parameters")))
         if network["macs"] is not None:
             figures.append((words("macs"), run.cell(whole(network["macs"]), "network.json", "macs")))
-    weights = run.weights()
-    if weights is not None:
-        name = weights.relative_to(run.folder.path).as_posix()
-        figures.append((words("file_size"), run.cell(megabytes(weights.stat().st_size), name, "size()")))
+    if weights := run.weights():
+        name, path = weights
+        figures.append((words("file_size"), run.cell(megabytes(path.stat().st_size), name, "size()")))
     where = _hardware(run, words)
     notes = Cell(f"{where.text} {words('cost_note_run')}", where.file, where.key)
     blocks: list[Block] = [*([Figures(figures)] if figures else []), Paragraph(notes)]

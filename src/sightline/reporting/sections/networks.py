@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sightline.network_diagram import shape
 from sightline.reporting.blocks import Block, Cell, Paragraph, Section, Slide, Table
 from sightline.reporting.facts import Run
 from sightline.reporting.files import Network
-from sightline.reporting.numerals import optional, shape, whole
+from sightline.reporting.numerals import optional, whole
 from sightline.reporting.pictures import Drawn
 from sightline.reporting.words import Words
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from sightline.atomic import sha256_of
 from sightline.reporting.blocks import Block, Cell, Code, Paragraph, Section, Slide, Table
 from sightline.reporting.facts import Comparison, Run, Study
 from sightline.reporting.sections.images import part_name
@@ -106,9 +107,9 @@ def _section(
     rows = [[Cell(name), first.cell(value, "environment.json", name)] for name, value in versions]
     hashes: list[list[Cell]] = []
     for name, run in named:
-        found = run.weights_cells()
-        if found is not None:
-            hashes.append([Cell(f"{name}: {found[0]}" if name else found[0]), found[3]])
+        if weights := run.weights():
+            file, path = weights
+            hashes.append([Cell(f"{name}: {file}" if name else file), run.cell(sha256_of(path), file, "sha256()")])
     for part, kept in first.splits["parts"].items():
         label = part_name(part, words)
         for key, name in (("ids_sha256", "ids_hash"), ("content_sha256", "content_hash")):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from importlib.metadata import version
 
 from sightline.reporting.blocks import Report, Section
@@ -35,7 +34,7 @@ def report_of(subject: Run | Comparison | Study, drawn: Drawn, words: Words) -> 
             sides = ", ".join(side["name"] for side in subject.sides)
             title = words("comparison_title", sides=sides, data=subject.named[0][1].data)
             sections = [question.of_comparison(subject, words), *_comparison(subject, drawn, words)]
-            sections += _end_of_comparison(subject, words, searched=False)
+            sections += [conclusions.of_comparison(subject, words), repeating.of_comparison(subject, words)]
         case Study():
             title = words("study_title", model=subject.results["model"], data=subject.results["data"])
             sections = _study(subject, drawn, words)
@@ -70,10 +69,6 @@ def _comparison(comparison: Comparison, drawn: Drawn, words: Words) -> list[Sect
         *calibration.section(named, drawn, words),
         cost.of_comparison(comparison, words),
     ]
-
-
-def _end_of_comparison(comparison: Comparison, words: Words, *, searched: bool) -> Sequence[Section]:
-    return [conclusions.of_comparison(comparison, words, searched=searched), repeating.of_comparison(comparison, words)]
 
 
 def _study(study: Study, drawn: Drawn, words: Words) -> list[Section]:
