@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check
 INSTALLED := .venv/.installed
 SETUP := .venv/.installed-dev
 
-.PHONY: help demo setup test check parity bench bench-full update-help
+.PHONY: help demo setup test check parity bench bench-full update-help docs
 
 help:
 	@echo "make demo         train, test and predict on the embedded digits"
@@ -16,6 +16,7 @@ help:
 	@echo "make bench        how fast, beside Keras, PyTorch and others, under 15 minutes"
 	@echo "make bench-full   the same with every training in it, hours"
 	@echo "make update-help  take the help as it is now into the lock"
+	@echo "make docs         write docs/python.md from the docstrings"
 
 demo: $(INSTALLED)
 	@$(BIN)/python examples/demo.py
@@ -43,6 +44,9 @@ bench: $(INSTALLED) .venv-peers/.installed
 
 bench-full: $(INSTALLED) .venv-peers/.installed
 	$(BIN)/python benchmarks/speed/bench.py --full $(BENCH)
+
+docs: $(SETUP)
+	$(BIN)/python docs/make_python.py
 
 update-help: $(SETUP)
 	SIGHTLINE_UPDATE_HELP=1 $(BIN)/python -m pytest tests/test_cli_help.py

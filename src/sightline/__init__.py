@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from sightline.exporting import ExportResult
+    from sightline.reporting.card import CardResult, card
     from sightline.reporting.make import ReportResult, report
     from sightline.run_list import ListedRun, RunList, list_runs
     from sightline.settings import Settings
@@ -63,6 +64,7 @@ _ROOMS = {
         "UsageError",
     ),
     "exporting": ("ExportResult",),
+    "reporting.card": ("CardResult", "card"),
     "reporting.make": ("ReportResult", "report"),
     "run_list": ("ListedRun", "RunList", "list_runs"),
     "settings": ("Settings",),
@@ -74,6 +76,7 @@ _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
     "CalibrationResult",
+    "CardResult",
     "Check",
     "Classifier",
     "ComparisonResult",
@@ -95,6 +98,7 @@ __all__ = [
     "TuneResult",
     "UsageError",
     "calibrate",
+    "card",
     "check",
     "compare",
     "export",

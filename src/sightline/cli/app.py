@@ -130,6 +130,15 @@ COMMANDS = (
         "  sightline report comparisons/digits-cnn-resnet8-001 --slides --lang zh",
     ),
     Command(
+        "card",
+        "sightline.cli.card:card",
+        "Write a model card of a run, as the Hugging Face Hub has them.",
+        "sightline card RUN [--out FILE] [--license NAME] [--force] [flags]",
+        "Examples\n"
+        "  sightline card runs/digits-001\n"
+        "  sightline card runs/digits-001 --license apache-2.0 --out card.md",
+    ),
+    Command(
         "check",
         "sightline.cli.check:check",
         "Find what is wrong with a dataset: bad files, duplicates, classes.",

@@ -101,9 +101,10 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Code:
-    """Commands or a file, to be copied."""
+    """Commands or a file, to be copied. `language` is its name in a fence of Markdown."""
 
     text: str
+    language: str = ""
 
 
 Block = Paragraph | Points | Table | Figures | Picture | Pictures | Code

@@ -147,6 +147,13 @@ class Environment(TypedDict):
     precision: NotRequired[str]
 
 
+class Pretrained(TypedDict):
+    """pretrained.json, of which only the weights' origin is needed."""
+
+    file: str
+    sha256: str
+
+
 class Side(TypedDict):
     """A side of a comparison."""
 

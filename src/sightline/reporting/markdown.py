@@ -9,8 +9,11 @@ from sightline.reporting.blocks import Block, Code, Figures, Paragraph, Picture,
 from sightline.reporting.words import Words
 
 
-def markdown(report: Report, words: Words, folder: str) -> str:
-    """Set the report as Markdown (CommonMark with tables); pictures are found in `folder`, relative to it."""
+def markdown(report: Report, words: Words, folder: str | None) -> str:
+    """Set the report as Markdown (CommonMark with tables).
+
+    Pictures are found in `folder`, relative to it, or at their own paths where there is none.
+    """
     parts = [f"# {_plain(report.title)}", _plain(report.subtitle)]
     for section in report.sections:
         parts.append(f"## {_plain(section.title)}")
@@ -19,14 +22,14 @@ def markdown(report: Report, words: Words, folder: str) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _block(block: Block, words: Words, folder: str) -> str:  # noqa: PLR0911
+def _block(block: Block, words: Words, folder: str | None) -> str:  # noqa: PLR0911
     match block:
         case Paragraph(said):
             return _plain(said.text)
         case Points(items):
             return "\n".join(f"- {_plain(item.text)}" for item in items)
-        case Code(text):
-            return f"```\n{text}\n```"
+        case Code(text, language):
+            return f"```{language}\n{text}\n```"
         case Figures(items):
             lines = [f"- {_plain(name)}: **{_plain(cell.text)}**" for name, cell in items]
             return "\n".join(lines) + _sources(block.files(), words)
@@ -41,9 +44,10 @@ def _block(block: Block, words: Words, folder: str) -> str:  # noqa: PLR0911
             return "\n".join(lines) + _sources(block.files(), words)
 
 
-def _picture(picture: Picture, words: Words, folder: str) -> str:
+def _picture(picture: Picture, words: Words, folder: str | None) -> str:
+    place = picture.path.as_posix() if folder is None else f"{folder}/{picture.path.name}"
     told = f"{picture.caption} {words('source', files=picture.file)}" if picture.file else picture.caption
-    return f"![{_plain(picture.caption)}]({quote(folder)}/{quote(picture.path.name)})\n\n{_plain(told)}"
+    return f"![{_plain(picture.caption)}]({quote(place)})\n\n{_plain(told)}"
 
 
 def _sources(files: list[str], words: Words) -> str:

@@ -14,16 +14,17 @@ PARTS = ("train", "validation", "test")
 
 def section(run: Run, drawn: Drawn, words: Words) -> Section:
     """Tell of the images that a run had."""
-    line, table, audit = _line(run, words), _table(run, words), audit_cells(run, words)
+    told_of, table, audit = line(run, words), parts_table(run, words), audit_cells(run, words)
     samples = drawn.samples(run)
-    blocks: list[Block] = [Paragraph(line), table, Points(audit)]
+    blocks: list[Block] = [Paragraph(told_of), table, Points(audit)]
     blocks.append(Paragraph.of(words("samples_missing")) if samples is None else samples)
-    told = [line.text, *(cell.text for cell in audit[:3])]
+    told = [told_of.text, *(cell.text for cell in audit[:3])]
     slide = Slide(words("data"), told, picture=samples, table=table if samples is None else None)
     return Section("data", words("data"), blocks, [slide])
 
 
-def _line(run: Run, words: Words) -> Cell:
+def line(run: Run, words: Words) -> Cell:
+    """Say how many images each part has, and of what size they are."""
     parts = run.splits["parts"]
     height, width, channels = parts["train"]["size"]
     counts = {name: whole(part["images"]) for name, part in parts.items()}
@@ -32,7 +33,8 @@ def _line(run: Run, words: Words) -> Cell:
     return run.cell(text, "splits.json", ", ".join([*(f"parts.{name}.images" for name in parts), "parts.train.size"]))
 
 
-def _table(run: Run, words: Words) -> Table:
+def parts_table(run: Run, words: Words) -> Table:
+    """Set the parts' counts beside each other."""
     rows: list[list[Cell]] = []
     for name, part in run.splits["parts"].items():
         counts, key = part["class_counts"], f"parts.{name}"

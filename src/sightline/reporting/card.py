@@ -1,0 +1,134 @@
+"""Make a model card of a run, in the manner of the Hugging Face Hub: front matter in YAML, then Markdown.
+
+The front matter's keys are those of the Hub's documentation (https://huggingface.co/docs/hub/model-cards). Its license
+is the user's to choose: "other" until then. A card's last line is a hash of what stands before it, by which a card that
+somebody has written or changed is told from one that may be replaced.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sightline import atomic
+from sightline.data.catalog import DATASETS
+from sightline.errors import FileError, UsageError
+from sightline.reporting.facts import Comparison, Run, Study, read
+from sightline.reporting.files import Metrics
+from sightline.reporting.markdown import markdown
+from sightline.reporting.sections.model_card import card_of, origin_of
+from sightline.reporting.words import words
+
+CARD = "README.md"
+TASK = "image-classification"
+LICENSE_HINT = "# Choose the license of the model: https://huggingface.co/docs/hub/repositories-licenses\n"
+SEAL = re.compile(r"<!-- written by sightline card, sha256 of the above: ([0-9a-f]{64}) -->\n")
+
+
+@dataclass(frozen=True)
+class CardResult:
+    """Where the card is, and its front matter."""
+
+    path: Path
+    front_matter: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result for JSON."""
+        return {"path": str(self.path), "front_matter": self.front_matter}
+
+
+def card(run: str | Path, *, out: str | Path | None = None, license: str = "other", force: bool = False) -> CardResult:
+    """Write a model card for a run: to RUN/README.md, or to the file `out`.
+
+    Every number is of the run's files, or of those of the comparison that it is a part of. `license` is the Hub's name
+    of the license that you give the model. `force` lets it replace a file that it did not write, or that was changed
+    since. Raises UsageError for such a file without `force`, FileError for anything but a run and for damaged files.
+    """
+    folder = Path(run)
+    found = read(folder)
+    if not isinstance(found, Run):
+        kind = "a study" if isinstance(found, Study) else "a comparison"
+        raise FileError(str(folder), kind, "the folder of a run", "name one of its runs")
+    path = folder / CARD if out is None else Path(out)
+    if not force:
+        _refuse_foreign(path)
+    said = words("en")
+    in_folder = path.resolve().parent == folder.resolve()
+    body = markdown(card_of(found, _comparison_of(found), said, in_folder=in_folder), said, None)
+    head = _front_matter(found, license)
+    listed = yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=120)
+    text = f"---\n{LICENSE_HINT if license == 'other' else ''}{listed}---\n\n{body}\n"
+    atomic.write_text(path, f"{text}<!-- written by sightline card, sha256 of the above: {_hash(text)} -->\n")
+    return CardResult(path, head)
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Raise UsageError where a file stands there that is not, to the letter, what this command wrote."""
+    if not path.exists():
+        return
+    advice = "add --force, or --out FILE"
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise UsageError("--out", f"{path} exists and is no card", "nothing is overwritten unasked", advice) from None
+    seal = SEAL.search(text)
+    if seal is None:
+        raise UsageError("--out", f"{path} was not written by sightline card", "nothing is overwritten unasked", advice)
+    if text != text[: seal.end()] or _hash(text[: seal.start()]) != seal[1]:
+        raise UsageError("--out", f"{path} was changed since it was written", "nothing is overwritten unasked", advice)
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def _comparison_of(run: Run) -> Comparison | None:
+    """Find the comparison whose folder the run lies in, once it has ended."""
+    folder = run.folder.path.resolve().parent.parent
+    if not ((folder / "comparison.yaml").is_file() and (folder / "results.json").is_file()):
+        return None
+    found = read(folder)
+    assert isinstance(found, Comparison)
+    return Comparison(found.folder, "../..")
+
+
+def _front_matter(run: Run, license: str) -> dict[str, Any]:
+    origin = origin_of(run)
+    head: dict[str, Any] = {
+        "license": license,
+        "library_name": "sightline",
+        "pipeline_tag": TASK,
+        "tags": ["sightline", TASK, run.model],
+    }
+    if origin is not None and origin.hub is not None:
+        head["datasets"] = [origin.hub]
+    if run.metrics is not None:
+        results = {"task": {"type": TASK}, "dataset": _dataset(run), "metrics": _metrics(run.metrics)}
+        head["metrics"] = ["accuracy", "f1"]
+        head["model-index"] = [{"name": f"{run.model} on {run.data}", "results": [results]}]
+    return head
+
+
+def _dataset(run: Run) -> dict[str, str]:
+    origin = origin_of(run)
+    if origin is None:
+        return {"type": "imagefolder", "name": run.data, "split": "test"}
+    title = DATASETS[run.settings.data.name].title
+    return {"type": origin.hub or run.settings.data.name, "name": title, "split": "test"}
+
+
+def _metrics(metrics: Metrics) -> list[dict[str, Any]]:
+    low, high = metrics["interval"]
+    told = [
+        ("accuracy", "Accuracy", metrics["accuracy"]),
+        ("accuracy_95_low", "Accuracy, low end of its 95% interval", low),
+        ("accuracy_95_high", "Accuracy, high end of its 95% interval", high),
+        ("f1", "Macro F1", metrics["macro_f1"]),
+        ("loss", "Negative log-likelihood, nats", metrics["loss"]),
+    ]
+    return [{"type": kind, "name": name, "value": value} for kind, name, value in told]

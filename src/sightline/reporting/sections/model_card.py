@@ -1,0 +1,223 @@
+"""A model card: the parts of a report that whoever gets the model needs, its limits, and how to load it.
+
+It is in English and has no pictures but those that training and the test drew into the run's folder.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from importlib.metadata import version
+
+from sightline.data.catalog import DATASETS
+from sightline.reporting import files
+from sightline.reporting.blocks import Block, Cell, Code, Paragraph, Picture, Points, Report, Section, Table
+from sightline.reporting.facts import Comparison, Run
+from sightline.reporting.numerals import confidence, optional, percent, whole
+from sightline.reporting.origins import ORIGINS, Origin
+from sightline.reporting.pictures import Drawn
+from sightline.reporting.sections import calibration, conclusions, cost, question, repeating, results, training
+from sightline.reporting.sections.images import audit_cells, line, parts_table
+from sightline.reporting.words import LANGUAGES, Words
+
+MOST_CLASSES_NAMED = 100
+ONNX, PRETRAINED = "model.onnx", "pretrained.json"
+
+
+class AlreadyDrawn(Drawn):
+    """The pictures that training and the test left in the run's folder; `shown` is off for a card that lies elsewhere.
+
+    Their paths are relative to that folder.
+    """
+
+    def __init__(self, words: Words, *, shown: bool) -> None:
+        self._words, self._shown = words, shown
+
+    def curves(self, run: Run) -> Picture | None:
+        """Accuracy and loss by epoch."""
+        return self._picture(run, run.folder.curves_path.name, self._words("curves"), "results.csv")
+
+    def confusion(self, run: Run, caption: str) -> Picture | None:
+        """The confusion matrix."""
+        return self._picture(run, "test/confusion_matrix.png", caption, "test/metrics.json")
+
+    def reliability(self, run: Run, caption: str) -> Picture | None:
+        """The reliability diagram."""
+        return self._picture(run, "test/reliability.png", caption, "test/metrics.json")
+
+    def _picture(self, run: Run, name: str, caption: str, file: str) -> Picture | None:
+        path = run.folder.path / name
+        if not (self._shown and path.is_file()):
+            return None
+        return Picture(path.relative_to(run.folder.path), caption, file)
+
+
+def card_of(run: Run, comparison: Comparison | None, words: Words, *, in_folder: bool) -> Report:
+    """Put the card of a run together; `comparison` is the one that the run was a part of, if any."""
+    drawn = AlreadyDrawn(words, shown=in_folder)
+    sections = [
+        _about(run, words),
+        *([] if comparison is None else _seeds(run, comparison, words)),
+        _data(run, words),
+        _training(run, drawn, words),
+        results.of_run(run, drawn, words),
+        *calibration.section([("", run)], drawn, words),
+        cost.of_run(run, words),
+        _limits(run, words),
+        _loading(run),
+        repeating.of_run(run, words),
+    ]
+    height, width, _ = run.splits["parts"]["train"]["size"]
+    subtitle = f"An image classifier: {len(run.classes)} classes, pictures of {width} × {height}."
+    made_by = words("made_by", version=version("sightline"), name=run.folder.path.resolve().name)
+    title = words("run_title", model=run.model, data=run.data)
+    return Report(title, subtitle, LANGUAGES[words.language], sections, made_by)
+
+
+def origin_of(run: Run) -> Origin | None:
+    """Where the run's data are from; None for a folder and for data of the user's own, whatever they are called."""
+    known = DATASETS.get(run.settings.data.name)
+    if known is None:
+        return None
+    parts = run.splits["parts"]
+    trained_on = sum(part["images"] for name, part in parts.items() if name != "test")
+    same = known.class_names is None or tuple(run.classes) == known.class_names
+    return ORIGINS[known.name] if same and known.train in (None, trained_on) else None
+
+
+def _about(run: Run, words: Words) -> Section:
+    asked = question.of_run(run, words)
+    named = ", ".join(run.classes[:MOST_CLASSES_NAMED])
+    rest = len(run.classes) - MOST_CLASSES_NAMED
+    told = f"The classes: {named}{f' and {rest} more' if rest > 0 else ''}."
+    return Section("about", "What it is", [*asked.blocks, Paragraph(run.cell(told, "splits.json", "classes"))])
+
+
+def _seeds(run: Run, comparison: Comparison, words: Words) -> list[Section]:
+    """What other seeds of the same settings came to."""
+    here = run.folder.path.resolve()
+    rows: list[list[Cell]] = []
+    for place, side in enumerate(comparison.sides):
+        if here not in [(comparison.folder.path / found).resolve() for found in side["runs"].values()]:
+            continue
+        key = f"sides.{place}"
+        between = optional(side["interval"], lambda ends: words("between", low=percent(ends[0]), high=percent(ends[1])))
+        rows.append(
+            [
+                Cell(side["name"]),
+                comparison.cell(percent(side["mean"]), f"{key}.mean"),
+                comparison.cell(optional(side["sd"], percent), f"{key}.sd"),
+                comparison.cell(between, f"{key}.interval"),
+                comparison.cell(whole(side["n"]), f"{key}.n"),
+            ]
+        )
+    sure = words("interval", confidence=confidence(comparison.results["confidence"]))
+    head = [words("side"), words("mean"), words("sd"), sure, words("seeds_count")]
+    name = comparison.folder.path.resolve().name
+    said = (
+        f"Test accuracy of the same settings with other seeds, by the comparison {name}; this card is of one of them."
+    )
+    return [Section("seeds", "Other seeds", [Paragraph.of(said), Table.without_gaps(head, rows)])] if rows else []
+
+
+def _data(run: Run, words: Words) -> Section:
+    origin = origin_of(run)
+    if origin is None:
+        told = [f"Name: {run.data}.", "Source: not known.", "Licence: not known."]
+    else:
+        known = DATASETS[run.settings.data.name]
+        told = [f"Name: {known.title}.", f"Source: {origin.made_by}", f"Licence: {origin.licence}"]
+    parts = [Paragraph(line(run, words)), parts_table(run, words), Points(audit_cells(run, words))]
+    return Section("data", words("data"), [Points([Cell(text) for text in told]), *parts])
+
+
+def _training(run: Run, drawn: Drawn, words: Words) -> Section:
+    made = training.of_run(run, drawn, words)
+    path = run.folder.path / PRETRAINED
+    if not path.is_file():
+        return made
+    found = files.read(path, files.Pretrained)
+    told = f"It began with the weights of {found['file']} (SHA-256 {found['sha256']})."
+    return replace(made, blocks=[Paragraph(run.cell(told, PRETRAINED, "file, sha256")), *made.blocks])
+
+
+def _limits(run: Run, words: Words) -> Section:
+    parts = run.splits["parts"]
+    told = [
+        run.cell(
+            f"It knows its {len(run.classes)} classes and nothing else: every picture gets one of them, also one that "
+            "shows none.",
+            "splits.json",
+            "len(classes)",
+        ),
+        Cell(_pixels(run)),
+        Cell(_chosen_by(run)),
+    ]
+    if "test" in parts:
+        told.append(Cell(_tested_on(run)))
+    told.append(
+        Cell(
+            "It was not tested on pictures that are blurred, turned, noisy or made to mislead, nor apart for groups of "
+            "people or of sources."
+        )
+    )
+    concluded = conclusions.of_run(run, words)
+    return Section("limits", "Limits", [Points(told), *concluded.blocks])
+
+
+def _pixels(run: Run) -> str:
+    how = {"squash": "squashed", "crop": "cut", "pad": "padded"}[run.settings.data.fit]
+    height, width, channels = run.splits["parts"]["train"]["size"]
+    colour = "gray" if channels == 1 else "colour"
+    return f"Every picture is brought to {width} × {height} {colour} pixels first; one of another shape is {how}."
+
+
+def _chosen_by(run: Run) -> str:
+    if "validation" not in run.splits["parts"]:
+        return "No images chose among its weights: the last ones count."
+    if run.settings.training.select == "last":
+        return (
+            "Its validation images were set aside from the training images, class by class; they did not choose the "
+            "weights: the last ones count."
+        )
+    return "Its validation images, which chose the epoch, were set aside from the training images, class by class."
+
+
+def _tested_on(run: Run) -> str:
+    if run.settings.data.name == "digits" and origin_of(run) is not None:
+        return "Its test images were set aside from the dataset, class by class; it has no test part of its own."
+    if origin_of(run) is not None:
+        return "Its test images are the dataset's own test part."
+    return (
+        "Its test images are of the same folder: its test part, or images set aside class by class where it has none. "
+        "Pictures of one object or person on both sides would flatter it."
+    )
+
+
+def _loading(run: Run) -> Section:
+    title = "How to load it"
+    weights = run.weights()
+    if weights is None:
+        return Section("load", title, [Paragraph.of("It has no weights yet.")])
+    name, _ = weights
+    own = run.settings.model is None
+    load = f'sl.load("{name}", module=YourNetwork())' if own else f'sl.load("{name}")'
+    python = (
+        f'import sightline as sl\n\nclassifier = {load}\nanswer = classifier.predict("picture.png")[0]\n'
+        "print(answer.label, answer.probability)"
+    )
+    blocks: list[Block] = [Paragraph.of("In the run's folder, in Python:"), Code(python, "python")]
+    commands = [] if own else _commands(name)
+    if (run.folder.path / ONNX).is_file():
+        commands += _commands(ONNX)
+    if own:
+        blocks.append(Paragraph.of("Its network is a class of its author's, which is needed to load the weights."))
+    if commands:
+        blocks += [Paragraph.of("On the command line:"), Code("\n".join(commands), "sh")]
+    if (run.folder.path / ONNX).is_file():
+        blocks.append(Paragraph.of(f"{ONNX} gives the same answers without torch, by ONNX Runtime."))
+    return Section("load", title, blocks)
+
+
+def _commands(name: str) -> list[str]:
+    return [shlex.join(["sightline", "predict", name, "picture.png"]), shlex.join(["sightline", "serve", name])]
