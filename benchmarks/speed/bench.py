@@ -25,7 +25,7 @@ from typing import Any
 
 import report
 from figures import FIGURES, number
-from plan import LENGTHS, OURS, Case, Section, Side, sections, with_rounds
+from plan import LENGTHS, OURS, Case, Section, Side, sections, with_rounds, without
 from runs import ROOT, SideError, Sides, Store, sources
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -80,6 +80,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--full", action="store_true", help="everything, with more rounds and seeds")
     parser.add_argument("--only", action="append", metavar="SECTION", help="this section; may be repeated")
     parser.add_argument("--rounds", action="append", default=[], metavar="[SECTION=]N", help="rounds, or seeds")
+    parser.add_argument("--leave-out", action="append", default=[], metavar="SIDE", help="this side; may be repeated")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--peer-steps", type=int, metavar="N",
                         help="make only the first N steps of R3 and R4 and project their time from them")  # fmt: skip
@@ -120,6 +121,11 @@ def chosen(options: argparse.Namespace, length: str) -> list[Section]:
         raise SystemExit("error: --rounds: a number from 1 on is needed, or SECTION=NUMBER")
     if options.only:
         found = [section for section in found if any(named(section, name) for name in options.only)]
+    sides = {side.name for section in found for case in section.cases for side in case.sides}
+    for name in options.leave_out:
+        if name not in sides:
+            raise SystemExit(f"error: '{name}' is no side of these sections; there are {', '.join(sorted(sides))}")
+    found = [without(section, options.leave_out) for section in found]
     for name, _, count in rounds:
         found = [with_rounds(s, int(count)) if not name or named(s, name) else s for s in found]
     return found

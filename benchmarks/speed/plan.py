@@ -5,7 +5,7 @@ Standard library only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -131,6 +131,15 @@ def with_rounds(section: Section, rounds: int) -> Section:
 
     cases = tuple(replace(case, sides=tuple(map(changed, case.sides))) for case in section.cases)
     return replace(section, cases=cases)
+
+
+def without(section: Section, names: Collection[str]) -> Section:
+    """The section without the sides of these names."""
+
+    def kept(case: Case) -> Case:
+        return replace(case, sides=tuple(side for side in case.sides if side.name not in names))
+
+    return replace(section, cases=tuple(case for case in map(kept, section.cases) if case.sides))
 
 
 def _step_job(network: str, length: Length, threads: int) -> Job:
