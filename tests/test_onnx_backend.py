@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -9,6 +10,8 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import PIPE
+from typing import Any
 
 import numpy as np
 import onnx
@@ -312,10 +315,13 @@ sys.exit(code)
 """
 
 
-def without_torch(*words: str | Path) -> subprocess.CompletedProcess[str]:
+def torch_free(*words: str | Path) -> dict[str, Any]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    command = [sys.executable, "-c", NO_TORCH, *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    return {"args": [sys.executable, "-c", NO_TORCH, *map(str, words)], "text": True, "env": environment}
+
+
+def without_torch(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(**torch_free(*words), capture_output=True, check=False)
 
 
 def test_predict_and_test_without_torch(file, pixels, tmp_path):
@@ -334,6 +340,30 @@ def test_predict_and_test_without_torch(file, pixels, tmp_path):
     assert tested.returncode == 0, tested.stderr
     report = json.loads(tested.stdout)
     assert report["n"] == COUNT and report["accuracy"] == pytest.approx(1 - 1 / COUNT)
+
+
+def test_serve_without_torch(file, pixels):
+    requests = pytest.importorskip("requests")
+    program = subprocess.Popen(
+        **torch_free("serve", file, "--port", "0", "--json", "--max-batch", "4"), stdout=PIPE, stderr=PIPE
+    )
+    try:
+        line = program.stdout.readline()
+        assert line, program.stderr.read()
+        stream = io.BytesIO()
+        Image.fromarray(pixels[0, :, :, 0]).save(stream, "PNG")
+        url = json.loads(line)["url"]
+        answer = requests.post(
+            f"{url}/v1/predict", data=stream.getvalue(), headers={"Content-Type": "image/png"}, timeout=20
+        )
+        found = {each["name"]: each["probability"] for each in answer.json()["predictions"][0]["classes"]}
+        assert [found[name] for name in NAMES] == pytest.approx(expected(pixels)[0].tolist(), abs=1e-6)
+        program.terminate()
+        _, complaints = program.communicate(timeout=30)
+        assert program.returncode == 0, complaints  # and what was left out is still left out
+    finally:
+        program.kill()
+        program.communicate()
 
 
 def test_what_needs_torch_says_so(file, tmp_path):
