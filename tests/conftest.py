@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from sightline import atomic, plots
+from sightline import atomic
+from sightline.drawing import canvas
 
 # A shell's background job starts with Ctrl-C ignored and hands that down, so that programs under test would not end.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -25,13 +26,13 @@ class _Pictures:
     draws = True
 
     def __init__(self) -> None:
-        self._draw = plots.write
+        self._draw = canvas.write
         pixel = io.BytesIO()
         Image.new("L", (1, 1), 255).save(pixel, "PNG")
         self._pixel = pixel.getvalue()
 
     def write(self, path: Path, draw: Callable[[], Any], *, trim: bool = False) -> None:
-        """Do as plots.write does."""
+        """Do as canvas.write does."""
         if self.draws:
             self._draw(path, draw, trim=trim)
         else:
@@ -40,7 +41,7 @@ class _Pictures:
 
 pictures = _Pictures()
 # Before any room takes it from there.
-plots.write = pictures.write
+canvas.write = pictures.write
 
 
 @pytest.hookimpl(tryfirst=True)

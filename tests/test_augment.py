@@ -10,13 +10,14 @@ import torch
 from PIL import Image
 from scipy import ndimage
 
-from sightline import plots
 from sightline.augment import build_augmentation, resolve_augment
 from sightline.augment.covering import cutout, erase
 from sightline.augment.lighting import adjust, random_factors
 from sightline.augment.moves import cut_rows, flip, shift
 from sightline.augment.warp import affine_matrices, random_matrices, warp
 from sightline.data.catalog import DATASETS
+from sightline.drawing import augmentation
+from sightline.drawing.augmentation import GAP, SEAM
 from sightline.settings import AugmentSettings
 
 CPU = torch.device("cpu")
@@ -491,13 +492,20 @@ def test_lines_are_short_and_say_everything():
 def test_originals_stand_above_what_the_network_sees(tmp_path):
     images = some_images(8, 32, 32)
     after = augmented(images, rotate=20)
-    plots.augmentation(after.numpy(), tmp_path / "a.png", originals=images.numpy())
+    augmentation.draw(after.numpy(), tmp_path / "a.png", originals=images.numpy())
     with Image.open(tmp_path / "a.png") as picture:
         sheet = np.asarray(picture.convert("RGB"))
     large = [part.numpy().repeat(3, axis=1).repeat(3, axis=2) for part in (images, after)]
-    tile = 96 + plots.SEAM + 96
-    assert sheet.shape == (2 * (tile + plots.GAP) + plots.GAP, 4 * (96 + plots.GAP) + plots.GAP, 3)
+    tile = 96 + SEAM + 96
+    assert sheet.shape == (
+        2 * (tile + GAP) + GAP,
+        4 * (96 + GAP) + GAP,
+        3,
+    )
     for i, (above, below) in enumerate(zip(*large, strict=True)):
-        top, left = plots.GAP + i // 4 * (tile + plots.GAP), plots.GAP + i % 4 * (96 + plots.GAP)
+        top, left = (
+            GAP + i // 4 * (tile + GAP),
+            GAP + i % 4 * (96 + GAP),
+        )
         assert (sheet[top : top + 96, left : left + 96] == above).all()
-        assert (sheet[top + 96 + plots.SEAM : top + tile, left : left + 96] == below).all()
+        assert (sheet[top + 96 + SEAM : top + tile, left : left + 96] == below).all()

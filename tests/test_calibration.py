@@ -14,10 +14,11 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, log_loss
 
 import sightline as sl
-from sightline import calibration, metrics, plots, reliability_diagram
+from sightline import calibration, metrics
 from sightline.calibration import fit_temperature, softmax
 from sightline.classifier import model_file
 from sightline.cli.app import run
+from sightline.drawing import canvas, reliability
 from sightline.errors import DataError, FileError, UsageError
 from sightline.evaluation import Predictions
 from sightline.run_folder import RunFolder
@@ -335,10 +336,10 @@ def test_an_own_module_is_calibrated_with_its_class(tmp_path: Path) -> None:
 
 def test_the_diagram_shows_every_bin_with_its_count(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[Any] = []
-    monkeypatch.setattr(plots, "write", lambda path, draw: drawn.append(draw()))
+    monkeypatch.setattr(canvas, "write", lambda path, draw: drawn.append(draw()))
     labels, logits = drawn_labels(4, 500, temperature=2)
     figures = metrics.compute(labels, softmax(logits, 1), list("abcde")).to_dict()
-    reliability_diagram.draw(figures["reliability"], figures["ece"], Path("r.png"), title="a run")
+    reliability.draw(figures["reliability"], figures["ece"], Path("r.png"), title="a run")
     upper, lower = drawn[0].axes
     filled = [part for part in figures["reliability"] if part["n"]]
     accuracies, gaps = upper.containers

@@ -16,8 +16,8 @@ from PIL import Image
 
 import sightline
 from sightline.cli.app import run
-from sightline.contact_sheet import Cell, Group, contact_sheet
 from sightline.data import duplicates, picture_facts
+from sightline.drawing.contact_sheet import Cell, Group, contact_sheet
 from sightline.errors import DataError, UsageError
 
 pytestmark = pytest.mark.draws

@@ -13,10 +13,11 @@ import torch
 from PIL import Image
 
 import sightline as sl
-from sightline import arrays, gallery
+from sightline import arrays
 from sightline.cli.app import run
+from sightline.drawing import gallery
+from sightline.drawing.lettering import columns, shortened
 from sightline.evaluation import Predictions, report_of, store_test
-from sightline.lettering import columns, shortened
 from sightline.models import build_model
 from sightline.run_folder import RunFolder
 from sightline.settings import ResNetSettings, build_settings

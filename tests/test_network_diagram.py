@@ -12,10 +12,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from sightline import network_diagram, plots
+from sightline.drawing import canvas, curves
+from sightline.drawing import network as network_drawing
+from sightline.drawing.network import MOST_BOXES, boxes_of
 from sightline.errors import DataError
 from sightline.models import build_model, summarize
-from sightline.network_diagram import MOST_BOXES, boxes_of
 from sightline.settings import build_settings
 
 
@@ -34,7 +35,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
         figures.append(draw())
         FigureCanvasAgg(figures[-1])
 
-    monkeypatch.setattr(plots, "write", write)
+    monkeypatch.setattr(canvas, "write", write)
     return figures
 
 
@@ -76,7 +77,7 @@ def test_a_very_long_network_loses_its_middle() -> None:
 def test_words_stay_in_their_boxes_and_boxes_on_the_paper(preset: str, drawn: list[Figure], tmp_path: Path) -> None:
     told = network(preset, 64)
     told["parts"][0]["name"] = "body." + "W" * 90
-    network_diagram.draw(told, 10, tmp_path / "n.png")
+    network_drawing.draw(told, 10, tmp_path / "n.png")
     (figure,) = drawn
     axes = figure.axes[0]
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]
@@ -94,7 +95,7 @@ def test_words_stay_in_their_boxes_and_boxes_on_the_paper(preset: str, drawn: li
 
 @pytest.mark.draws
 def test_a_diagram_is_a_picture(tmp_path: Path) -> None:
-    network_diagram.draw(network("cnn", 28), 10, tmp_path / "n.png")
+    network_drawing.draw(network("cnn", 28), 10, tmp_path / "n.png")
     with Image.open(tmp_path / "n.png") as opened:
         assert np.asarray(opened.convert("L")).std() > 5
 
@@ -109,7 +110,7 @@ def rows(accuracies: list[float], **more: float) -> list[dict[str, str]]:
 
 def test_a_band_goes_from_the_lowest_to_the_highest_seed(drawn: list[Figure], tmp_path: Path) -> None:
     sides = {"one": [rows([0.2, 0.6, 0.8]), rows([0.4, 0.7])], "two": [rows([0.5, 0.5, 0.5])]}
-    plots.bands(sides, tmp_path / "b.png")
+    curves.bands(sides, tmp_path / "b.png")
     left, right = drawn[0].axes
     first, second = (np.asarray(line.get_ydata(), float) for line in left.lines)
     assert np.allclose(first, [0.3, 0.65, 0.8]) and np.allclose(second, 0.5)
@@ -122,11 +123,11 @@ def test_a_band_goes_from_the_lowest_to_the_highest_seed(drawn: list[Figure], tm
 
 def test_a_side_without_validation_shows_its_training_accuracy_dotted(drawn: list[Figure], tmp_path: Path) -> None:
     told = [{"epoch": "1", "train_accuracy": "0.4", "train_loss": "2", "val_accuracy": ""}]
-    plots.bands({"own": [told]}, tmp_path / "b.png")
+    curves.bands({"own": [told]}, tmp_path / "b.png")
     (line,) = drawn[0].axes[0].lines
     assert line.get_linestyle() == ":" and list(line.get_ydata()) == [0.4]
 
 
 def test_bands_without_an_epoch_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no epoch"):
-        plots.bands({"one": [[]]}, tmp_path / "b.png")
+        curves.bands({"one": [[]]}, tmp_path / "b.png")

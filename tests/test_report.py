@@ -24,8 +24,10 @@ import yaml
 from PIL import Image, ImageFont
 
 import sightline as sl
-from sightline import arrays, atomic, plots
+from sightline import arrays, atomic
 from sightline.cli.app import run as command
+from sightline.drawing import canvas
+from sightline.drawing.words import ENGLISH
 from sightline.evaluation import Predictions
 from sightline.reporting import words as words_room
 from sightline.reporting.make import report
@@ -88,7 +90,7 @@ def test_both_languages_have_the_same_keys_and_blanks(part: str) -> None:
 
 
 def test_the_english_plots_say_what_they_say_without_a_report() -> None:
-    assert catalogue("en")["plots"] == asdict(plots.ENGLISH)
+    assert catalogue("en")["plots"] == asdict(ENGLISH)
 
 
 def test_every_sentence_is_used() -> None:
@@ -438,7 +440,7 @@ def test_hostile_names_are_text_and_nothing_else(copy: Path) -> None:
 
 def wide(text: str, size: float) -> float:
     """Width in inches: a font wider than those that slides are set in, Chinese as wide as high."""
-    font = ImageFont.truetype(str(Path(plots.matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), 100)
+    font = ImageFont.truetype(str(Path(canvas.matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"), 100)
     chinese = sum(ord(character) > 0x2E7F for character in text)
     latin = "".join(character for character in text if ord(character) <= 0x2E7F)
     return (font.getlength(latin) / 100 + chinese) * size / 72
@@ -536,8 +538,8 @@ def test_the_links_of_the_markdown_lead_to_its_pictures(subject: Path, lang: str
 def test_without_a_chinese_font_the_plots_stay_english_and_it_is_said(
     copy: Path, installed: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(plots, "draws_chinese", lambda: installed)
-    assert words_room.words("zh").plots.epoch == ("轮次" if installed else "epoch")
+    monkeypatch.setattr(canvas, "draws_chinese", lambda: installed)
+    assert words_room.words("zh").drawn.epoch == ("轮次" if installed else "epoch")
     assert words_room.words("zh")("question") == "问题"
     assert command(["report", str(copy), "--lang", "zh"]) == 0
     told = capsys.readouterr()
@@ -579,8 +581,8 @@ def test_the_same_run_gives_the_same_page(copy: Path) -> None:
 def test_no_torch_is_needed(copy: Path) -> None:
     code = (
         "import sys; sys.modules['torch'] = None; import sightline as sl;"
-        "from PIL import Image; from sightline import plots;"
-        "plots.write = lambda path, draw, trim=False: Image.new('L', (1, 1)).save(path);"
+        "from PIL import Image; from sightline.drawing import canvas;"
+        "canvas.write = lambda path, draw, trim=False: Image.new('L', (1, 1)).save(path);"
         "print(*sl.report(sys.argv[1]).files)"
     )
     found = subprocess.run([sys.executable, "-c", code, str(copy)], capture_output=True, text=True, check=True)
@@ -670,7 +672,7 @@ def test_in_a_browser_and_on_paper_nothing_is_wider_than_the_page(
     # In place of the pictures that are not drawn, one that is wider than any page.
     large = BytesIO()
     Image.new("L", (2400, 500), 200).save(large, "PNG")
-    monkeypatch.setattr(plots.write.__self__, "_pixel", large.getvalue())  # type: ignore[attr-defined]
+    monkeypatch.setattr(canvas.write.__self__, "_pixel", large.getvalue())  # type: ignore[attr-defined]
     hostile = shutil.copytree(trained, tmp_path / "hostile")
     with_hostile_names(hostile)
     frames: list[str] = []

@@ -48,7 +48,7 @@ def check(
 
 def _write_sheet(found: Check, path: Path) -> None:
     """Draw the pictures in question; where there are none, an older sheet goes, since it would be believed."""
-    from sightline.contact_sheet import Cell, Group, contact_sheet
+    from sightline.drawing.contact_sheet import Cell, Group, contact_sheet
 
     groups: list[Group] = []
     for problem in found.report["problems"]:

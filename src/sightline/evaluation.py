@@ -181,18 +181,18 @@ def store_test(predictions: Predictions, folder: Path, report: Mapping[str, Any]
     `images` are those that the predictions are of, in the same order. Raises ResourceError where the folder cannot be
     written.
     """
-    from sightline import plots, reliability_diagram
+    from sightline.drawing import confusion, reliability
 
     predictions.save(folder / PREDICTIONS)
-    plots.confusion_matrix(np.array(report["confusion_matrix"]), predictions.class_names, folder / CONFUSION_MATRIX)
-    reliability_diagram.draw(report["reliability"], report["ece"], folder / RELIABILITY)
+    confusion.draw(np.array(report["confusion_matrix"]), predictions.class_names, folder / CONFUSION_MATRIX)
+    reliability.draw(report["reliability"], report["ece"], folder / RELIABILITY)
     _store_mistakes(predictions, folder, images)
     atomic.write_json(folder / METRICS, report)
 
 
 def _store_mistakes(predictions: Predictions, folder: Path, images: ImageSet) -> None:
     """Keep the pictures of the worst mistakes, by their rows in the predictions; none where there is no mistake."""
-    from sightline import gallery
+    from sightline.drawing import gallery
 
     rows = np.array(worst_mistakes(predictions, MISTAKES_KEPT), np.int64)
     if len(rows) == 0:

@@ -139,7 +139,7 @@ def _store_explanations(
         for name in (EXPLANATIONS, EXPLANATIONS_PICTURE):
             (folder / name).unlink(missing_ok=True)
         return
-    from sightline import gallery
+    from sightline.drawing import gallery
     from sightline.explanation import grad_cam
 
     surest_last = np.argsort(predictions.probabilities.max(axis=1), kind="stable")

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sightline import comparison_plot
 from sightline import device as device_room
 from sightline.comparison.figures import SideRuns, results_of
 from sightline.comparison.folder import ComparisonFolder, Plan
 from sightline.comparison.running import ImagesOnce, Job, interrupted, run_all
 from sightline.comparison.sides import LENGTHS, Side, build_sides, length
 from sightline.data.decode_workers import usable_cores
+from sightline.drawing import comparison as comparison_drawing
 from sightline.errors import UsageError
 from sightline.run_folder import RunFolder
 from sightline.settings import Settings, data_name, model_name
@@ -272,7 +272,7 @@ def _conclude(folder: ComparisonFolder, plan: Plan, sides: Sequence[SideRuns]) -
     results = results_of(sides, folder, looked)
     folder.write_plan(looked)
     folder.write_results(results)
-    comparison_plot.draw(results["sides"], results["pairs"], folder.picture_path)
+    comparison_drawing.draw(results["sides"], results["pairs"], folder.picture_path)
     return ComparisonResult(folder.path, results)
 
 

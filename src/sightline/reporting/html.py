@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined, Template
 from PIL import Image
 
-from sightline.plots import DPI
+from sightline.drawing.canvas import DPI
 from sightline.reporting.blocks import Block, Report
 from sightline.reporting.words import Words
 

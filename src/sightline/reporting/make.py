@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sightline import atomic, plots
+from sightline import atomic
+from sightline.drawing import canvas
+from sightline.drawing.lettering import columns
 from sightline.errors import FileError
-from sightline.lettering import columns
 from sightline.reporting.facts import Comparison, Run, Study, read
 from sightline.reporting.html import page
 from sightline.reporting.markdown import markdown as set_markdown
@@ -86,7 +87,7 @@ def _move(drawn: Path, pictures: Path) -> None:
 
 
 def _notes(found: Run | Comparison | Study, lang: str, said: Words) -> list[str]:
-    if plots.draws_chinese():
+    if canvas.draws_chinese():
         return []
     if lang == "zh":
         return [said("note_plots")]

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sightline import comparison_plot, gallery, network_diagram, plots, reliability_diagram, study_plot
+from sightline.drawing import comparison as comparison_drawing
+from sightline.drawing import confusion, curves, gallery, network, reliability
+from sightline.drawing import study as study_drawing
 from sightline.reporting.blocks import Picture
 from sightline.reporting.facts import Comparison, Run, StoredPictures, Study
 from sightline.reporting.words import Words
@@ -22,7 +24,7 @@ class Drawn:
 
     def __init__(self, folder: Path, words: Words) -> None:
         self._folder, self._words = folder, words
-        self._plots = words.plots
+        self._drawn = words.drawn
         self._count = 0
 
     def _path(self, name: str) -> Path:
@@ -53,7 +55,7 @@ class Drawn:
         if run.network is None or not run.network["parts"]:
             return None
         path = self._path("network")
-        network_diagram.draw(run.network, len(run.classes), path, words=self._plots)
+        network.draw(run.network, len(run.classes), path, words=self._drawn)
         return Picture(path, self._words("diagram"), run.cell("", "network.json").file)
 
     def curves(self, run: Run) -> Picture | None:
@@ -62,7 +64,7 @@ class Drawn:
             return None
         path, chosen = self._path("curves"), run.selected()
         selected = None if chosen is None else int(chosen["epoch"])
-        plots.curves(run.epochs, path, selected_epoch=selected, words=self._plots)
+        curves.draw(run.epochs, path, selected_epoch=selected, words=self._drawn)
         return Picture(path, self._words("curves"), run.cell("", "results.csv").file)
 
     def bands(self, comparison: Comparison) -> Picture | None:
@@ -74,7 +76,7 @@ class Drawn:
         if not any(rows for runs in sides.values() for rows in runs):
             return None
         path = self._path("curves")
-        plots.bands(sides, path, words=self._plots)
+        curves.bands(sides, path, words=self._drawn)
         return Picture(path, self._words("bands"), "runs/*/results.csv")
 
     def confusion(self, run: Run, caption: str) -> Picture | None:
@@ -83,7 +85,7 @@ class Drawn:
             return None
         path = self._path("confusion")
         matrix = np.array(run.metrics["confusion_matrix"], np.int64)
-        plots.confusion_matrix(matrix, run.classes, path, words=self._plots)
+        confusion.draw(matrix, run.classes, path, words=self._drawn)
         return Picture(path, caption, run.metric("", "").file)
 
     def reliability(self, run: Run, caption: str) -> Picture | None:
@@ -92,7 +94,7 @@ class Drawn:
         if metrics is None or "reliability" not in metrics or not any(part["n"] for part in metrics["reliability"]):
             return None
         path = self._path("reliability")
-        reliability_diagram.draw(metrics["reliability"], metrics.get("ece", 0.0), path, words=self._plots)
+        reliability.draw(metrics["reliability"], metrics.get("ece", 0.0), path, words=self._drawn)
         return Picture(path, caption, run.metric("", "").file)
 
     def mistakes(self, run: Run, caption: str) -> Picture | None:
@@ -115,7 +117,7 @@ class Drawn:
         for row in rows:
             label, answer = predictions.labels[row], predicted[row]
             sureness = f"{100 * predictions.probabilities[row, answer]:.1f}%"
-            said = self._plots.right_answer if label == answer else self._plots.not_answer
+            said = self._drawn.right_answer if label == answer else self._drawn.not_answer
             lines.append((names[label], said.format(answer=names[answer], sureness=sureness)))
         heat = None if kept.maps is None else kept.maps[:MOST_MISTAKES]
         gallery.draw(kept.pixels[:MOST_MISTAKES], lines, path, heat=heat)
@@ -124,7 +126,7 @@ class Drawn:
     def accuracies(self, comparison: Comparison) -> Picture:
         """Seeds, means and differences."""
         path = self._path("accuracies")
-        comparison_plot.draw(comparison.sides, comparison.pairs, path, words=self._plots)
+        comparison_drawing.draw(comparison.sides, comparison.pairs, path, words=self._drawn)
         return Picture(path, self._words("accuracy_plot"), comparison.cell("", "").file)
 
     def search(self, study: Study) -> Mapping[str, Picture]:
@@ -134,13 +136,13 @@ class Drawn:
         found: dict[str, Picture] = {}
         if any(trial["state"] == "complete" for trial in trials):
             path = self._path("history")
-            study_plot.history(trials, path, words=self._plots)
+            study_drawing.history(trials, path, words=self._drawn)
             found["history"] = Picture(path, self._words("history"))
             path = self._path("slices")
-            study_plot.slices(trials, logs, path, words=self._plots)
+            study_drawing.slices(trials, logs, path, words=self._drawn)
             found["slices"] = Picture(path, self._words("slices"))
         if study.results["importance"]:
             path = self._path("importance")
-            study_plot.importance(study.results["importance"], path, words=self._plots)
+            study_drawing.importance(study.results["importance"], path, words=self._drawn)
             found["importance"] = Picture(path, self._words("importance_plot"))
         return {name: replace(picture, file="results.json") for name, picture in found.items()}

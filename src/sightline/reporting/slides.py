@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from sightline.drawing.lettering import columns, shortened
 from sightline.errors import needs
-from sightline.lettering import columns, shortened
 from sightline.reporting.blocks import Picture, Report, Slide, Table
 
 if TYPE_CHECKING:

@@ -10,7 +10,9 @@ from typing import Any
 
 import yaml
 
-from sightline import plots
+from sightline.drawing import canvas
+from sightline.drawing.words import ENGLISH
+from sightline.drawing.words import Words as DrawnWords
 from sightline.errors import unknown
 
 LANGUAGES = {"en": "en", "zh": "zh-Hans"}
@@ -18,11 +20,11 @@ LANGUAGES = {"en": "en", "zh": "zh-Hans"}
 
 @dataclass(frozen=True)
 class Words:
-    """A language's sentences by key; `words("key", name=value)` fills one in. `plots` are the words in the plots."""
+    """A language's sentences by key; `words("key", name=value)` fills one in. `drawn` are the words in drawings."""
 
     language: str
     texts: Mapping[str, str]
-    plots: plots.Words
+    drawn: DrawnWords
 
     def __call__(self, key: str, **values: Any) -> str:
         """Give a sentence with its blanks filled in."""
@@ -37,8 +39,8 @@ def words(language: str) -> Words:
     if language not in LANGUAGES:
         raise unknown("--lang", language, LANGUAGES)
     catalogue = _catalogue(language)
-    drawn = language == "en" or plots.draws_chinese()
-    return Words(language, catalogue["report"], plots.Words(**catalogue["plots"]) if drawn else plots.ENGLISH)
+    drawn = language == "en" or canvas.draws_chinese()
+    return Words(language, catalogue["report"], DrawnWords(**catalogue["plots"]) if drawn else ENGLISH)
 
 
 @cache

@@ -266,16 +266,16 @@ def _finish(trainer: Trainer, reporter: Reporter, *, draws: bool = True) -> Trai
 
 
 def _draw(trainer: Trainer, rows: list[dict[str, Any]]) -> None:
-    from sightline import plots
+    from sightline.drawing import augmentation, curves
 
     folder = trainer.folder
-    plots.curves(rows, folder.curves_path, selected_epoch=trainer.progress.best_epoch, title=folder.path.name)
+    curves.draw(rows, folder.curves_path, selected_epoch=trainer.progress.best_epoch, title=folder.path.name)
     originals, seen = trainer.seen(PICTURES_SHOWN)
     if trainer.settings.augment.changes_images:
         title = "above: the image, below: what the network sees"
-        plots.augmentation(seen, folder.augmentation_path, originals=originals, title=title)
+        augmentation.draw(seen, folder.augmentation_path, originals=originals, title=title)
     else:
-        plots.augmentation(seen, folder.augmentation_path, title="what the network sees")
+        augmentation.draw(seen, folder.augmentation_path, title="what the network sees")
 
 
 def _selected_accuracy(rows: list[dict[str, Any]], epoch: int | None) -> float | None:

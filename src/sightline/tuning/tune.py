@@ -19,12 +19,12 @@ from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.trial import FrozenTrial, TrialState
 
 from sightline import device as device_room
-from sightline import study_plot
 from sightline.augment import resolve_augment
 from sightline.comparison import compare as comparing
 from sightline.comparison.compare import ComparisonResult
 from sightline.comparison.running import ImagesOnce
 from sightline.comparison.sides import LENGTHS, Side
+from sightline.drawing import study as study_drawing
 from sightline.errors import DataError, Interrupted, ResourceError, UsageError
 from sightline.locks import only_one
 from sightline.settings import Settings, data_name, model_name
@@ -252,10 +252,10 @@ def _importance(study: optuna.Study) -> dict[str, float]:
 def _draw(folder: StudyFolder, plan: StudyPlan, results: Mapping[str, Any]) -> None:
     rows = results["all_trials"]
     logs = {name for name, dimension in plan.space.items() if getattr(dimension, "log", False)}
-    study_plot.history(rows, folder.picture_path("history"))
-    study_plot.slices(rows, logs, folder.picture_path("slices"))
+    study_drawing.history(rows, folder.picture_path("history"))
+    study_drawing.slices(rows, logs, folder.picture_path("slices"))
     if results["importance"]:
-        study_plot.importance(results["importance"], folder.picture_path("importance"))
+        study_drawing.importance(results["importance"], folder.picture_path("importance"))
 
 
 def _name(settings: Settings) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sightline.network_diagram import shape
+from sightline.drawing.network import shape
 from sightline.reporting.blocks import Block, Cell, Paragraph, Section, Slide, Table
 from sightline.reporting.facts import Run
 from sightline.reporting.files import Network

@@ -10,14 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from sightline import plots
+from sightline.drawing import canvas
+from sightline.drawing.words import ENGLISH, Words
 
 BAR, GAP = "#56B4E9", "#D55E00"
 
 
-def draw(
-    bins: Sequence[Mapping[str, Any]], ece: float, path: Path, *, title: str = "", words: plots.Words = plots.ENGLISH
-) -> None:
+def draw(bins: Sequence[Mapping[str, Any]], ece: float, path: Path, *, title: str = "", words: Words = ENGLISH) -> None:
     """Draw a reliability diagram (arXiv 1706.04599, figure 1), and under it how many images each bin has.
 
     `bins` and `ece` are what metrics.json holds as `reliability` and `ece`. A bar is as high as the bin's accuracy; the
@@ -27,7 +26,7 @@ def draw(
     filled = [part for part in bins if part["n"]]
 
     def figure() -> Figure:
-        drawn = Figure(figsize=(5.2, 5.6), dpi=plots.DPI, layout="constrained")
+        drawn = Figure(figsize=(5.2, 5.6), dpi=canvas.DPI, layout="constrained")
         upper, lower = drawn.subplots(2, 1, sharex=True, height_ratios=(4, 1))
         figures = words.ece.format(ece=f"{100 * ece:.2f}%", bins=len(bins))
         upper.set_title(f"{title}: {figures}" if title else figures)
@@ -37,10 +36,10 @@ def draw(
         drawn.legend(handles, labels, loc="outside lower center", ncols=len(labels))
         return drawn
 
-    plots.write(path, figure)
+    canvas.write(path, figure)
 
 
-def _accuracy(axes: Axes, bins: Sequence[Mapping[str, Any]], words: plots.Words) -> None:
+def _accuracy(axes: Axes, bins: Sequence[Mapping[str, Any]], words: Words) -> None:
     left, widths = _places(bins)
     accuracies = [part["accuracy"] for part in bins]
     gaps = [part["confidence"] - part["accuracy"] for part in bins]
@@ -50,17 +49,17 @@ def _accuracy(axes: Axes, bins: Sequence[Mapping[str, Any]], words: plots.Words)
         left, gaps, widths, accuracies, align="edge", fill=False, edgecolor=GAP, hatch="////", linewidth=1,
         label=words.gap,
     )  # fmt: skip
-    axes.plot([0, 1], [0, 1], "--", color=plots.INK, linewidth=1, label=words.calibrated)
+    axes.plot([0, 1], [0, 1], "--", color=canvas.INK, linewidth=1, label=words.calibrated)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     axes.set_ylabel(words.accuracy)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
 
 
-def _counts(axes: Axes, bins: Sequence[Mapping[str, Any]], words: plots.Words) -> None:
+def _counts(axes: Axes, bins: Sequence[Mapping[str, Any]], words: Words) -> None:
     left, widths = _places(bins)
     counts = [part["n"] for part in bins]
-    bars = axes.bar(left, counts, widths, align="edge", color=plots.GREY, edgecolor="white")
+    bars = axes.bar(left, counts, widths, align="edge", color=canvas.GREY, edgecolor="white")
     axes.bar_label(bars, [str(count) for count in counts], fontsize=6.5, padding=1)
     axes.set_ylim(0, 1.35 * max(counts))
     axes.set_yticks([])

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from sightline.data.decoder import resize
-from sightline.lettering import shortened
-from sightline.plots import DPI, write
+from sightline.drawing.canvas import DPI, write
+from sightline.drawing.lettering import shortened
 
 Pixels = NDArray[np.uint8]
 

@@ -16,8 +16,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFormatter, StrMethodFormatter
 
-from sightline import plots
-from sightline.lettering import shortened
+from sightline.drawing import canvas
+from sightline.drawing.lettering import shortened
+from sightline.drawing.words import ENGLISH, Words
 
 COLOUR, BEST = "#0072B2", "#D55E00"
 ACROSS = 3
@@ -26,12 +27,12 @@ LONGEST_CHOICE = 12
 Trial = Mapping[str, Any]
 
 
-def history(trials: Sequence[Trial], path: Path, words: plots.Words = plots.ENGLISH) -> None:
+def history(trials: Sequence[Trial], path: Path, words: Words = ENGLISH) -> None:
     """Draw each complete trial's validation accuracy and the best so far; ticks below mark those given up or failed."""
     complete = _complete(trials)
 
     def figure() -> Figure:
-        drawn = Figure(figsize=(8, 3.6), dpi=plots.DPI, layout="constrained")
+        drawn = Figure(figsize=(8, 3.6), dpi=canvas.DPI, layout="constrained")
         axes = drawn.subplots()
         numbers, values = [trial["number"] for trial in complete], [trial["value"] for trial in complete]
         axes.plot(numbers, values, "o", color=COLOUR, label=words.trial)
@@ -39,7 +40,7 @@ def history(trials: Sequence[Trial], path: Path, words: plots.Words = plots.ENGL
         lost = [trial["number"] for trial in trials if trial["state"] in ("pruned", "fail")]
         if lost:
             bottom = axes.get_ylim()[0]
-            axes.plot(lost, [bottom] * len(lost), "|", color=plots.GREY, markersize=9, label=words.given_up)
+            axes.plot(lost, [bottom] * len(lost), "|", color=canvas.GREY, markersize=9, label=words.given_up)
         axes.set_xlabel(words.trial)
         axes.set_ylabel(words.val_accuracy)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -47,15 +48,15 @@ def history(trials: Sequence[Trial], path: Path, words: plots.Words = plots.ENGL
         drawn.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3)
         return drawn
 
-    plots.write(path, figure)
+    canvas.write(path, figure)
 
 
-def importance(found: Mapping[str, float], path: Path, words: plots.Words = plots.ENGLISH) -> None:
+def importance(found: Mapping[str, float], path: Path, words: Words = ENGLISH) -> None:
     """Draw how much of the difference between trials each setting explains: name -> part, the parts add up to 1."""
 
     def figure() -> Figure:
         ranked = sorted(found.items(), key=lambda item: item[1])
-        drawn = Figure(figsize=(7, 1.2 + 0.3 * len(ranked)), dpi=plots.DPI, layout="constrained")
+        drawn = Figure(figsize=(7, 1.2 + 0.3 * len(ranked)), dpi=canvas.DPI, layout="constrained")
         axes = drawn.subplots()
         bars = axes.barh([name for name, _ in ranked], [part for _, part in ranked], color=COLOUR, height=0.65)
         axes.bar_label(bars, [f"{100 * part:.0f}%" for _, part in ranked], padding=3)
@@ -65,12 +66,10 @@ def importance(found: Mapping[str, float], path: Path, words: plots.Words = plot
         axes.set_title(words.importance)
         return drawn
 
-    plots.write(path, figure)
+    canvas.write(path, figure)
 
 
-def slices(
-    trials: Sequence[Trial], logarithmic: Container[str], path: Path, words: plots.Words = plots.ENGLISH
-) -> None:
+def slices(trials: Sequence[Trial], logarithmic: Container[str], path: Path, words: Words = ENGLISH) -> None:
     """Draw the validation accuracy of complete trials over each setting; those of `logarithmic` on such an axis."""
     complete = _complete(trials)
     names = list(dict.fromkeys(name for trial in complete for name in trial["params"]))
@@ -78,7 +77,7 @@ def slices(
     def figure() -> Figure:
         across = min(ACROSS, len(names))
         down = math.ceil(len(names) / across)
-        drawn = Figure(figsize=(1 + 3 * across, 2.6 * down), dpi=plots.DPI, layout="constrained")
+        drawn = Figure(figsize=(1 + 3 * across, 2.6 * down), dpi=canvas.DPI, layout="constrained")
         grid = drawn.subplots(down, across, sharey=True, squeeze=False)
         for place, axes in enumerate(grid.flat):
             if place >= len(names):
@@ -90,7 +89,7 @@ def slices(
                 axes.yaxis.set_major_formatter(PercentFormatter(1))
         return drawn
 
-    plots.write(path, figure)
+    canvas.write(path, figure)
 
 
 def _slice(axes: Axes, complete: Sequence[Trial], name: str, *, log: bool) -> None:

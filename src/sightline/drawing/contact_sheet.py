@@ -12,9 +12,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from sightline.gallery import PAPER, put_picture
-from sightline.lettering import shortened
-from sightline.plots import DPI, GREY, write
+from sightline.drawing.canvas import DPI, GREY, write
+from sightline.drawing.gallery import PAPER, put_picture
+from sightline.drawing.lettering import shortened
 
 Pixels = NDArray[np.uint8]
 

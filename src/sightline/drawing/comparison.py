@@ -10,8 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from sightline import plots
-from sightline.lettering import shortened
+from sightline.drawing import canvas
+from sightline.drawing.lettering import shortened
+from sightline.drawing.words import ENGLISH, Words
 
 COLOUR, SURE = "#0072B2", "#D55E00"
 LONGEST_NAME = 44
@@ -19,7 +20,7 @@ ROW_INCHES = 0.42
 
 
 def draw(sides: Sequence[Mapping[str, Any]], pairs: Sequence[Mapping[str, Any]], path: Path,
-         words: plots.Words = plots.ENGLISH) -> None:  # fmt: skip
+         words: Words = ENGLISH) -> None:  # fmt: skip
     """Draw `sides` and `pairs` as results.json has them: above the accuracies, below the differences a - b.
 
     A point is a seed; a bar is the interval of the mean, or of the difference; a difference that the verdict rests on
@@ -28,27 +29,27 @@ def draw(sides: Sequence[Mapping[str, Any]], pairs: Sequence[Mapping[str, Any]],
 
     def figure() -> Figure:
         rows = (len(sides) + 1, len(pairs) + 1)
-        drawn = Figure(figsize=(8, 1.4 + ROW_INCHES * sum(rows)), dpi=plots.DPI, layout="constrained")
+        drawn = Figure(figsize=(8, 1.4 + ROW_INCHES * sum(rows)), dpi=canvas.DPI, layout="constrained")
         upper, lower = drawn.subplots(2, 1, height_ratios=rows)
         _sides(upper, sides, words)
         _pairs(lower, pairs, words)
         return drawn
 
-    plots.write(path, figure)
+    canvas.write(path, figure)
 
 
-def _sides(axes: Axes, sides: Sequence[Mapping[str, Any]], words: plots.Words) -> None:
+def _sides(axes: Axes, sides: Sequence[Mapping[str, Any]], words: Words) -> None:
     for row, side in enumerate(sides):
         accuracies = side["accuracies"]
-        axes.plot(accuracies, [row - 0.18] * len(accuracies), "o", color=plots.GREY, markersize=3.5, alpha=0.8)
+        axes.plot(accuracies, [row - 0.18] * len(accuracies), "o", color=canvas.GREY, markersize=3.5, alpha=0.8)
         _interval(axes, row, side["mean"], side["interval"], COLOUR)
     _rows(axes, [shortened(side["name"], LONGEST_NAME) for side in sides])
     axes.set_title(words.test_accuracy)
     axes.xaxis.set_major_formatter(FuncFormatter(_percent))
 
 
-def _pairs(axes: Axes, pairs: Sequence[Mapping[str, Any]], words: plots.Words) -> None:
-    axes.axvline(0, color=plots.INK, linewidth=1)
+def _pairs(axes: Axes, pairs: Sequence[Mapping[str, Any]], words: Words) -> None:
+    axes.axvline(0, color=canvas.INK, linewidth=1)
     for row, pair in enumerate(pairs):
         colour = SURE if pair["outcome"] == "better" else COLOUR
         _interval(axes, row, pair["difference"], pair["interval"], colour)

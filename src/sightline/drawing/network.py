@@ -13,8 +13,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from sightline import plots
-from sightline.lettering import shortened
+from sightline.drawing import canvas
+from sightline.drawing.lettering import shortened
+from sightline.drawing.words import ENGLISH, Words
 
 ACROSS = 6
 BOX_WIDTH, BOX_HEIGHT, GAP_ACROSS, GAP_DOWN, MARGIN = 1.45, 0.98, 0.34, 0.4, 0.12
@@ -47,7 +48,7 @@ class Box:
         ]
 
 
-def draw(network: Mapping[str, Any], classes: int, path: Path, *, words: plots.Words = plots.ENGLISH) -> None:
+def draw(network: Mapping[str, Any], classes: int, path: Path, *, words: Words = ENGLISH) -> None:
     """Draw what network.json holds, row by row; rows are read from left to right.
 
     Parts in a row that are alike but for their number are one box. Parts that run in training only are left out, and
@@ -60,7 +61,7 @@ def draw(network: Mapping[str, Any], classes: int, path: Path, *, words: plots.W
         down = -(-len(boxes) // across)
         width = 2 * MARGIN + across * BOX_WIDTH + (across - 1) * GAP_ACROSS
         height = 2 * MARGIN + down * BOX_HEIGHT + (down - 1) * GAP_DOWN
-        drawn = Figure(figsize=(width, height), dpi=plots.DPI)
+        drawn = Figure(figsize=(width, height), dpi=canvas.DPI)
         axes = drawn.add_axes((0, 0, 1, 1))
         axes.set_xlim(0, width)
         axes.set_ylim(height, 0)
@@ -73,7 +74,7 @@ def draw(network: Mapping[str, Any], classes: int, path: Path, *, words: plots.W
             axes.add_patch(
                 FancyBboxPatch(
                     (left, top), BOX_WIDTH, BOX_HEIGHT, boxstyle="round,pad=0,rounding_size=0.08",
-                    facecolor=END_FILL if box.is_end else FILL, edgecolor=plots.GREY if box.is_end else EDGE,
+                    facecolor=END_FILL if box.is_end else FILL, edgecolor=canvas.GREY if box.is_end else EDGE,
                 )
             )  # fmt: skip
             lines = [line for line in box.lines() if line]
@@ -89,12 +90,12 @@ def draw(network: Mapping[str, Any], classes: int, path: Path, *, words: plots.W
                 axes.add_patch(arrow)
         return drawn
 
-    plots.write(path, figure)
+    canvas.write(path, figure)
 
 
 def _fit(figure: Figure) -> None:
     """Make words smaller that are wider than their box, as a name of capitals is."""
-    renderer, room = FigureCanvasAgg(figure).get_renderer(), 0.94 * BOX_WIDTH * plots.DPI
+    renderer, room = FigureCanvasAgg(figure).get_renderer(), 0.94 * BOX_WIDTH * canvas.DPI
     for text in figure.axes[0].texts:
         wide = text.get_window_extent(renderer).width
         if wide > room:
@@ -117,11 +118,11 @@ def _arrows(start: tuple[float, float], end: tuple[float, float]) -> list[FancyA
 
 def _arrow(start: tuple[float, float], end: tuple[float, float], style: str) -> FancyArrowPatch:
     return FancyArrowPatch(
-        start, end, arrowstyle=style, mutation_scale=9, color=plots.GREY, linewidth=1, shrinkA=0, shrinkB=0
+        start, end, arrowstyle=style, mutation_scale=9, color=canvas.GREY, linewidth=1, shrinkA=0, shrinkB=0
     )
 
 
-def boxes_of(network: Mapping[str, Any], classes: int, words: plots.Words = plots.ENGLISH) -> list[Box]:
+def boxes_of(network: Mapping[str, Any], classes: int, words: Words = ENGLISH) -> list[Box]:
     """Give the boxes of a network, the image first and the answer last."""
     _, channels, height, width = network["input"]
     boxes: list[Box] = []

@@ -13,7 +13,8 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from sightline import plots
+from sightline.drawing import augmentation, canvas, confusion, curves
+from sightline.drawing.words import Words
 from sightline.errors import DataError, ResourceError
 
 pytestmark = pytest.mark.draws
@@ -56,7 +57,7 @@ def read(path):
 
 def test_curves_show_the_rows(tmp_path, drawn):
     rows = some_rows(12)
-    plots.curves(rows, tmp_path / "curves.png", selected_epoch=7, title="a run")
+    curves.draw(rows, tmp_path / "curves.png", selected_epoch=7, title="a run")
     left, right = drawn[0].axes
     assert (left.get_title("left"), right.get_title("left")) == ("accuracy", "loss")
     assert drawn[0].get_suptitle() == "a run"
@@ -72,7 +73,7 @@ def test_curves_show_the_rows(tmp_path, drawn):
 
 @pytest.mark.parametrize("absent", [{}, {"val_accuracy": None, "val_loss": None}, {"val_accuracy": "", "val_loss": ""}])
 def test_curves_without_validation(tmp_path, drawn, absent):
-    plots.curves([row | absent for row in some_rows(3, "train", "test")], tmp_path / "curves.png")
+    curves.draw([row | absent for row in some_rows(3, "train", "test")], tmp_path / "curves.png")
     for axes in drawn[0].axes:
         assert [line.get_label() for line in axes.lines] == ["training", "test"]
 
@@ -83,7 +84,7 @@ def test_curves_of_text_with_gaps(tmp_path, drawn):
         {"epoch": "2", "train_accuracy": "0.75", "train_loss": "inf", "val_accuracy": "0.7", "val_loss": "1.5"},
         {"epoch": "3", "train_accuracy": "0.8", "train_loss": "nan", "val_accuracy": "0.8", "val_loss": "1.0"},
     ]
-    plots.curves(rows, tmp_path / "curves.png")
+    curves.draw(rows, tmp_path / "curves.png")
     left, right = drawn[0].axes
     np.testing.assert_array_equal(line_of(left, "validation").get_ydata(), [np.nan, 0.7, 0.8])
     np.testing.assert_array_equal(line_of(right, "training").get_ydata(), [2, np.nan, np.nan])
@@ -91,7 +92,7 @@ def test_curves_of_text_with_gaps(tmp_path, drawn):
 
 @pytest.mark.parametrize("count", [1, 2, 100])
 def test_curves_have_whole_epochs_on_the_axis(tmp_path, drawn, count):
-    plots.curves(some_rows(count), tmp_path / "curves.png")
+    curves.draw(some_rows(count), tmp_path / "curves.png")
     for axes in drawn[0].axes:
         ticks = axes.get_xticks()
         assert (ticks == np.round(ticks)).all()
@@ -101,8 +102,8 @@ def test_curves_have_whole_epochs_on_the_axis(tmp_path, drawn, count):
 
 def test_an_exploded_loss_makes_the_axis_logarithmic(tmp_path, drawn):
     rows = some_rows(5)
-    plots.curves([row | {"val_loss": 1.0, "train_loss": 1.0} for row in rows], tmp_path / "a.png")
-    plots.curves(
+    curves.draw([row | {"val_loss": 1.0, "train_loss": 1.0} for row in rows], tmp_path / "a.png")
+    curves.draw(
         [*(row | {"val_loss": 1.0, "train_loss": 1.0} for row in rows[:4]), rows[4] | {"val_loss": 1e6}],
         tmp_path / "b.png",
     )
@@ -111,14 +112,14 @@ def test_an_exploded_loss_makes_the_axis_logarithmic(tmp_path, drawn):
 
 
 def test_curves_of_a_loss_alone(tmp_path, drawn):
-    plots.curves([{"epoch": 1, "train_loss": 2.0}, {"epoch": 2, "train_loss": 1.0}], tmp_path / "curves.png")
+    curves.draw([{"epoch": 1, "train_loss": 2.0}, {"epoch": 2, "train_loss": 1.0}], tmp_path / "curves.png")
     assert not drawn[0].axes[0].lines
     assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["training"]
 
 
 def test_curves_without_a_finished_epoch(tmp_path):
     with pytest.raises(DataError, match="no epoch was finished"):
-        plots.curves([], tmp_path / "curves.png")
+        curves.draw([], tmp_path / "curves.png")
     assert not list(tmp_path.iterdir())
 
 
@@ -131,7 +132,7 @@ def a_matrix(classes, images=50):
 @pytest.mark.parametrize("classes", [2, 20])
 def test_counts_are_written_where_they_are(tmp_path, drawn, classes):
     matrix = a_matrix(classes)
-    plots.confusion_matrix(matrix, [f"c{i}" for i in range(classes)], tmp_path / "m.png")
+    confusion.draw(matrix, [f"c{i}" for i in range(classes)], tmp_path / "m.png")
     axes = drawn[0].axes[0]
     written = np.zeros_like(matrix)
     for text in axes.texts:
@@ -142,12 +143,12 @@ def test_counts_are_written_where_they_are(tmp_path, drawn, classes):
 
 
 def test_more_than_twenty_classes_have_no_counts(tmp_path, drawn):
-    plots.confusion_matrix(a_matrix(21), [f"c{i}" for i in range(21)], tmp_path / "m.png")
+    confusion.draw(a_matrix(21), [f"c{i}" for i in range(21)], tmp_path / "m.png")
     assert not drawn[0].axes[0].texts
 
 
 def test_shading_is_the_share_of_the_row(tmp_path, drawn):
-    plots.confusion_matrix(np.array([[1, 3, 0], [0, 0, 0], [0, 10, 30]]), NAMES, tmp_path / "m.png")
+    confusion.draw(np.array([[1, 3, 0], [0, 0, 0], [0, 10, 30]]), NAMES, tmp_path / "m.png")
     shading = drawn[0].axes[0].images[0]
     np.testing.assert_allclose(shading.get_array(), [[0.25, 0.75, 0], [0, 0, 0], [0, 0.25, 0.75]])
     assert (shading.norm.vmin, shading.norm.vmax) == (0, 1)
@@ -165,7 +166,7 @@ def test_shading_is_the_share_of_the_row(tmp_path, drawn):
 )
 def test_names_can_be_read(tmp_path, drawn, classes, name):
     names = [name.format(i) for i in range(classes)]
-    plots.confusion_matrix(a_matrix(classes), names, tmp_path / "m.png", title="which is which")
+    confusion.draw(a_matrix(classes), names, tmp_path / "m.png", title="which is which")
     axes = drawn[0].axes[0]
     rows, columns = axes.get_yticklabels(), axes.get_xticklabels()
     assert len(rows) == len(columns) == classes
@@ -181,7 +182,7 @@ def test_names_can_be_read(tmp_path, drawn, classes, name):
     step = axes.get_window_extent().width / classes
     for label in columns:
         width = (
-            label.get_fontsize() / 72 * plots.DPI / np.sin(np.radians(turned))
+            label.get_fontsize() / 72 * canvas.DPI / np.sin(np.radians(turned))
             if turned
             else label.get_window_extent().width
         )
@@ -190,7 +191,7 @@ def test_names_can_be_read(tmp_path, drawn, classes, name):
 
 def test_very_many_classes_are_named_in_part(tmp_path, drawn):
     classes = 101
-    plots.confusion_matrix(a_matrix(classes, 5), [f"n{i}" for i in range(classes)], tmp_path / "m.png")
+    confusion.draw(a_matrix(classes, 5), [f"n{i}" for i in range(classes)], tmp_path / "m.png")
     labels = [label.get_text() for label in drawn[0].axes[0].get_yticklabels()]
     places = drawn[0].axes[0].get_yticks()
     assert len(labels) <= 100
@@ -200,16 +201,16 @@ def test_very_many_classes_are_named_in_part(tmp_path, drawn):
 def test_a_name_is_no_formula_and_unknown_glyphs_are_no_error(tmp_path, drawn, capfd):
     with warnings.catch_warnings(record=True) as heard:
         warnings.simplefilter("always")
-        plots.confusion_matrix(a_matrix(3), ["$\\frac", "飞机", "two\nlines"], tmp_path / "m.png", title="$ 飞机 $")
+        confusion.draw(a_matrix(3), ["$\\frac", "飞机", "two\nlines"], tmp_path / "m.png", title="$ 飞机 $")
     assert not heard
     assert capfd.readouterr() == ("", "")
     assert [label.get_text() for label in drawn[0].axes[0].get_yticklabels()] == ["$\\frac", "飞机", "two lines"]
 
 
 def test_words_in_another_language(tmp_path, drawn):
-    words = plots.Words(epoch="Epoche", train="Training", selected="gewählt: {epoch}", true_class="wahre Klasse")
-    plots.curves(some_rows(2), tmp_path / "c.png", words=words, selected_epoch=2)
-    plots.confusion_matrix(a_matrix(3), NAMES, tmp_path / "m.png", words=words)
+    words = Words(epoch="Epoche", train="Training", selected="gewählt: {epoch}", true_class="wahre Klasse")
+    curves.draw(some_rows(2), tmp_path / "c.png", words=words, selected_epoch=2)
+    confusion.draw(a_matrix(3), NAMES, tmp_path / "m.png", words=words)
     assert drawn[0].axes[1].get_xlabel() == "Epoche"
     assert {"Training", "gewählt: 2"} <= {line.get_label() for line in drawn[0].axes[0].lines}
     assert drawn[1].axes[0].get_ylabel() == "wahre Klasse"
@@ -219,7 +220,7 @@ def test_words_in_another_language(tmp_path, drawn):
 @pytest.mark.parametrize("title", ["", "augmented"])
 def test_pictures_are_enlarged_exactly(tmp_path, channels, title):
     images = np.random.default_rng(0).integers(0, 256, (5, 8, 6, channels), dtype=np.uint8)
-    plots.augmentation(images, tmp_path / "a.png", title=title, columns=3)
+    augmentation.draw(images, tmp_path / "a.png", title=title, columns=3)
     sheet = read(tmp_path / "a.png")
     sheet = sheet[-(2 * (96 + 6) + 6) :]
     assert sheet.shape == (2 * (96 + 6) + 6, 3 * (72 + 6) + 6, 3)
@@ -231,14 +232,14 @@ def test_pictures_are_enlarged_exactly(tmp_path, channels, title):
 
 
 def test_large_pictures_are_brought_down(tmp_path):
-    plots.augmentation(np.zeros((4, 600, 300, 3), np.uint8), tmp_path / "a.png")
+    augmentation.draw(np.zeros((4, 600, 300, 3), np.uint8), tmp_path / "a.png")
     assert max(read(tmp_path / "a.png").shape) <= 2 * (256 + 6) + 6
 
 
 def draw_all(folder):
-    plots.curves(some_rows(3), folder / "curves.png", selected_epoch=2, title="a run")
-    plots.confusion_matrix(a_matrix(3), NAMES, folder / "matrix.png", title="a run")
-    plots.augmentation(np.zeros((2, 8, 8, 1), np.uint8), folder / "sheet.png", title="a run")
+    curves.draw(some_rows(3), folder / "curves.png", selected_epoch=2, title="a run")
+    confusion.draw(a_matrix(3), NAMES, folder / "matrix.png", title="a run")
+    augmentation.draw(np.zeros((2, 8, 8, 1), np.uint8), folder / "sheet.png", title="a run")
     return [(folder / name).read_bytes() for name in ("curves.png", "matrix.png", "sheet.png")]
 
 
@@ -258,8 +259,8 @@ def test_bytes_are_repeatable_whatever_the_users_style(tmp_path):
 
 def test_no_display_no_pyplot_no_torch(tmp_path):
     code = (
-        "import sys, pathlib; from sightline import plots;"
-        f"plots.curves([dict(epoch=1, train_loss=1.0)], pathlib.Path({str(tmp_path / 'c.png')!r}));"
+        "import sys, pathlib; from sightline.drawing import curves;"
+        f"curves.draw([dict(epoch=1, train_loss=1.0)], pathlib.Path({str(tmp_path / 'c.png')!r}));"
         "bad = {'matplotlib.pyplot', 'torch'} & set(sys.modules); assert not bad, bad"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, env={**os.environ, "MPLBACKEND": "tkagg"})
@@ -267,7 +268,7 @@ def test_no_display_no_pyplot_no_torch(tmp_path):
 
 
 def test_an_old_picture_survives_a_failure(tmp_path, monkeypatch):
-    plots.curves(some_rows(2), tmp_path / "curves.png")
+    curves.draw(some_rows(2), tmp_path / "curves.png")
     old = (tmp_path / "curves.png").read_bytes()
 
     def half(figure, stream, **_):
@@ -276,7 +277,7 @@ def test_an_old_picture_survives_a_failure(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Figure, "savefig", half)
     with pytest.raises(RuntimeError, match="stopped"):
-        plots.curves(some_rows(3), tmp_path / "curves.png")
+        curves.draw(some_rows(3), tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes() == old
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -284,4 +285,4 @@ def test_an_old_picture_survives_a_failure(tmp_path, monkeypatch):
 def test_a_file_in_place_of_the_folder(tmp_path):
     (tmp_path / "run").write_text("a file")
     with pytest.raises(ResourceError, match="a file is where a folder"):
-        plots.curves(some_rows(2), tmp_path / "run" / "curves.png")
+        curves.draw(some_rows(2), tmp_path / "run" / "curves.png")

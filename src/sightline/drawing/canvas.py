@@ -1,0 +1,99 @@
+"""What all drawings share: the house's style, its fonts, and how a figure becomes a PNG.
+
+Object-oriented matplotlib with its Agg canvas: no display, no pyplot, no user's matplotlibrc, and the same input gives
+the same bytes.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib.style
+from matplotlib import font_manager
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from sightline import atomic
+
+# Chinese fonts come in one weight or with odd ones, which it would report on stderr at each use.
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+
+DPI = 150
+
+INK, GREY, PALE = "#222222", "#767676", "#dddddd"
+STYLE: Mapping[str, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.edgecolor": GREY,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.labelcolor": INK,
+    "grid.color": PALE,
+    "grid.linewidth": 0.6,
+    "text.color": INK,
+    # A class may be called "$5 note": nothing in a name is a formula.
+    "text.parse_math": False,
+    "xtick.color": GREY,
+    "xtick.labelcolor": INK,
+    "ytick.color": GREY,
+    "ytick.labelcolor": INK,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 3.5,
+    "legend.frameon": False,
+    "legend.handlelength": 3,
+    "figure.constrained_layout.w_pad": 0.08,
+    "figure.constrained_layout.h_pad": 0.08,
+}
+CHINESE_FONTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans SC",
+    "Noto Sans CJK JP",  # the name by which matplotlib knows the collection of all of Noto's CJK fonts
+    "Source Han Sans SC",
+    "Source Han Sans CN",
+    "WenQuanYi Zen Hei",
+    "WenQuanYi Micro Hei",
+    "PingFang SC",
+    "Hiragino Sans GB",
+    "Microsoft YaHei",
+    "SimHei",
+    "Arial Unicode MS",
+)
+
+
+def write(path: Path, draw: Callable[[], Figure], *, trim: bool = False) -> None:
+    """Write the figure that `draw` makes as a PNG, in the house's style; `trim` cuts it to what is drawn.
+
+    Raises atomic's errors where `path` cannot be written.
+    """
+    with (
+        matplotlib.style.context({**STYLE, "font.family": list(_fonts())}, after_reset=True),
+        warnings.catch_warnings(),
+    ):
+        # Without a Chinese font its characters are drawn as boxes, which is no reason to stop.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        figure = draw()
+        FigureCanvasAgg(figure)
+        box = "tight" if trim else None
+        write = partial(figure.savefig, format="png", dpi=DPI, bbox_inches=box, metadata={"Software": None})
+        atomic.write_with(path, write)
+
+
+def draws_chinese() -> bool:
+    """Whether a font with Chinese characters is installed where matplotlib looks; without one they are boxes."""
+    return len(_fonts()) > 1
+
+
+@cache
+def _fonts() -> tuple[str, ...]:
+    # A family that is not installed would be reported on stderr at each use.
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return ("DejaVu Sans", *(name for name in CHINESE_FONTS if name in installed))
