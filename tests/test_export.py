@@ -216,8 +216,8 @@ def test_an_undecided_answer_may_turn():
 
 
 def test_without_the_runs_data_random_pictures_are_compared(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(exporting, "to_onnx", lambda classifier: content)
     content = exporting_of(run)
+    monkeypatch.setattr(exporting, "to_onnx", lambda classifier: content)
     settings = run / "settings.yaml"
     text = settings.read_text()
     try:
