@@ -27,7 +27,7 @@ from serving_program import sightline
 
 sys.path.insert(1, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from strokes import DIGITS, draw
+from strokes import DIGITS, draw, settled
 
 PARTS = ("train", "report", "export", "serve", "answer")
 
@@ -70,7 +70,7 @@ def measured(browser: Browser, seed: int) -> dict[str, Any]:
             page.goto(f"http://127.0.0.1:{program.port}/")
             page.wait_for_selector("#draw:not([hidden])")
             draw(page, DIGITS[7])
-            page.wait_for_selector("#cards:not([aria-busy]) .best")
+            settled(page)
             clock.append(time.perf_counter())
             label = page.locator(".best").first.inner_text()
             page.close()

@@ -25,6 +25,11 @@ DIGITS = {
 }
 
 
+def settled(page):
+    """Wait until the answer to the newest drawing or choice stands."""
+    page.wait_for_selector("#cards:not([aria-busy]) .best")
+
+
 def draw(page, strokes, *, scale=1.0, left=0.0, top=0.0):
     """Draw strokes on the page's pad with the mouse."""
     box = page.locator("#pad").bounding_box()

@@ -226,12 +226,16 @@ class RunFolder:
         return list(csv.DictReader(io.StringIO(whole + end, newline="")))
 
     def results(self) -> list[dict[str, float]]:
-        """The rows of results.csv as numbers, without what is empty. Raises FileError where it is damaged."""
+        """The rows of results.csv as numbers. Raises FileError where it is damaged."""
+        return self.numbers(self.rows(RESULTS))
+
+    def numbers(self, rows: Sequence[Mapping[str, str]]) -> list[dict[str, float]]:
+        """Rows of results.csv as numbers, without what is empty. Raises FileError where there are others."""
         try:
             return [
                 {name: float(value) for name, value in row.items() if value}
                 | {name: int(row[name]) for name in ("epoch", "step")}
-                for row in self.rows(RESULTS)
+                for row in rows
             ]
         except (TypeError, ValueError, KeyError):
             raise FileError(str(self.path / RESULTS), "damaged", "what training wrote") from None

@@ -83,19 +83,19 @@ def test_model(
     run = RunFolder.open(path) if path.is_dir() else None
     if explain is not None and explain < 1:
         raise UsageError("--explain", f"{explain} found", "1 or more")
-    if explain is not None and out is None and (run is None or steps is not None):
+    folder = out
+    if out is None and run is not None and steps is None:
+        folder = run.test_folder if settings is None else run.path / f"test-{data_name(settings)}"
+    if explain is not None and folder is None:
         raise UsageError("--explain", "there is no folder for what it draws", advice="add --out DIR")
     classifier = load(path, module=module, device=device)
     limit = None if steps is None else _limit(path, run, steps)
     views = _views(path, run, classifier) if tta else None
     images = images_to_test(path, run, classifier, settings, changes)
-    folder = out
-    if out is None and run is not None:
-        folder = run.test_folder if settings is None else run.path / f"test-{data_name(settings)}"
     step = run.tested_step() if run is not None else None
     total = len(images)
     if limit is not None:
-        images, folder = images.select(np.arange(min(limit, total))), out
+        images = images.select(np.arange(min(limit, total)))
     predictions = evaluate(classifier, images)
     report = report_of(predictions, step, classifier.temperature)
     if views is not None:

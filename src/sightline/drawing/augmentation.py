@@ -41,8 +41,7 @@ def draw(
     def drawn() -> Figure:
         height, width = sheet.shape[:2]
         head = 0.35 if title else 0.0
-        # Half a pixel more, since the canvas rounds down.
-        figure = Figure(figsize=((width + 0.5) / DPI, (height + 0.5) / DPI + head), dpi=DPI)
+        figure = canvas.of_pixels(width, height, head)
         figure.figimage(sheet, 0, 0)
         if title:
             figure.text(0.5, 1 - head / 2 * DPI / (height + head * DPI), title, ha="center", va="center", fontsize=10)

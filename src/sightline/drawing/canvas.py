@@ -69,6 +69,12 @@ CHINESE_FONTS = (
 )
 
 
+def of_pixels(width: int, height: int, head: float = 0.0) -> Figure:
+    """Make a figure of so many pixels, and of `head` inches more above them."""
+    # Half a pixel more, since the canvas rounds down.
+    return Figure(figsize=((width + 0.5) / DPI, (height + 0.5) / DPI + head), dpi=DPI)
+
+
 def write(path: Path, draw: Callable[[], Figure], *, trim: bool = False) -> None:
     """Write the figure that `draw` makes as a PNG, in the house's style; `trim` cuts it to what is drawn.
 

@@ -12,7 +12,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from sightline.drawing.canvas import DPI, GREY, write
+from sightline.drawing import canvas
+from sightline.drawing.canvas import GREY
 from sightline.drawing.gallery import PAPER, put_picture
 from sightline.drawing.lettering import shortened
 
@@ -54,8 +55,7 @@ def contact_sheet(groups: Sequence[Group], path: Path) -> None:
     sheet = np.full((height, width, 3), PAPER, np.uint8)
 
     def draw() -> Figure:
-        # Half a pixel more, since the canvas rounds down.
-        figure = Figure(figsize=((width + 0.5) / DPI, (height + 0.5) / DPI), dpi=DPI)
+        figure = canvas.of_pixels(width, height)
 
         def text(left: int, top: int, words: str, size: float = FONT, **options: Any) -> None:
             figure.text(left / width, 1 - top / height, words, fontsize=size, va="top", **options)
@@ -79,7 +79,7 @@ def contact_sheet(groups: Sequence[Group], path: Path) -> None:
         figure.figimage(sheet, 0, 0, zorder=-1)
         return figure
 
-    write(path, draw)
+    canvas.write(path, draw)
 
 
 def _cell_height(group: Group) -> int:

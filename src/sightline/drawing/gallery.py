@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from sightline.data.decoder import resize
-from sightline.drawing.canvas import DPI, write
+from sightline.drawing import canvas
 from sightline.drawing.lettering import shortened
 
 Pixels = NDArray[np.uint8]
@@ -49,8 +49,7 @@ def draw(
     sheet = np.full((height, width, 3), PAPER, np.uint8)
 
     def figure() -> Figure:
-        # Half a pixel more, since the canvas rounds down.
-        drawn = Figure(figsize=((width + 0.5) / DPI, (height + 0.5) / DPI), dpi=DPI)
+        drawn = canvas.of_pixels(width, height)
         if title:
             drawn.text(MARGIN / width, 1 - MARGIN / height, title, fontsize=9, va="top", weight="bold")
         for index, (picture, caption) in enumerate(zip(pixels, captions, strict=True)):
@@ -66,7 +65,7 @@ def draw(
         drawn.figimage(sheet, 0, 0, zorder=-1)
         return drawn
 
-    write(path, figure)
+    canvas.write(path, figure)
 
 
 def put_picture(sheet: Pixels, picture: Pixels | None, top: int, left: int, side: int) -> None:

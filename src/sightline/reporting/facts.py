@@ -92,8 +92,9 @@ class Run:
     @cached_property
     def epochs(self) -> Sequence[Mapping[str, str]]:
         """The rows of results.csv, one for each epoch that was finished."""
-        self.folder.results()  # which refuses what is no number
-        return self.folder.rows(RESULTS)
+        rows = self.folder.rows(RESULTS)
+        self.folder.numbers(rows)  # which refuses what is none
+        return rows
 
     @property
     def data(self) -> str:

@@ -11,9 +11,8 @@ from importlib.metadata import version
 
 from sightline.data.catalog import DATASETS
 from sightline.reporting import files
-from sightline.reporting.blocks import Block, Cell, Code, Paragraph, Picture, Points, Report, Section, Table
+from sightline.reporting.blocks import Block, Cell, Code, Paragraph, Picture, Points, Report, Section
 from sightline.reporting.facts import Comparison, Run
-from sightline.reporting.numerals import confidence, optional, percent, whole
 from sightline.reporting.origins import ORIGINS, Origin
 from sightline.reporting.pictures import Drawn
 from sightline.reporting.sections import calibration, conclusions, cost, question, repeating, results, training
@@ -95,29 +94,18 @@ def _about(run: Run, words: Words) -> Section:
 
 def _seeds(run: Run, comparison: Comparison, words: Words) -> list[Section]:
     """What other seeds of the same settings came to."""
-    here = run.folder.path.resolve()
-    rows: list[list[Cell]] = []
-    for place, side in enumerate(comparison.sides):
-        if here not in [(comparison.folder.path / found).resolve() for found in side["runs"].values()]:
-            continue
-        key = f"sides.{place}"
-        between = optional(side["interval"], lambda ends: words("between", low=percent(ends[0]), high=percent(ends[1])))
-        rows.append(
-            [
-                Cell(side["name"]),
-                comparison.cell(percent(side["mean"]), f"{key}.mean"),
-                comparison.cell(optional(side["sd"], percent), f"{key}.sd"),
-                comparison.cell(between, f"{key}.interval"),
-                comparison.cell(whole(side["n"]), f"{key}.n"),
-            ]
-        )
-    sure = words("interval", confidence=confidence(comparison.results["confidence"]))
-    head = [words("side"), words("mean"), words("sd"), sure, words("seeds_count")]
-    name = comparison.folder.path.resolve().name
+    here, folder = run.folder.path.resolve(), comparison.folder.path.resolve()
+    places = [
+        place
+        for place, side in enumerate(comparison.sides)
+        if here in [(folder / found).resolve() for found in side["runs"].values()]
+    ]
     said = (
-        f"Test accuracy of the same settings with other seeds, by the comparison {name}; this card is of one of them."
+        f"Test accuracy of the same settings with other seeds, by the comparison {folder.name}; this card is of one of "
+        "them."
     )
-    return [Section("seeds", "Other seeds", [Paragraph.of(said), Table.without_gaps(head, rows)])] if rows else []
+    blocks: list[Block] = [Paragraph.of(said), results.sides_table(comparison, places, words)]
+    return [Section("seeds", "Other seeds", blocks)] if places else []
 
 
 def _data(run: Run, words: Words) -> Section:

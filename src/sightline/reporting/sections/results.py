@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -89,7 +89,7 @@ def _confused(run: Run, metrics: Metrics, words: Words) -> Cell:
 
 def of_comparison(comparison: Comparison, drawn: Drawn, words: Words) -> Section:
     """Tell what a comparison came to: the sides, the pairs, and what stands behind the verdicts."""
-    sides, pairs = _sides(comparison, words), _pairs(comparison, words)
+    sides, pairs = sides_table(comparison, range(len(comparison.sides)), words), _pairs(comparison, words)
     picture = drawn.accuracies(comparison)
     blocks: list[Block] = [
         sides,
@@ -113,7 +113,8 @@ def of_comparison(comparison: Comparison, drawn: Drawn, words: Words) -> Section
     return Section("results", words("results"), blocks, slides)
 
 
-def _sides(comparison: Comparison, words: Words) -> Table:
+def sides_table(comparison: Comparison, places: Iterable[int], words: Words) -> Table:
+    """Set what the sides at `places` came to below each other."""
     cell = comparison.cell
     rows = [
         [
@@ -123,7 +124,8 @@ def _sides(comparison: Comparison, words: Words) -> Table:
             cell(optional(side["interval"], lambda ends: _between(ends, percent, words)), f"sides.{place}.interval"),
             cell(str(side["n"]), f"sides.{place}.n"),
         ]
-        for place, side in enumerate(comparison.sides)
+        for place in places
+        for side in [comparison.sides[place]]
     ]
     interval = words("interval", confidence=confidence(comparison.results["confidence"]))
     return Table.without_gaps([words("side"), words("mean"), words("sd"), interval, words("seeds_count")], rows)
