@@ -125,7 +125,9 @@ class Small(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.body = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU())
+        self.body = nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1)
+        )
         self.head = nn.Sequential(nn.Dropout(0.3), nn.Flatten(), nn.Linear(64, 3))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
@@ -174,11 +176,13 @@ OPTIMIZERS: list[dict[str, Any]] = [
     {"optimizer": "sgd", "momentum": 0},
     {"optimizer": "adam"},
     {"optimizer": "adamw", "weight_decay": 0.1},
+    {"optimizer": "muon", "weight_decay": 0.01},
+    {"optimizer": "muon", "weight_decay": 0.01, "keep_norm": False},
 ]
 
 
 @pytest.mark.parametrize("recorder", [Again, Tapes])
-@pytest.mark.parametrize("flags", OPTIMIZERS, ids=["nesterov", "sgd", "adam", "adamw"])
+@pytest.mark.parametrize("flags", OPTIMIZERS, ids=["nesterov", "sgd", "adam", "adamw", "muon", "muon decayed"])
 @pytest.mark.parametrize("counts", [[6] * 8, [6, 6, 4, 6, 6, 4, 6, 6]], ids=["even", "short"])
 def test_the_recorded_step_is_the_eager_one_to_the_bit(
     recorder: type[Again], flags: dict[str, Any], counts: list[int]
@@ -195,7 +199,7 @@ def test_the_recorded_step_is_the_eager_one_to_the_bit(
 
 
 @pytest.mark.parametrize("at", [1, 6], ids=["warming up", "replayed"])
-@pytest.mark.parametrize("flags", OPTIMIZERS, ids=["nesterov", "sgd", "adam", "adamw"])
+@pytest.mark.parametrize("flags", OPTIMIZERS, ids=["nesterov", "sgd", "adam", "adamw", "muon", "muon decayed"])
 def test_a_loss_that_is_not_finite_moves_nothing_and_is_noticed(flags: dict[str, Any], at: int) -> None:
     step = make_step(**flags)
     recorded = RecordedStep(step, 6, Tapes())
@@ -281,7 +285,7 @@ def _counted(real: Any, waits: Waits) -> Any:
 
 
 @pytest.mark.parametrize("recorder", [Again, Tapes])
-@pytest.mark.parametrize("flags", OPTIMIZERS, ids=["nesterov", "sgd", "adam", "adamw"])
+@pytest.mark.parametrize("flags", OPTIMIZERS, ids=["nesterov", "sgd", "adam", "adamw", "muon", "muon decayed"])
 def test_no_step_waits_for_the_device(
     monkeypatch: pytest.MonkeyPatch, recorder: type[Again], flags: dict[str, Any]
 ) -> None:
@@ -323,9 +327,10 @@ def test_adam_says_capturable_only_while_it_is_recorded() -> None:
         recorded = RecordedStep(step, 6, Looking())
         for number in range(WARM_UP_STEPS + 1):
             recorded(number, *batch(number))
-        adam = flags["optimizer"] != "sgd"
+        adam = flags["optimizer"].startswith("adam")
         assert seen == [{True}] if adam else seen == [{None}]
         assert {group.get("capturable") for group in step.optimizer.param_groups} == ({False} if adam else {None})
+    step = make_step(optimizer="adamw")
     with pytest.raises(RuntimeError, match="told"), recordable(step.optimizer):
         raise RuntimeError("told")
     assert not any(group["capturable"] for group in step.optimizer.param_groups)

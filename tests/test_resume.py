@@ -52,6 +52,7 @@ MODELS = [
     {"model": "resnet8", "nesterov": True},
     {"model": "cnn", "optimizer": "adadelta", "lr": 1.0, "dropout": 0.2},
     {"model": "cnn", "optimizer": "rmsprop", "lr": 0.001, "centered": True, "momentum": 0.5},
+    {"model": "resnet8", "optimizer": "muon", "norm_bias_lr_factor": 4.0},
 ]
 
 

@@ -104,7 +104,7 @@ def test_the_moving_average_follows_its_formula_and_copies_counters() -> None:
 
 
 @pytest.mark.parametrize("masks", [False, True], ids=["asked", "masked"])
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "muon"])
 def test_nothing_moves_once_a_loss_was_not_finite(masks: bool, optimizer: str) -> None:
     """The masked form is the one that GPUs take, where the host does not wait for the answer."""
     step = make_step(optimizer=optimizer, fused=True, ema_decay=0.9)

@@ -94,8 +94,27 @@ class RmspropSettings(OptimizerSection):
     """Constant added to the divisor."""
 
 
+class MuonSettings(OptimizerSection):
+    """Optimizer: muon for the kernels of convolutions but the first, SGD for the rest (Jordan and others, 2024)"""
+
+    optimizer: Literal["muon"] = "muon"
+    lr: Positive = 0.24
+    """Learning rate of the kernels."""
+    momentum: Beta = 0.6
+    """Momentum of the kernels, which is Nesterov's."""
+    orthogonal_steps: Annotated[int, Field(ge=1, le=20)] = 3
+    """Newton-Schulz iterations that make a kernel's momentum orthogonal."""
+    keep_norm: bool = True
+    """Bring each kernel to a norm of 1 a filter before it is moved."""
+    sgd_lr: Positive = 0.2
+    """Learning rate of what SGD trains; it has the same schedule."""
+    sgd_momentum: Beta = 0.9
+    """Momentum of what SGD trains, which is Nesterov's."""
+
+
 OptimizerSettings = Annotated[
-    SgdSettings | AdamSettings | AdamWSettings | AdadeltaSettings | RmspropSettings, Field(discriminator="optimizer")
+    SgdSettings | AdamSettings | AdamWSettings | AdadeltaSettings | RmspropSettings | MuonSettings,
+    Field(discriminator="optimizer"),
 ]
 
 

@@ -64,7 +64,13 @@ class Trainer:
         input_step = InputStep(preprocessing).to(compute.device)
         self.backbone = Backbone(model, input_step, settings, splits, compiled=self.execution.compiled)
         fused = settings.device.fused and settings.optimizer.optimizer in FUSED and compute.device.type != "mps"
-        self.optimizer = build_optimizer(settings.optimizer, model, fused=fused, finetune=settings.finetune)
+        self.optimizer = build_optimizer(
+            settings.optimizer,
+            model,
+            fused=fused,
+            finetune=settings.finetune,
+            precision=torch.bfloat16 if compute.precision == "bf16" else torch.float32,
+        )
         self.take_step = TrainingStep(
             model,
             input_step,

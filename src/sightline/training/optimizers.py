@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,20 +11,26 @@ import torch
 from torch import nn
 
 from sightline.settings import FinetuneSettings, OptimizerSettings
-from sightline.settings.optimizer import AdamSettings
+from sightline.settings.optimizer import AdamSettings, MuonSettings
+from sightline.training.muon import Group, Muon, moved_by_muon
 
-# Those of torch that have a fused kernel on CPUs and GPUs alike.
-FUSED = {"sgd", "adam", "adamw"}
+# Those that have torch's fused kernels on CPUs and GPUs alike, or (muon) leave everything as it is by the same sign.
+FUSED = {"sgd", "adam", "adamw", "muon"}
 
 
 def build_optimizer(
-    settings: OptimizerSettings, model: nn.Module, *, fused: bool, finetune: FinetuneSettings | None = None
+    settings: OptimizerSettings,
+    model: nn.Module,
+    *,
+    fused: bool,
+    finetune: FinetuneSettings | None = None,
+    precision: torch.dtype = torch.float32,
 ) -> torch.optim.Optimizer:
     """The optimizer over all parameters of `model` that require gradients, those that decay and those that don't apart.
 
     decay "weights" spares norms and biases, which are the parameters of fewer than two dimensions. A group's
     `lr_factor` is what its learning rate is multiplied with: in fine-tuning the `head` has groups of its own, and
-    batch norm's biases have where their factor is not 1.
+    batch norm's biases have where their factor is not 1. `precision` is that of Muon's matrix products.
     """
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     parts = [(1.0, trained)]
@@ -40,13 +46,22 @@ def build_optimizer(
             for factor, own in parts
             for is_bias, own_factor in ((False, 1.0), (True, settings.norm_bias_lr_factor))
         ]
-    groups: list[dict[str, Any]] = []
+    groups: list[Group] = []
     for factor, own in parts:
         spared = [p for p in own if settings.decay == "weights" and p.ndim < 2]
         decayed = [p for p in own if settings.decay == "all" or p.ndim >= 2]
         groups.append({"params": decayed, "weight_decay": settings.weight_decay, "lr_factor": factor})
         groups.append({"params": spared, "weight_decay": 0.0, "lr_factor": factor})
     groups = [group for group in groups if group["params"]]
+    if isinstance(settings, MuonSettings):
+        kernels = {id(kernel) for kernel in moved_by_muon(model)}
+        return Muon(
+            _those(groups, lambda p: id(p) in kernels),
+            _those(groups, lambda p: id(p) not in kernels, settings.sgd_lr / settings.lr),
+            settings,
+            fused=fused,
+            precision=precision,
+        )
     kept_here = {"optimizer", "weight_decay", "decay", "norm_bias_lr_factor", "beta1", "beta2", "eps_hat"}
     constants: dict[str, Any] = settings.model_dump(exclude=kept_here)
     match settings.optimizer:
@@ -60,6 +75,15 @@ def build_optimizer(
             return torch.optim.Adadelta(groups, **constants)
         case "rmsprop":
             return torch.optim.RMSprop(groups, **constants)
+
+
+def _those(groups: list[Group], chosen: Callable[[nn.Parameter], bool], lr_factor: float = 1.0) -> list[Group]:
+    """Give the groups' chosen parameters, in groups with the same constants but for another rate."""
+    found = [
+        {**group, "params": [p for p in group["params"] if chosen(p)], "lr_factor": group["lr_factor"] * lr_factor}
+        for group in groups
+    ]
+    return [group for group in found if group["params"]]
 
 
 def _norm_biases(model: nn.Module) -> set[int]:
