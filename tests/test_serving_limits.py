@@ -17,6 +17,7 @@ from PIL import Image
 
 from served import Rule, answer_of, check_problem, classifier, picture, problem, running
 from sightline.serving import Limits
+from sightline.serving.protocol import Protocol
 from sightline.serving.running import Server
 
 HEAD = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
@@ -189,6 +190,29 @@ def test_a_chunk_that_is_none_ends_the_call(served):
     status, _, body = served.raw(HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nab\r\n")
     assert status == 400
     check_problem(body, 400)
+
+
+def test_head_and_body_leave_together_and_wait_for_nobody(served, monkeypatch):
+    """In two segments, and with Nagle's algorithm, each answer would take 40 ms longer."""
+    sent, undelayed = [], []
+    real = Protocol.connection_made
+
+    def watched(self, transport):
+        write = transport.write
+
+        def noted(data):
+            sent.append(bytes(data))
+            write(data)
+
+        transport.write = noted
+        real(self, transport)
+        undelayed.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    monkeypatch.setattr(Protocol, "connection_made", watched)
+    assert served.post(picture()).status_code == 200
+    (answer,) = sent
+    assert answer.startswith(b"HTTP/1.1 200") and answer.endswith(b"}")
+    assert all(undelayed)
 
 
 def test_requests_one_behind_the_other_are_answered_in_order(served):

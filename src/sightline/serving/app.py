@@ -109,7 +109,10 @@ class App:
 
     async def _answers(self, pictures: Sequence[Picture], top: int | None, seen: bool) -> list[Answer | Unreadable]:
         """Decode side by side, compute together, and put the answers into the pictures' order."""
-        prepared = await asyncio.gather(*(self._prepared(picture) for picture in pictures))
+        if len(pictures) == 1:  # most calls; a task of its own would take longer than a small picture
+            prepared = [await self._prepared(pictures[0])]
+        else:
+            prepared = await asyncio.gather(*(self._prepared(picture) for picture in pictures))
         good = [pixels for pixels in prepared if not isinstance(pixels, Problem)]
         self.metrics.images(len(good), len(prepared) - len(good))
         if not good:

@@ -9,13 +9,13 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sightline.serving.metrics import Metrics
 from sightline.serving.problems import Problem
 
-SECURITY_HEADERS: Mapping[str, str] = {
+HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
@@ -25,7 +25,10 @@ SECURITY_HEADERS: Mapping[str, str] = {
     "Referrer-Policy": "no-referrer",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
 }
+FRAME = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+"""The headers that every answer has, unless it has them by itself, as they are sent."""
 LOCAL_HOSTS = frozenset(("localhost", "127.0.0.1", "[::1]"))
 LONGEST_PATH = 200
 
@@ -61,10 +64,9 @@ class Gate:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                for name, value in SECURITY_HEADERS.items():
-                    headers.setdefault(name, value)
-                headers.setdefault("Cache-Control", "no-store")
+                headers: list[tuple[bytes, bytes]] = list(message["headers"])
+                own = {name for name, _ in headers}
+                message["headers"] = headers + [pair for pair in FRAME if pair[0] not in own]
             await send(message)
 
         try:

@@ -3,13 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, ClassVar
+import socket
+from typing import Any, ClassVar, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from sightline.serving.gate import SECURITY_HEADERS
+from sightline.serving.gate import FRAME
 from sightline.serving.problems import Problem
+
+
+class Corked:
+    """A transport that sends together what is written in one turn of the event loop: an answer's head and body.
+
+    Everything else is the transport's.
+    """
+
+    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._loop = transport, loop
+        self._parts: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send at the end of this turn."""
+        if not self._parts:
+            self._loop.call_soon(self._flush)
+        self._parts.append(data)
+
+    def close(self) -> None:
+        """Send what was written, and close."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        parts, self._parts = self._parts, []
+        if parts and not self._transport.is_closing():
+            self._transport.write(b"".join(parts))
 
 
 class Protocol(H11Protocol):
@@ -23,7 +54,10 @@ class Protocol(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         """Wait for the first request."""
-        super().connection_made(transport)
+        # Or an answer in two segments would wait for the client to confirm the first, which it may put off for 40 ms.
+        # asyncio sees to it only for sockets that name their protocol.
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        super().connection_made(cast("asyncio.Transport", Corked(transport, self.loop)))
         self._await_more()
 
     def data_received(self, data: bytes) -> None:
@@ -52,8 +86,7 @@ class Protocol(H11Protocol):
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             response = Problem(400, "this is no HTTP request that can be understood").response()
-            security = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
-            headers = [*response.raw_headers, *security, (b"connection", b"close")]
+            headers = [*response.raw_headers, *FRAME, (b"connection", b"close")]
             for event in (
                 h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
                 h11.Data(data=bytes(response.body)),
