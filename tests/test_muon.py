@@ -20,7 +20,13 @@ from sightline.training.optimizers import build_optimizer, prepare_update
 def network() -> nn.Sequential:
     torch.manual_seed(0)
     return nn.Sequential(
-        nn.Conv2d(1, 6, 3), nn.Conv2d(6, 8, 3), nn.BatchNorm2d(8), nn.Conv2d(8, 4, 1), nn.Flatten(), nn.Linear(64, 3)
+        nn.Conv2d(1, 6, 3),
+        nn.Conv2d(6, 8, 3),
+        nn.BatchNorm2d(8),
+        nn.Conv2d(8, 4, 1),
+        nn.Conv2d(4, 48, 3, padding=1),  # a high matrix, 48 x 36
+        nn.Flatten(),
+        nn.Linear(768, 3),
     )
 
 
@@ -45,9 +51,14 @@ def test_singular_vectors_stay_and_values_come_near_one(shape: tuple[int, int]) 
 def test_kernels_move_as_torchs_muon_moves_matrices(decay: float) -> None:
     model = network()
     kernels = moved_by_muon(model)
-    # Wide ones: torch scales the rate of high ones. Its products are in bfloat16 always.
     copies = [nn.Parameter(kernel.detach().flatten(1).clone()) for kernel in kernels]
-    theirs = torch.optim.Muon(copies, lr=0.1, momentum=0.6, weight_decay=decay, ns_steps=5)
+    # torch moves a high matrix further, by the root of its sides' ratio; and its products are in bfloat16 always.
+    factors = [max(1.0, copy.shape[0] / copy.shape[1]) ** 0.5 for copy in copies]
+    groups = [
+        {"params": [copy], "lr": 0.1 / factor, "weight_decay": decay * factor}
+        for copy, factor in zip(copies, factors, strict=True)
+    ]
+    theirs = torch.optim.Muon(groups, momentum=0.6, ns_steps=5)
     ours = optimizer_of(
         model, lr=0.1, momentum=0.6, weight_decay=decay, orthogonal_steps=5, keep_norm=False, precision=torch.bfloat16
     )
@@ -79,7 +90,7 @@ def test_everything_else_moves_as_with_sgd() -> None:
         ours.step()
         theirs.step()
     kernels = {id(kernel) for kernel in moved_by_muon(model)}
-    assert len(kernels) == 2
+    assert len(kernels) == 3
     for mine, other in zip(model.parameters(), reference.parameters(), strict=True):
         assert torch.allclose(mine, other) is (id(mine) not in kernels)
 
@@ -87,7 +98,7 @@ def test_everything_else_moves_as_with_sgd() -> None:
 def test_a_kernel_keeps_a_norm_of_one_a_filter() -> None:
     model = network()
     optimizer = optimizer_of(model, lr=1e-6)
-    (kernel, _) = moved_by_muon(model)
+    kernel = moved_by_muon(model)[0]
     kernel.grad = torch.ones_like(kernel)
     optimizer.step()
     assert float(kernel.detach().norm()) == pytest.approx(len(kernel) ** 0.5, rel=1e-4)
@@ -95,11 +106,11 @@ def test_a_kernel_keeps_a_norm_of_one_a_filter() -> None:
 
 def test_the_first_convolution_sees_pixels_and_is_left_to_sgd() -> None:
     model = network()
-    assert [kernel.shape[:2] for kernel in moved_by_muon(model)] == [(8, 6), (4, 8)]
+    assert [kernel.shape[:2] for kernel in moved_by_muon(model)] == [(8, 6), (4, 8), (48, 4)]
     fixed = nn.Sequential(Whitening(1, 2, 1), nn.Conv2d(8, 4, 3), nn.Conv2d(4, 4, 3))
     assert [kernel.shape[:2] for kernel in moved_by_muon(fixed)] == [(4, 8), (4, 4)]
     model[1].requires_grad_(False)
-    assert [kernel.shape[:2] for kernel in moved_by_muon(model)] == [(4, 8)]
+    assert [kernel.shape[:2] for kernel in moved_by_muon(model)] == [(4, 8), (48, 4)]
 
 
 def test_a_network_of_kernels_alone_is_moved() -> None:

@@ -97,6 +97,6 @@ class Muon(torch.optim.Optimizer):
             start = kernel * (len(kernel) ** 0.5 / kernel.norm().clamp(min=EPS))
         else:
             start = kernel * (1 - rate * group["weight_decay"])
-        moved = start - rate * direction.to(kernel.dtype).view_as(kernel)
+        moved = start - rate * direction.to(kernel.dtype).reshape(kernel.shape)
         for target, value in ((buffer, momentum), (kernel, moved)):
             target.copy_(value if failed is None else torch.where(failed, target, value))
