@@ -15,7 +15,8 @@ class OptimizerSection(Section):
     """Optimizer"""
 
     weight_decay: NotNegative = 0.0
-    """Weight decay: added to the gradient as L2, except in adamw, where it is decoupled (arXiv 1711.05101)."""
+    """Weight decay: added to the gradient as L2, except in adamw and for the kernels of muon, where it is decoupled
+    (arXiv 1711.05101)."""
     decay: Literal["all", "weights"] = "weights"
     """What decays: all parameters, or weights only, sparing norms and biases."""
     norm_bias_lr_factor: Positive = 1.0
