@@ -121,4 +121,4 @@ def test_choices_are_shown_as_they_are_typed(capsys):
     for section in DISCRIMINATORS:
         for kind in section_kinds(section):
             assert kind.replace("_", "-") in shown
-    assert "[sgd: 0.1; adam, adamw: 0.001; adadelta: 1; rmsprop: 0.01]" in shown
+    assert "[sgd: 0.1; adam, adamw: 0.001; adadelta: 1; rmsprop: 0.01; muon: 0.24]" in shown
