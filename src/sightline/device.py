@@ -38,6 +38,11 @@ class Compute:
         """The context of a training step's forward pass; does nothing in fp32."""
         return torch.autocast(self.device.type, dtype=DTYPES[self.precision], enabled=self.precision != "fp32")
 
+    @property
+    def product_dtype(self) -> torch.dtype:
+        """The type of an optimizer's own matrix products: training's, but for float16, whose range is too small."""
+        return DTYPES["fp32" if self.precision == "fp16" else self.precision]
+
 
 def resolve(settings: DeviceSettings) -> Compute:
     """Choose device and precision, and set threads and determinism for this process.

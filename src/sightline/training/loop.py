@@ -69,7 +69,7 @@ class Trainer:
             model,
             fused=fused,
             finetune=settings.finetune,
-            precision=torch.bfloat16 if compute.precision == "bf16" else torch.float32,
+            precision=compute.product_dtype,
         )
         self.take_step = TrainingStep(
             model,

@@ -100,12 +100,14 @@ def _seeds(run: Run, comparison: Comparison, words: Words) -> list[Section]:
         for place, side in enumerate(comparison.sides)
         if here in [(folder / found).resolve() for found in side["runs"].values()]
     ]
+    if not places:
+        return []
     said = (
         f"Test accuracy of the same settings with other seeds, by the comparison {folder.name}; this card is of one of "
         "them."
     )
     blocks: list[Block] = [Paragraph.of(said), results.sides_table(comparison, places, words)]
-    return [Section("seeds", "Other seeds", blocks)] if places else []
+    return [Section("seeds", "Other seeds", blocks)]
 
 
 def _data(run: Run, words: Words) -> Section:
