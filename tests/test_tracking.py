@@ -172,6 +172,20 @@ def test_a_search_or_comparison_without_tensorboard_is_not_begun(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_search_that_lost_tensorboard_waits_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("optuna")
+    options = {**{name: value for name, value in SMALL.items() if name not in ("recipe", "model")}, **TRACKED}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        study = sl.tune("synthetic", trials=1, seeds=0, epochs=1, studies=tmp_path, quiet=True, **options).folder
+    kept = {path for path in study.rglob("*") if path.is_file()}
+    monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(UsageError, match="not installed"):
+        sl.resume_study(study, trials=2, seeds=0, quiet=True)
+    assert {path for path in study.rglob("*") if path.is_file()} == kept
+
+
 def test_runs_that_differ_in_tracking_alone_are_one_side(tmp_path: Path) -> None:
     changes = ((0, 0.05, "tensorboard"), (1, 0.05, "none"), (0, 0.1, "none"), (1, 0.1, "none"))
     runs = [

@@ -133,6 +133,7 @@ def go_on(
     folder = StudyFolder.open(path)
     plan = folder.plan()
     _check(trials, seconds, seeds, {})
+    check_tracking(settings_of(plan, {}))
     return _run(folder, plan, trials, seconds, seeds, ImagesOnce(), reporter or Silence())
 
 
