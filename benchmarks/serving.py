@@ -27,7 +27,7 @@ from serving_client import load, request
 from serving_program import Program, constant, sightline
 from sightline.classifier import Classifier
 from sightline.classifier import load as load_model
-from sightline.serving.batching import measure_batch
+from sightline.serving.batching import measure_pace
 
 CONNECTIONS = 16
 FIRST = 5000
@@ -35,7 +35,7 @@ MIB = 2**20
 
 
 def pictures(classifier: Classifier, count: int = 64) -> tuple[list[bytes], np.ndarray[Any, Any]]:
-    """Draw pictures of the model's size: PNG bytes, and pixels uint8 (N, H, W, C)."""
+    """Draw pictures of the model's size: encoded, gray ones as PNG, others as JPEG; and pixels uint8 (N, H, W, C)."""
     height, width, channels = classifier.size
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (count, 7, 7, channels), dtype=np.uint8)
@@ -45,7 +45,7 @@ def pictures(classifier: Classifier, count: int = 64) -> tuple[list[bytes], np.n
         image = Image.fromarray(small[..., 0] if channels == 1 else small).resize((width, height))
         pixels[index] = np.asarray(image).reshape(height, width, channels)
         stream = io.BytesIO()
-        image.save(stream, "PNG")
+        image.save(stream, "PNG" if channels == 1 else "JPEG", quality=90)
         encoded.append(stream.getvalue())
     return encoded, pixels
 
@@ -125,7 +125,8 @@ def main() -> None:
     wanted = arguments.only or ["throughput", "lone", "constant", "endurance"]
     classifier = load_model(arguments.model)
     encoded, pixels = pictures(classifier)
-    messages = [request("/v1/predict", content) for content in encoded]
+    kind = "image/png" if classifier.size[2] == 1 else "image/jpeg"
+    messages = [request("/v1/predict", content, kind) for content in encoded]
     count, rounds = arguments.count, arguments.rounds
     found: list[dict[str, Any]] = []
     with sightline(arguments.model) as program:
@@ -133,7 +134,7 @@ def main() -> None:
         print(f"{'':12} {'ours':>12} {'theirs':>12}")
         if "throughput" in wanted:
             # Theirs too at the batch that suits it, not at the one that the server chose.
-            batch = max(program.max_batch, measure_batch(classifier))
+            batch = max(program.max_batch, measure_pace(classifier).batch)
 
             def served() -> float:
                 return drive(program, messages, count, CONNECTIONS).rate

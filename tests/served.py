@@ -19,19 +19,25 @@ from PIL import Image
 from sightline.classifier import Classifier
 from sightline.data.preprocessing import unit_preprocessing
 from sightline.serving import Limits, create_app
+from sightline.serving.batching import BRIEF_SECONDS
 from sightline.serving.running import Server, address, hosts_of, listen
 
 NAMES = ("dark", "grey", "light")
+SLOW = 2 * BRIEF_SECONDS
 
 
 @dataclass
 class Rule:
-    """Three classes by the mean brightness of a picture. Can be held up, told to fail, and remembers its batches."""
+    """Three classes by the mean brightness of a picture. Can be held up, told to fail, and remembers its batches.
+
+    With `SLOW` seconds the engine computes in a thread, as it must where a test holds the network up.
+    """
 
     batches: list[int] = field(default_factory=list)
     free: threading.Event = field(default_factory=threading.Event)
     error: Exception | None = None
     value: float = 1.0
+    seconds: float = 0.0
     calls: int = 0
 
     def __post_init__(self) -> None:
@@ -40,6 +46,7 @@ class Rule:
     def probabilities(self, pixels):
         self.calls += 1
         self.free.wait(20)
+        time.sleep(self.seconds)
         self.batches.append(len(pixels))
         if self.error:
             raise self.error

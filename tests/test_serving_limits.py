@@ -15,7 +15,7 @@ import pytest
 import requests
 from PIL import Image
 
-from served import Rule, answer_of, check_problem, classifier, picture, problem, running
+from served import SLOW, Rule, answer_of, check_problem, classifier, picture, problem, running
 from sightline.serving import Limits
 from sightline.serving.protocol import Protocol
 from sightline.serving.running import Server
@@ -228,7 +228,7 @@ def test_requests_one_behind_the_other_are_answered_in_order(served):
 
 
 def test_a_full_queue_is_429_with_a_time_to_come_again():
-    rule = Rule()
+    rule = Rule(seconds=SLOW)
     with running(classifier(rule), Limits(max_batch=1, queue=3)) as server, ThreadPoolExecutor(3) as pool:
         rule.free.clear()
         waiting = [pool.submit(server.post, picture()) for _ in range(3)]
@@ -244,7 +244,7 @@ def test_a_full_queue_is_429_with_a_time_to_come_again():
 
 
 def test_an_answer_that_takes_too_long_is_503():
-    rule = Rule()
+    rule = Rule(seconds=SLOW)
     with running(classifier(rule), Limits(max_batch=1, answer_seconds=0.3)) as server:
         rule.free.clear()
         response = server.post(picture())
@@ -272,11 +272,12 @@ def test_much_arriving_at_once_is_429():
 
 
 def test_ending_refuses_new_work_and_finishes_what_is_in_hand():
-    rule, before = Rule(), set(threading.enumerate())
+    rule, before = Rule(seconds=SLOW), set(threading.enumerate())
     with running(classifier(rule)) as server, ThreadPoolExecutor(1) as pool:
         rule.free.clear()
+        measured = rule.calls
         waiting = pool.submit(server.post, picture(255))
-        until(lambda: rule.calls == 1)
+        until(lambda: rule.calls == measured + 1)
         server.server.end()
         response = server.get("/health/ready")
         problem(response, 503)

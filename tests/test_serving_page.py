@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from served import Rule, classifier, picture, running
+from served import SLOW, Rule, classifier, picture, running
 from sightline.serving import Limits
 from strokes import DIGITS, draw, settled
 
@@ -46,7 +46,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def rule():
-    return Left()
+    return Left(seconds=SLOW)
 
 
 @pytest.fixture(scope="module")

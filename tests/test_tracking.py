@@ -177,7 +177,7 @@ def test_a_search_that_lost_tensorboard_waits_for_it(tmp_path: Path, monkeypatch
     options = {**{name: value for name, value in SMALL.items() if name not in ("recipe", "model")}, **TRACKED}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        study = sl.tune("synthetic", trials=1, seeds=0, epochs=1, studies=tmp_path, quiet=True, **options).folder
+        study = sl.tune("synthetic", trials=1, seeds=0, epochs=1, studies=tmp_path, **options).folder
     kept = {path for path in study.rglob("*") if path.is_file()}
     monkeypatch.delitem(sys.modules, "torch.utils.tensorboard", raising=False)
     monkeypatch.setitem(sys.modules, "tensorboard", None)

@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 from sightline.classifier import Classifier
 from sightline.data.decoder import Pixels
 from sightline.errors import ResourceError
-from sightline.serving.batching import Engine, measure_batch
+from sightline.serving.batching import Engine, measure_pace
 from sightline.serving.body import Arrivals, Gone, Picture, boundary_of, pictures_of, read_body
 from sightline.serving.gate import LOCAL_HOSTS, Gate
 from sightline.serving.metrics import Metrics
@@ -46,8 +46,9 @@ class App:
         self.in_hand = 0
         self.draining = False
         self.metrics = Metrics(lambda: self.in_hand)
-        self.max_batch = limits.max_batch or measure_batch(classifier)
-        self.engine = Engine(classifier, self.max_batch, self.metrics.batch)
+        pace = measure_pace(classifier, limits.max_batch)
+        self.max_batch = pace.batch
+        self.engine = Engine(classifier, pace, self.metrics.batch)
         self._arrivals = Arrivals(limit=limits.queue * limits.max_body_bytes)
         self._decoders = ThreadPoolExecutor(limits.decode_threads, "sightline-decoder")
         self._facts = self._model_facts().model_dump_json().encode()
@@ -64,7 +65,7 @@ class App:
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncGenerator[None]:
-        """Hold the engine's thread from start to end."""
+        """Hold the engine from start to end."""
         self.engine.start()
         yield
         self.drain()

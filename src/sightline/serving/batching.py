@@ -1,7 +1,7 @@
 """Dynamic batching: whatever waits when the network is free goes through it together.
 
-One thread owns the Classifier. Nothing waits for company: a lone call is computed at once, and while a batch is being
-computed the next one gathers by itself.
+Nothing waits for company: a lone call is computed at once, and while a batch is being computed the next one gathers by
+itself. A thread owns the Classifier, unless a batch is so brief that the event loop computes it between two turns.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,8 @@ LARGEST_MEASURED = 64
 # What a larger batch must gain in images a second to be worth its longer wait.
 WORTHWHILE = 1.05
 LONGEST_BATCH_SECONDS = 0.2
+# A batch that takes no longer is computed by the event loop: to wake a thread and be woken by it takes as long.
+BRIEF_SECONDS = 0.002
 MEASUREMENTS = 3
 
 Pixels = NDArray[np.uint8]
@@ -37,50 +39,72 @@ class Job:
     answer: Future
 
 
-def measure_batch(classifier: Classifier) -> int:
+@dataclass(frozen=True)
+class Pace:
+    """How many pictures the network sees at once, and the seconds it takes for them."""
+
+    batch: int
+    seconds: float
+
+    @property
+    def rate(self) -> float:
+        """Pictures a second."""
+        return self.batch / self.seconds
+
+
+def measure_pace(classifier: Classifier, batch: int | None = None) -> Pace:
     """Find how many pictures at once the network computes best here: the smallest number that no other clearly beats.
 
-    Tries 1, 2, 4 ... up to 64, until a batch takes longer than a fifth of a second; takes under two seconds.
+    Tries 1, 2, 4 ... up to 64, until a batch takes longer than a fifth of a second; takes under two seconds. With
+    `batch` only that number is tried.
     """
-    best, best_rate = 1, 0.0
-    size = 1
-    while size <= LARGEST_MEASURED:
-        pixels = np.zeros((size, *classifier.size), np.uint8)
-        fastest = float("inf")
+    size = batch or 1
+    best = Pace(size, _seconds(classifier, size))
+    last = best
+    while batch is None and size < LARGEST_MEASURED and last.seconds <= LONGEST_BATCH_SECONDS:
+        size *= 2
+        last = Pace(size, _seconds(classifier, size))
+        if last.rate > WORTHWHILE * best.rate:
+            best = last
+    return best
+
+
+def _seconds(classifier: Classifier, size: int) -> float:
+    """Seconds of a batch, the fastest of a few."""
+    pixels = np.zeros((size, *classifier.size), np.uint8)
+    fastest = float("inf")
+    classifier.probabilities(pixels, size)
+    for _ in range(MEASUREMENTS):
+        start = time.perf_counter()
         classifier.probabilities(pixels, size)
-        for _ in range(MEASUREMENTS):
-            start = time.perf_counter()
-            classifier.probabilities(pixels, size)
-            fastest = min(fastest, time.perf_counter() - start)
-            if fastest > LONGEST_BATCH_SECONDS:
-                break
-        if size / fastest > WORTHWHILE * best_rate:
-            best, best_rate = size, size / fastest
+        fastest = min(fastest, time.perf_counter() - start)
         if fastest > LONGEST_BATCH_SECONDS:
             break
-        size *= 2
-    return best
+    return fastest
 
 
 class Engine:
     """A Classifier behind a queue. Whoever puts calls into it bounds their number.
 
-    `max_batch`: pictures the network sees at once. `on_batch` is told how many it saw, from the engine's thread.
+    `pace`: pictures the network sees at once, and how long that takes. `on_batch` is told how many it saw, from the
+    thread that computes. A network with a brief pace serves one event loop at a time.
     """
 
-    def __init__(self, classifier: Classifier, max_batch: int, on_batch: Callable[[int], object] = int) -> None:
+    def __init__(self, classifier: Classifier, pace: Pace, on_batch: Callable[[int], object] = int) -> None:
         self.classifier = classifier
-        self.max_batch = max_batch
+        self.max_batch = pace.batch
+        self._brief = pace.seconds <= BRIEF_SECONDS
         self._on_batch = on_batch
         self._jobs: deque[Job] = deque()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._stopping = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
-        """Begin to compute; does nothing where it has begun."""
+        """Begin to compute; does nothing where it has begun, and where no thread is needed."""
         with self._changed:
-            if self._thread is None:
+            if self._thread is None and not self._brief:
                 self._stopping = False
                 self._thread = threading.Thread(target=self._work, name="sightline-engine", daemon=True)
                 self._thread.start()
@@ -96,38 +120,60 @@ class Engine:
 
     async def probabilities(self, pixels: Pixels) -> Rows:
         """Compute float32 (n, K) for uint8 (n, H, W, C). When the caller is cancelled, its pictures are left out."""
-        self.start()
-        job = Job(pixels, asyncio.get_running_loop().create_future())
-        with self._changed:
+        loop = asyncio.get_running_loop()
+        job = Job(pixels, loop.create_future())
+        if self._brief:
+            if not self._jobs or self._loop is not loop:
+                self._loop = loop
+                loop.call_soon(self._turn)
             self._jobs.append(job)
-            self._changed.notify()
+        else:
+            self.start()
+            with self._changed:
+                self._jobs.append(job)
+                self._changed.notify()
         return await job.answer
+
+    def _turn(self) -> None:
+        """Compute what one turn of the event loop has gathered, as far as it fits; the rest in the next turn."""
+        jobs = self._take()
+        if self._jobs:
+            asyncio.get_running_loop().call_soon(self._turn)
+        if jobs:
+            _settle(jobs, range(len(jobs)), self._compute(jobs))
 
     def _work(self) -> None:
         while jobs := self._next():
-            try:
-                rows = self.classifier.probabilities(np.concatenate([job.pixels for job in jobs]), self.max_batch)
-            except Exception as error:  # whoever waits must hear of it, and the next batch may go well
-                _deliver(jobs, error)
-                continue
-            self._on_batch(len(rows))
-            ends = np.cumsum([len(job.pixels) for job in jobs])[:-1]
-            _deliver(jobs, np.split(rows, ends))
+            _deliver(jobs, self._compute(jobs))
 
     def _next(self) -> list[Job]:
-        """Wait for jobs and take as many as fit into a batch, at least one; none when it is time to end."""
+        """Wait for jobs and take as many as fit into a batch; none when it is time to end."""
         with self._changed:
             while True:
-                jobs: list[Job] = []
-                images = 0
-                while self._jobs and (not jobs or images + len(self._jobs[0].pixels) <= self.max_batch):
-                    job = self._jobs.popleft()
-                    if not job.answer.cancelled():
-                        jobs.append(job)
-                        images += len(job.pixels)
+                jobs = self._take()
                 if jobs or self._stopping:
                     return jobs
                 self._changed.wait()
+
+    def _take(self) -> list[Job]:
+        """Take the jobs that fit into a batch, at least one where one waits."""
+        jobs: list[Job] = []
+        images = 0
+        while self._jobs and (not jobs or images + len(self._jobs[0].pixels) <= self.max_batch):
+            job = self._jobs.popleft()
+            if not job.answer.cancelled():
+                jobs.append(job)
+                images += len(job.pixels)
+        return jobs
+
+    def _compute(self, jobs: list[Job]) -> list[Rows] | Exception:
+        """Each job's probabilities, or the error that all of them must hear of: the next batch may go well."""
+        try:
+            rows = self.classifier.probabilities(np.concatenate([job.pixels for job in jobs]), self.max_batch)
+        except Exception as error:
+            return error
+        self._on_batch(len(rows))
+        return np.split(rows, np.cumsum([len(job.pixels) for job in jobs])[:-1])
 
 
 def _deliver(jobs: list[Job], result: list[Rows] | Exception) -> None:
@@ -138,7 +184,7 @@ def _deliver(jobs: list[Job], result: list[Rows] | Exception) -> None:
             loop.call_soon_threadsafe(_settle, jobs, own, result)
 
 
-def _settle(jobs: list[Job], own: list[int], result: list[Rows] | Exception) -> None:
+def _settle(jobs: list[Job], own: Sequence[int], result: list[Rows] | Exception) -> None:
     for number in own:
         answer = jobs[number].answer
         if answer.done():
