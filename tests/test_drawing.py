@@ -286,3 +286,18 @@ def test_a_file_in_place_of_the_folder(tmp_path):
     (tmp_path / "run").write_text("a file")
     with pytest.raises(ResourceError, match="a file is where a folder"):
         curves.draw(some_rows(2), tmp_path / "run" / "curves.png")
+
+
+def test_a_font_installed_since_matplotlib_looked_is_found(tmp_path, monkeypatch):
+    fonts = canvas.font_manager
+    manager = fonts.fontManager
+    new = fonts.findfont("DejaVu Serif")
+    damaged = tmp_path / "damaged.ttf"
+    damaged.write_bytes(b"no font")
+    known = [font for font in manager.ttflist if font.name != "DejaVu Serif"]
+    monkeypatch.setattr(manager, "ttflist", known)
+    monkeypatch.setattr(canvas, "CHINESE_FONTS", ("DejaVu Serif", "A font that nobody has"))
+    monkeypatch.setattr(fonts, "findSystemFonts", lambda: [str(damaged)])
+    assert canvas._fonts.__wrapped__() == ("DejaVu Sans",)
+    monkeypatch.setattr(fonts, "findSystemFonts", lambda: [str(damaged), new])
+    assert canvas._fonts.__wrapped__() == ("DejaVu Sans", "DejaVu Serif")

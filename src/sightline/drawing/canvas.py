@@ -6,9 +6,10 @@ the same bytes.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -101,5 +102,22 @@ def draws_chinese() -> bool:
 @cache
 def _fonts() -> tuple[str, ...]:
     # A family that is not installed would be reported on stderr at each use.
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    return ("DejaVu Sans", *(name for name in CHINESE_FONTS if name in installed))
+    chinese = _installed(CHINESE_FONTS)
+    if not chinese:
+        _look_again()
+        chinese = _installed(CHINESE_FONTS)
+    return ("DejaVu Sans", *chinese)
+
+
+def _installed(families: Sequence[str]) -> list[str]:
+    known = {font.name for font in font_manager.fontManager.ttflist}
+    return [name for name in families if name in known]
+
+
+def _look_again() -> None:
+    """Take in what was installed since matplotlib made its list of fonts, which it keeps for ever."""
+    manager = font_manager.fontManager
+    known = {font.fname for font in manager.ttflist}
+    for path in sorted({*font_manager.findSystemFonts()} - known):
+        with contextlib.suppress(Exception):  # whatever a damaged file of somebody else's raises
+            manager.addfont(path)
