@@ -19,6 +19,7 @@ from sklearn.metrics import accuracy_score
 
 import sightline as sl
 from sightline.cli.app import run
+from sightline.comparison.compare import _name
 from sightline.comparison.folder import ComparisonFolder
 from sightline.comparison.running import ImagesOnce, Job, run_one
 from sightline.comparison.sides import build_sides
@@ -60,6 +61,17 @@ def test_a_change_may_hold_a_list_with_commas() -> None:
     assert isinstance(first.model, SprintSettings) and isinstance(second.model, SprintSettings)
     assert first.model.stage_widths == (8, 16) and second.model.stage_widths == (8, 16, 24)
     assert first.optimizer.lr == 0.1
+
+
+@pytest.mark.parametrize(
+    ("sides", "name"),
+    [
+        (["digits", "digits:lr=0.2", "digits:shift=1"], "digits"),
+        (["cnn", "cnn:lr=0.2", "resnet8"], "digits-cnn-resnet8"),
+    ],
+)
+def test_a_folder_s_name_says_each_word_once(sides: list[str], name: str) -> None:
+    assert _name(build_sides(sides, "digits", {"steps": 3})[0]) == name
 
 
 def test_a_recipe_s_dataset_holds_where_none_is_named() -> None:

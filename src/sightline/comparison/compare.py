@@ -236,7 +236,8 @@ def _lasting(side: Side, seconds: float, images: ImagesOnce, reporter: Reporter)
 
 
 def _name(sides: Sequence[Side]) -> str:
-    return f"{data_name(sides[0].settings.data)}-" + "-".join(_short(side.name) for side in sides[:3])
+    """The dataset and the first sides, each word once: sides are often one recipe with changes."""
+    return "-".join(dict.fromkeys([data_name(sides[0].settings.data), *(_short(side.name) for side in sides[:3])]))
 
 
 def _short(name: str) -> str:
