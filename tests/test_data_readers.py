@@ -15,6 +15,7 @@ from sklearn.datasets import load_digits as sklearn_digits
 from sklearn.linear_model import LogisticRegression
 
 from sightline import data
+from sightline.data import readers
 from sightline.data.catalog import CIFAR100, DATASETS
 from sightline.data.readers import read_archive, read_cifar_records, read_idx
 from sightline.errors import DataError, UsageError
@@ -41,6 +42,14 @@ def test_digits_are_scikit_learns():
         assert np.abs(part.images()[..., 0] / 255 * 16 - theirs.images[numbers]).max() <= 16 / 255 / 2 + 1e-9
     assert set(loaded.train.ids).isdisjoint(loaded.test.ids)
     assert loaded.train.size == (8, 8, 1)
+
+
+def test_digits_are_the_same_where_scikit_learn_keeps_them_elsewhere(monkeypatch):
+    read = data.load(settings(name="digits"))
+    monkeypatch.setattr(readers, "find_spec", lambda _: None)
+    asked = []
+    monkeypatch.setattr("sklearn.datasets.load_digits", lambda **k: asked.append(k) or sklearn_digits(**k))
+    assert data.load(settings(name="digits")).files == read.files and asked
 
 
 def test_digits_test_part_is_a_fixed_stratified_fifth():

@@ -109,7 +109,13 @@ def test_a_run_keeps_samples_of_every_class_and_its_network(
     assert [part["name"] for part in network["parts"]] == [part["name"] for part in summary["parts"]]
 
 
-def test_a_module_that_cannot_be_described_is_still_trained(tmp_path: Path) -> None:
+@pytest.mark.parametrize("large", [False, True])
+def test_a_module_that_cannot_be_described_is_still_trained(
+    large: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that looks at values can be, but for images so large that they are not computed."""
+    monkeypatch.setattr("sightline.models.summary.COMPUTED_PIXELS", 63 if large else 64)
+
     class Looks(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
@@ -121,7 +127,8 @@ def test_a_module_that_cannot_be_described_is_still_trained(tmp_path: Path) -> N
 
     found = sl.train("digits", model=Looks(), steps=2, threads=1, runs=tmp_path, quiet=True)
     network = RunFolder(found.run).fact("network")
-    assert network["name"] == "Looks" and network["parts"] == [] and network["parameters"] == 650
+    assert network["name"] == "Looks" and network["parameters"] == 650
+    assert [part["name"] for part in network["parts"]] == ([] if large else ["dense"])
 
 
 # Where a network looked

@@ -12,7 +12,15 @@ from torch import nn
 from sightline.errors import UsageError
 from sightline.models import Network, build_model, summarize
 from sightline.models.initializers import initialize
-from sightline.settings.model import MODEL_PRESETS, CnnSettings, ModelSettings, PadResNetSettings, ResNetSettings
+from sightline.models.sprint import build_sprint
+from sightline.settings.model import (
+    MODEL_PRESETS,
+    CnnSettings,
+    ModelSettings,
+    PadResNetSettings,
+    ResNetSettings,
+    SprintSettings,
+)
 
 ADAPTER = TypeAdapter(ModelSettings)
 INITS = ("he", "glorot", "variance_scaling", "torch")
@@ -128,6 +136,29 @@ def test_summary_neither_runs_nor_changes_the_model():
     assert not any(module._forward_hooks for module in model.modules())
     assert all(parameter.grad is None for parameter in model.parameters())
     assert torch.equal(torch.get_rng_state(), generator)
+
+
+@pytest.mark.parametrize("settings", SMALL)
+def test_a_large_image_is_summarized_without_values_and_alike(settings, monkeypatch):
+    model = build_model(settings, channels=1, image_size=(12, 12), num_classes=3, seed=0)
+    computed = summarize(model, 1, (12, 12))
+    empty, tensors = torch.zeros, []
+    monkeypatch.setattr(torch, "zeros", lambda *a, **k: tensors.append(empty(*a, **k)) or tensors[-1])
+    monkeypatch.setattr("sightline.models.summary.COMPUTED_PIXELS", 100)
+    assert summarize(model, 1, (12, 12)) == computed
+    assert [tensor.device.type for tensor in tensors] == ["meta"]
+
+
+def test_memory_of_a_new_network_is_that_of_torch():
+    with torch.device("meta"):
+        network, other = (build_sprint(SprintSettings(), 1, (28, 28), 4) for _ in range(2))
+    network.body.requires_grad_(False)
+    other.body.requires_grad_(False)
+    network.to_empty(device="cpu")
+    nn.Module.to_empty(other, device="cpu")
+    ours, theirs = ([(n, t.shape, t.dtype, t.stride(), t.device, t.requires_grad) for n, t in
+                     (*m.named_parameters(), *m.named_buffers())] for m in (network, other))  # fmt: skip
+    assert ours == theirs
 
 
 def test_summary_rows_are_the_parts_a_reader_knows():

@@ -230,11 +230,13 @@ def test_a_thawed_backbone_is_recorded_anew() -> None:
     for epoch in range(4):
         if epoch == 2:
             body.requires_grad_(True)
-        before = [p.detach().clone() for p in body.parameters()]
+        # The first convolution's bias has no gradient but by rounding, since batch norm takes it out again.
+        parameters = [p for name, p in body.named_parameters() if name != "0.bias"]
+        before = [p.detach().clone() for p in parameters]
         recorded.begin_epoch()
         for number in range(WARM_UP_STEPS + 2):
             recorded(number, *batch(number))
-        moved = [not torch.equal(p, was) for p, was in zip(body.parameters(), before, strict=True)]
+        moved = [not torch.equal(p, was) for p, was in zip(parameters, before, strict=True)]
         assert all(moved) if epoch >= 2 else not any(moved)
     assert (tapes.recorded, tapes.warmed_up) == (2, 2 * WARM_UP_STEPS)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,9 @@ import sightline as sl
 from sightline.data.image_set import ImageData, ImageSet
 from sightline.run_folder import PROBABILITIES, RESULTS, STEPS, RunFolder
 from sightline.settings import build_settings
-from sightline.training.optimizers import build_optimizer
+from sightline.training.optimizers import KINDS, build_optimizer
 from sightline.training.schedules import learning_rate
+from sightline.training.uncompiled import uncompiled
 
 SMALL: dict[str, Any] = {
     "recipe": "none",
@@ -276,6 +279,40 @@ def test_fused_steps_equal_plain_ones(name: str, fused: bool) -> None:
                 parameter.grad = gradient.contiguous(memory_format=torch.channels_last)
             optimizer.step()
     torch.testing.assert_close(weights, reference)
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_an_optimizer_without_the_compiler_is_torchs(kind: type[torch.optim.Optimizer]) -> None:
+    """Its step, its state and its hooks; and gradients are off while it works."""
+    ours, theirs = (nn.Parameter(torch.linspace(-1, 1, 6)) for _ in range(2))
+    optimizers = [make([parameter], lr=0.1) for make, parameter in ((uncompiled(kind), ours), (kind, theirs))]
+    called: list[bool] = []
+    optimizers[0].register_step_post_hook(lambda *_: called.append(torch.is_grad_enabled()))
+    for number in range(3):
+        for parameter, optimizer in zip((ours, theirs), optimizers, strict=True):
+            parameter.grad = torch.linspace(1, 2, 6) * (number - 1)
+            optimizer.step()
+    assert torch.equal(ours, theirs) and not torch.equal(ours, torch.linspace(-1, 1, 6))
+    states = [optimizer.state_dict() for optimizer in optimizers]
+    assert states[0]["param_groups"] == states[1]["param_groups"]
+    torch.testing.assert_close(states[0]["state"], states[1]["state"], rtol=0, atol=0)
+    assert len(called) == 3
+    assert type(optimizers[0]).__name__ == kind.__name__ and isinstance(optimizers[0], kind)
+
+
+def test_a_training_imports_neither_a_compiler_nor_scikit_learn(tmp_path: Path) -> None:
+    """Both take longer to import than most first trainings take."""
+    code = """
+import sys, sightline
+few = {"steps": 2, "batch_size": 16, "threads": 1, "runs": sys.argv[1], "quiet": True}
+for optimizer in ("muon", "sgd", "adam", "adamw", "adadelta", "rmsprop"):
+    run = sightline.train("digits", optimizer=optimizer, **few)
+sightline.resume(run.run, steps=3, quiet=True)
+heavy = {"torch._dynamo", "torch._inductor", "sympy", "sklearn", "pandas", "scipy.stats", "onnxruntime"}
+print(*sorted(heavy & set(sys.modules)), end="")
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert (done.stderr, done.stdout) == ("", "")
 
 
 def rates(steps: int, *, start: int = 0, per_epoch: int = 10, **flags: Any) -> list[float]:

@@ -8,6 +8,7 @@ import struct
 import tarfile
 import zlib
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -36,11 +37,8 @@ def load_digits(settings: DataSettings, *, quiet: bool = False) -> ImageData:  #
     The source has no test part. Sightline's is a stratified fifth (359 images) that is always the same, whatever
     `split_seed` says, so that results on it can be compared.
     """
-    from sklearn.datasets import load_digits as load
-
-    levels, targets = load(return_X_y=True)
-    pixels = np.rint(np.asarray(levels) * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8, 1)
-    labels = np.asarray(targets, np.int64)
+    levels, labels = _sklearn_digits()
+    pixels = np.rint(levels * (255 / 16)).astype(np.uint8).reshape(-1, 8, 8, 1)
     test = stratified(labels, DIGITS_TEST_IMAGES, 10, seed=0)
     train = np.setdiff1d(np.arange(len(labels)), test)
     ids = [f"digits/{index:04d}" for index in range(len(labels))]
@@ -49,6 +47,23 @@ def load_digits(settings: DataSettings, *, quiet: bool = False) -> ImageData:  #
     everything = ImageSet.of(pixels, labels, ids, names)
     files = {"digits": hashlib.sha256(pixels.tobytes() + labels.tobytes()).hexdigest()}
     return ImageData("digits", everything.select(train), None, everything.select(test), files, {})
+
+
+def _sklearn_digits() -> tuple[NDArray[np.float64], Labels]:
+    """Give the levels (N, 64) and labels (N,), from scikit-learn's own file.
+
+    To import scikit-learn for it takes seconds, more than the training; that is done where the file is elsewhere.
+    """
+    package = find_spec("sklearn")
+    for folder in (package and package.submodule_search_locations) or ():
+        file = Path(folder, "datasets", "data", "digits.csv.gz")
+        if file.is_file():
+            rows = np.loadtxt(file, delimiter=",")
+            return rows[:, :-1], rows[:, -1].astype(np.int64)
+    from sklearn.datasets import load_digits as load
+
+    levels, targets = load(return_X_y=True)
+    return np.asarray(levels), np.asarray(targets, np.int64)
 
 
 def load_idx_dataset(settings: DataSettings, *, quiet: bool = False) -> ImageData:

@@ -1,4 +1,4 @@
-"""What a network is made of: each part's output shape, parameters and multiply-adds, without computing anything."""
+"""What a network is made of: each part's output shape, parameters and multiply-adds."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from sightline.errors import UsageError
+
+# Up to here an image is really computed, in less time than torch needs to import what works without values.
+COMPUTED_PIXELS = 256 * 256
 
 
 @dataclass(frozen=True)
@@ -48,19 +51,23 @@ class ModelSummary:
 def summarize(model: nn.Module, channels: int, image_size: tuple[int, int]) -> ModelSummary:
     """Describe `model` for one image of `channels` and `image_size` (H, W), in evaluation mode.
 
-    The model itself is neither run nor changed: a copy without storage (torch's meta device) is run in its place.
+    The model itself is neither run nor changed: a copy is run in its place, and for a large image one without storage
+    (torch's meta device).
     Sequences are opened into their members; every other module is one part. Raises UsageError when the model cannot
     take such an image.
     """
     shape = (1, channels, *image_size)
-    twin = _without_storage(model).eval()
+    device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
+    if image_size[0] * image_size[1] > COMPUTED_PIXELS:
+        device = torch.device("meta")
+    twin = _copy(model, device).eval()
     outputs: dict[str, tuple[int, ...]] = {}
     macs: dict[str, int] = {}
     for name, module in twin.named_modules():
         module.register_forward_hook(_recorder(name, outputs, macs))
     try:
         with torch.no_grad():
-            twin(torch.empty(shape, device="meta"))
+            twin(torch.zeros(shape, device=device))
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise UsageError("model", f"cannot take an input of {'x'.join(map(str, shape))} ({reason})") from error
@@ -77,13 +84,20 @@ def summarize(model: nn.Module, channels: int, image_size: tuple[int, int]) -> M
     return ModelSummary(shape, parts, sum(p.numel() for p in model.parameters()), sum(macs.values()))
 
 
-def _without_storage(model: nn.Module) -> nn.Module:
-    """Copy `model`, its tensors on the meta device; deepcopy takes from the memo what it finds there."""
+def _copy(model: nn.Module, device: torch.device) -> nn.Module:
+    """Copy `model` but for its parameters, which stay the same; to the meta device without any values.
+
+    deepcopy takes from the memo what it finds there.
+    """
     memo: dict[int, Any] = {}
     for parameter in model.parameters():
-        memo[id(parameter)] = nn.Parameter(torch.empty_like(parameter, device="meta"), parameter.requires_grad)
-    for buffer in model.buffers():
-        memo[id(buffer)] = torch.empty_like(buffer, device="meta")
+        memo[id(parameter)] = (
+            nn.Parameter(torch.empty_like(parameter, device=device), parameter.requires_grad)
+            if device.type == "meta"
+            else parameter
+        )
+    if device.type == "meta":
+        memo |= {id(buffer): torch.empty_like(buffer, device=device) for buffer in model.buffers()}
     return copy.deepcopy(model, memo)
 
 

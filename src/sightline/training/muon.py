@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from sightline.settings.optimizer import MuonSettings
+from sightline.training.uncompiled import uncompiled
 
 # The quintic's coefficients, by Jordan and others: the steepest at zero of those that stay near 1. What comes out has
 # singular values between about 0.7 and 1.2, which does as well as 1.
@@ -65,7 +66,7 @@ class Muon(torch.optim.Optimizer):
         rate, momentum = settings.sgd_lr, settings.sgd_momentum
         # An optimizer must have a group, be it without parameters.
         others = others or [{"params": [], "weight_decay": 0.0, "lr_factor": 1.0}]
-        self._others = torch.optim.SGD(others, rate, momentum=momentum, nesterov=momentum > 0, fused=fused)
+        self._others = uncompiled(torch.optim.SGD)(others, rate, momentum=momentum, nesterov=momentum > 0, fused=fused)
         super().__init__([*kernels, *self._others.param_groups], {"lr": settings.lr})
         # One list of groups and one state, so that rates are set and checkpoints are made in one place.
         self._kernels = self.param_groups[: len(kernels)]

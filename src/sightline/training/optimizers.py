@@ -13,9 +13,17 @@ from torch import nn
 from sightline.settings import FinetuneSettings, OptimizerSettings
 from sightline.settings.optimizer import AdamSettings, MuonSettings
 from sightline.training.muon import Group, Muon, moved_by_muon
+from sightline.training.uncompiled import uncompiled
 
 # Those that have torch's fused kernels on CPUs and GPUs alike, or (muon) leave everything as it is by the same sign.
 FUSED = {"sgd", "adam", "adamw", "muon"}
+KINDS: dict[str, type[torch.optim.Optimizer]] = {
+    "sgd": torch.optim.SGD,
+    "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
+    "adadelta": torch.optim.Adadelta,
+    "rmsprop": torch.optim.RMSprop,
+}
 
 
 def build_optimizer(
@@ -64,17 +72,11 @@ def build_optimizer(
         )
     kept_here = {"optimizer", "weight_decay", "decay", "norm_bias_lr_factor", "beta1", "beta2", "eps_hat"}
     constants: dict[str, Any] = settings.model_dump(exclude=kept_here)
-    match settings.optimizer:
-        case "sgd":
-            return torch.optim.SGD(groups, fused=fused, **constants)
-        case "adam":
-            return torch.optim.Adam(groups, betas=(settings.beta1, settings.beta2), fused=fused, **constants)
-        case "adamw":
-            return torch.optim.AdamW(groups, betas=(settings.beta1, settings.beta2), fused=fused, **constants)
-        case "adadelta":
-            return torch.optim.Adadelta(groups, **constants)
-        case "rmsprop":
-            return torch.optim.RMSprop(groups, **constants)
+    if isinstance(settings, AdamSettings):
+        constants["betas"] = settings.beta1, settings.beta2
+    if settings.optimizer in FUSED:
+        constants["fused"] = fused
+    return uncompiled(KINDS[settings.optimizer])(groups, **constants)
 
 
 def _those(groups: list[Group], chosen: Callable[[nn.Parameter], bool], lr_factor: float = 1.0) -> list[Group]:
