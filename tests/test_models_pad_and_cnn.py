@@ -101,14 +101,20 @@ def test_pad_block_gradients_agree_with_finite_differences(entering, leaving):
     assert torch.autograd.gradcheck(run, (x.requires_grad_(), *values))
 
 
-def test_untrained_norm_is_batch_norm_in_evaluation_mode():
-    ours, theirs = UntrainedNorm(3, 1e-3), torch.nn.BatchNorm2d(3, eps=1e-3).eval()
-    state = {"weight": torch.tensor([0.5, 1.0, 2.0]), "bias": torch.tensor([-1.0, 0.0, 1.0])}
-    ours.load_state_dict(state)
-    theirs.load_state_dict(state, strict=False)
-    x = torch.randn(4, 3, 5, 5) * 3 + 1
-    assert torch.allclose(ours.train()(x), theirs(x), atol=1e-6)
-    assert torch.allclose(ours(x)[:, 1], x[:, 1] / math.sqrt(1.001), atol=1e-6)
+@pytest.mark.parametrize(("dtype", "near"), [(torch.float32, 1e-5), (torch.bfloat16, 0.01)])
+def test_untrained_norm_only_scales_and_shifts(dtype, near):
+    torch.manual_seed(0)
+    norm, x = UntrainedNorm(3, 0.21), torch.randn(2, 3, 4, 5).to(dtype)
+    torch.nn.init.uniform_(norm.weight)
+    torch.nn.init.uniform_(norm.bias)
+    y = norm.train()(x)
+    assert y.dtype == dtype
+    scaled = x.double() / 1.1 * norm.weight.double()[:, None, None] + norm.bias.double()[:, None, None]
+    torch.testing.assert_close(y.double(), scaled, rtol=near, atol=near)
+    y.float().sum().backward()
+    shares = x.double().sum((0, 2, 3)) / 1.1
+    torch.testing.assert_close(norm.weight.grad.double(), shares, rtol=near, atol=40 * near)
+    assert torch.equal(norm.bias.grad, torch.full((3,), 40.0))
 
 
 @pytest.mark.parametrize("norm", ["untrained", "batch"])

@@ -40,8 +40,9 @@ class UntrainedNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> the same shape."""
-        scale = self.weight / math.sqrt(1 + self.eps)
-        return x * scale[:, None, None] + self.bias[:, None, None]
+        # In one operation and in its input's precision: as a product and a sum it took longer than a convolution.
+        mean, variance = torch.zeros_like(self.weight), torch.ones_like(self.weight)
+        return F.batch_norm(x, mean, variance, self.weight, self.bias, training=False, eps=self.eps)
 
 
 class PadBlock(nn.Module):
