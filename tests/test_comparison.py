@@ -270,7 +270,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     made: dict[str, Path] = {}
     for name, changes in {"slow": {"lr": 0.05}, "quick": {"lr": 0.2}}.items():
         for seed in (0, 1):
-            settings: dict[str, Any] = {**FAST, **changes, "steps": 8, "seed": seed}
+            settings: dict[str, Any] = {**FAST, **changes, "steps": 8, "seed": seed, "threads": 1 + seed}
             made[f"{name}{seed}"] = sl.train("digits", model="cnn", runs=place, name=name, quiet=True, **settings).run
     made["elsewhere"] = sl.train("synthetic", model="cnn", runs=place, quiet=True, steps=8, **FAST).run
     return made

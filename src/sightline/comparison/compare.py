@@ -298,7 +298,11 @@ def _of_a_side(settings: Settings) -> Settings:
     """Leave out of a run's settings what a side's runs may differ in."""
     training = settings.training.model_copy(update=UNSEEN)
     data = settings.data.model_copy(update={"data_dir": None})
-    return settings.model_copy(update={"training": training, "data": data, "checkpoints": type(settings.checkpoints)()})
+    device = settings.device.model_copy(update={"threads": None})
+    checkpoints = type(settings.checkpoints)()
+    return settings.model_copy(
+        update={"training": training, "data": data, "device": device, "checkpoints": checkpoints}
+    )
 
 
 def _side_name(path: Path, settings: Settings, taken: Container[str]) -> str:
