@@ -52,9 +52,8 @@ def summarize(model: nn.Module, channels: int, image_size: tuple[int, int]) -> M
     """Describe `model` for one image of `channels` and `image_size` (H, W), in evaluation mode.
 
     The model itself is neither run nor changed: a copy is run in its place, and for a large image one without storage
-    (torch's meta device).
-    Sequences are opened into their members; every other module is one part. Raises UsageError when the model cannot
-    take such an image.
+    (torch's meta device). Sequences are opened into their members; every other module is one part. Raises UsageError
+    when the model cannot take such an image.
     """
     shape = (1, channels, *image_size)
     device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
@@ -89,14 +88,12 @@ def _copy(model: nn.Module, device: torch.device) -> nn.Module:
 
     deepcopy takes from the memo what it finds there.
     """
-    memo: dict[int, Any] = {}
-    for parameter in model.parameters():
-        memo[id(parameter)] = (
-            nn.Parameter(torch.empty_like(parameter, device=device), parameter.requires_grad)
-            if device.type == "meta"
-            else parameter
-        )
+    memo: dict[int, Any] = {id(parameter): parameter for parameter in model.parameters()}
     if device.type == "meta":
+        memo = {
+            id(parameter): nn.Parameter(torch.empty_like(parameter, device=device), parameter.requires_grad)
+            for parameter in model.parameters()
+        }
         memo |= {id(buffer): torch.empty_like(buffer, device=device) for buffer in model.buffers()}
     return copy.deepcopy(model, memo)
 
