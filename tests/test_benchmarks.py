@@ -275,3 +275,11 @@ def test_operations_of_r2_are_counted_by_hand() -> None:
     assert settings is not None
     found = ours.flops_and_parameters(settings, "R2")
     assert found["flops_an_image"] == 2 * (2 * conv1 + 3 * (conv2 + dense))
+
+
+def test_a_command_is_written_down_without_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["--data-dir", str(tmp_path / "data"), "--cifar10-folder", "pictures", "--out", str(tmp_path / "x.json")]
+    monkeypatch.setattr(sys, "argv", ["bench.py", *words, "--rounds", "2"])
+    told = bench.command(bench.arguments())
+    assert told == "python benchmarks/speed/bench.py --data-dir DIR --cifar10-folder DIR --out FILE --rounds 2"

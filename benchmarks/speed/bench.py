@@ -213,9 +213,11 @@ def told(measurement: report.Measurement) -> str:
 
 
 def command(options: argparse.Namespace) -> str:
-    """The command, without the places of data, which are nobody's business."""
-    hidden = {path for path in (options.data_dir, options.cifar10_folder) if path}
-    words = ["DIR" if Path(word).expanduser().resolve().as_posix() in hidden else word for word in sys.argv[1:]]
+    """The command, without the places of data and results, which are nobody's business."""
+    hidden = {path: "DIR" for path in (options.data_dir, options.cifar10_folder) if path}
+    if options.out is not None:
+        hidden[options.out.expanduser().resolve().as_posix()] = "FILE"
+    words = [hidden.get(Path(word).expanduser().resolve().as_posix(), word) for word in sys.argv[1:]]
     return shlex.join(["python", "benchmarks/speed/bench.py", *words])
 
 
