@@ -30,7 +30,9 @@ from sightline.drawing import canvas
 from sightline.drawing.words import ENGLISH
 from sightline.evaluation import Predictions
 from sightline.reporting import words as words_room
+from sightline.reporting.blocks import Cell, Table
 from sightline.reporting.make import report
+from sightline.reporting.sections.shortening import first_rows
 
 FAST: dict[str, Any] = {"threads": 1, "precision": "fp32", "batch_size": 64, "quiet": True}
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -96,7 +98,7 @@ def test_the_english_plots_say_what_they_say_without_a_report() -> None:
 def test_every_sentence_is_used() -> None:
     room = Path(words_room.__file__).parent
     source = "\n".join(path.read_text("utf-8") for path in [*room.rglob("*.py"), *room.glob("*.j2")])
-    made_up = re.compile(r"(data|part)_(train|validation|test)")
+    made_up = re.compile(r"(data|part)_(train|validation|test)|(epochs|steps)_one")
     unused = [
         key for key in catalogue("en")["report"] if not re.search(f"[\"']{key}[\"']", source) and not made_up.match(key)
     ]
@@ -144,7 +146,11 @@ def page_of(folder: Path, **options: Any) -> tuple[Page, str]:
 
 
 def value_at(folder: Path, file: str, key: str) -> Any:
-    """Look a key up, without any of the report's own code."""
+    """Look a key up, without any of the report's own code; in several files, every value once."""
+    if "*" in file:
+        every = [value_at(folder, path.relative_to(folder).as_posix(), key) for path in folder.glob(file)]
+        assert every
+        return ", ".join(sorted(set(map(str, every))))
     path = folder / file
     function, _, inner = key.rstrip(")").rpartition("(")
     if function in ("size", "sha256"):
@@ -643,6 +649,52 @@ def test_what_no_command_repeats_is_said(copy: Path, change: dict[str, Any], sai
     path = copy / "settings.yaml"
     path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **change}))
     assert said in page_of(copy)[1]
+
+
+def test_a_comparison_of_runs_made_longer_says_why_no_command_repeats_it(compared: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(compared, tmp_path / "copy")
+    path = next((folder / "runs").iterdir()) / "settings.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "extended_from_step": 20}))
+    text = page_of(folder)[1]
+    assert "made longer after their end" in text
+    assert "a module of its own" not in text
+    assert "<pre" not in text
+
+
+# Several runs, many sides
+
+
+def test_what_runs_of_a_comparison_differ_in_is_told(compared: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(compared, tmp_path / "copy")
+    path = sorted((folder / "runs").iterdir())[-1] / "environment.json"
+    found = json.loads(path.read_text())
+    path.write_text(json.dumps({**found, "threads": found["threads"] + 1}))
+    text = page_of(folder)[1]
+    assert f"threads: {found['threads']}, {found['threads'] + 1}," in text
+    assert re.search(r"\b1 epoch\b", text)
+    assert "1 epochs" not in text
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_slides_say_what_only_the_report_has(compared: Path, lang: str, tmp_path: Path) -> None:
+    pptx = pytest.importorskip("pptx", reason="python-pptx is not installed")
+    folder = shutil.copytree(compared, tmp_path / "copy")
+    path = folder / "results.json"
+    results = json.loads(path.read_text())
+    path.write_text(json.dumps({**results, "pairs": results["pairs"] * 5}))
+    deck = pptx.Presentation(report(folder, slides=True, lang=lang).files[1])
+    overflows(deck)
+    rest = {"en": "And 11 more, in the report.", "zh": "另有 11 条，见报告。"}[lang]
+    texts = [shape.text_frame.text for slide in deck.slides for shape in slide.shapes if shape.has_text_frame]
+    assert sum(rest in text for text in texts) >= 2
+
+
+def test_a_table_that_is_cut_says_so() -> None:
+    table = Table(["row"], [[Cell(str(place))] for place in range(12)])
+    short, note = first_rows(table, 10, words_room.words("en"))
+    assert [row[0].text for row in short.rows] == [str(place) for place in range(10)]
+    assert note == ["10 of 12 rows; all are in the report."]
+    assert first_rows(table, 12, words_room.words("en")) == (table, [])
 
 
 # In a browser

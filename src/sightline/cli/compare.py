@@ -12,6 +12,7 @@ from cyclopts import Group, Parameter
 from sightline.cli.flags import SECTIONS, given, leave_out, setting_flags
 from sightline.cli.output import AS_TEXT, OUTPUT, Output, print_json
 from sightline.cli.seeds import seeds_of
+from sightline.reporting.numerals import p_value
 from sightline.settings.merge import flag_of
 
 if TYPE_CHECKING:
@@ -173,14 +174,14 @@ def _details(pair: Mapping[str, Any]) -> list[str]:
     if pair["p_value"] is not None:
         low, high = pair["interval"]
         text = f"difference {POINTS * pair['difference']:+.2f} points, {POINTS * pair['confidence']:.3g}% interval "
-        text += f"{POINTS * low:+.2f} to {POINTS * high:+.2f}, p = {pair['p_value']:.2g}"
+        text += f"{POINTS * low:+.2f} to {POINTS * high:+.2f}, p-value {p_value(pair['p_value'])}"
         if pair["adjusted_p_value"] != pair["p_value"]:
-            text += f", by Holm {pair['adjusted_p_value']:.2g}"
+            text += f", by Holm {p_value(pair['adjusted_p_value'])}"
         lines.append(f"{text} ({pair['test']} test, n = {' and '.join(map(str, pair['counts']))})")
     boot = pair["bootstrap"]
     low, high = POINTS * boot["low"], POINTS * boot["high"]
     lines.append(f"these networks on other images of the same source: {low:+.2f} to {high:+.2f} points (bootstrap)")
     if pair["mcnemar"]:
-        told = ", ".join(f"{row['p_value']:.2g}" for row in pair["mcnemar"])
-        lines.append(f"McNemar's exact test, seed by seed: p = {told}")
+        told = ", ".join(p_value(row["p_value"]) for row in pair["mcnemar"])
+        lines.append(f"McNemar's exact test, seed by seed: p-values {told}")
     return lines

@@ -170,6 +170,11 @@ class Run:
         return self.cell(text, f"test/{METRICS}", key)
 
 
+def every_value(runs: Sequence[Run], key: str) -> str:
+    """Give what the runs' environment.json has under `key`, each value once; empty where none has it."""
+    return ", ".join(sorted({str(value) for run in runs if (value := run.environment.get(key))}))
+
+
 @dataclass(frozen=True)
 class Comparison:
     """A comparison's files. `place` is its folder as seen from the report's subject."""
@@ -221,6 +226,16 @@ class Comparison:
     def named(self) -> Sequence[tuple[str, Run]]:
         """Each side's name and its run with the lowest seed."""
         return [(side["name"], runs[min(runs)]) for side, runs in zip(self.sides, self.runs, strict=True)]
+
+    @property
+    def every_run(self) -> Sequence[Run]:
+        """All sides' runs."""
+        return [run for runs in self.runs for run in runs.values()]
+
+    def of_every_run(self, file: str) -> str:
+        """Where a file of all runs is, as `runs/*/FILE`."""
+        folders = sorted({posixpath.dirname(run.place) for run in self.every_run})
+        return ", ".join(posixpath.join(folder, "*", file) for folder in folders)
 
     def cell(self, text: str, key: str) -> Cell:
         """Make a cell that comes from results.json."""

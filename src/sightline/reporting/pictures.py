@@ -77,7 +77,7 @@ class Drawn:
             return None
         path = self._path("curves")
         curves.bands(sides, path, words=self._drawn)
-        return Picture(path, self._words("bands"), "runs/*/results.csv")
+        return Picture(path, self._words("bands"), comparison.of_every_run("results.csv"))
 
     def confusion(self, run: Run, caption: str) -> Picture | None:
         """The confusion matrix."""

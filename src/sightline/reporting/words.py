@@ -30,6 +30,10 @@ class Words:
         """Give a sentence with its blanks filled in."""
         return self.texts[key].format(**values)
 
+    def counted(self, key: str, count: int) -> str:
+        """Give the words for a number of things, `KEY_one` for a single one."""
+        return self(f"{key}_one" if count == 1 else key, count=f"{count:,}")
+
 
 def words(language: str) -> Words:
     """Give the words of `en` or `zh`; without a font for them, the plots' words are English.

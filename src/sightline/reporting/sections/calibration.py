@@ -8,9 +8,10 @@ from sightline.reporting.blocks import Block, Cell, Pictures, Points, Section, S
 from sightline.reporting.facts import Run
 from sightline.reporting.numerals import percent
 from sightline.reporting.pictures import Drawn
+from sightline.reporting.sections.shortening import first_of, without_pictures
 from sightline.reporting.words import Words
 
-MOST_DIAGRAMS = 4
+MOST_DIAGRAMS = 6
 
 
 def section(named: Sequence[tuple[str, Run]], drawn: Drawn, words: Words) -> list[Section]:
@@ -46,7 +47,9 @@ def section(named: Sequence[tuple[str, Run]], drawn: Drawn, words: Words) -> lis
         words(key) for key in ("side" if named[0][0] else "network_one", "ece", "mce", "brier", "nll", "temperature")
     ]
     blocks: list[Block] = [Table.without_gaps(head, rows), Points(told), Pictures(pictures)]
-    slide = Slide(words("calibration"), [cell.text for cell in told[:2]], pictures[0] if pictures else None)
+    blocks += without_pictures([_label(name, run, words) for name, run in tested[MOST_DIAGRAMS:]], words)
+    short = first_of([cell.text for cell in told], 2, words)
+    slide = Slide(words("calibration"), short, pictures[0] if pictures else None)
     return [Section("calibration", words("calibration"), blocks, [slide])]
 
 

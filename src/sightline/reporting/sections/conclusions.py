@@ -8,6 +8,7 @@ from sightline.reporting.blocks import Block, Cell, Paragraph, Points, Section, 
 from sightline.reporting.facts import Comparison, Run, Study
 from sightline.reporting.numerals import percent, whole
 from sightline.reporting.sections.images import knows_test_images
+from sightline.reporting.sections.shortening import first_of
 from sightline.reporting.sections.verdicts import verdict_cells
 from sightline.reporting.words import Words
 
@@ -64,6 +65,10 @@ def of_study(study: Study, words: Words) -> Section:
 def _section(can: Sequence[Cell], cannot: Sequence[Cell], words: Words) -> Section:
     blocks: list[Block] = [Paragraph.of(words("can")), Points(can)] if can else []
     blocks += [Paragraph.of(words("cannot")), Points(cannot)]
-    told = [words("can"), *(f"• {cell.text}" for cell in can[:ON_SLIDE])] if can else []
-    told += [words("cannot"), *(f"• {cell.text}" for cell in cannot[:ON_SLIDE])]
+    told = [words("can"), *_on_slide(can, words)] if can else []
+    told += [words("cannot"), *_on_slide(cannot, words)]
     return Section("conclusions", words("conclusions"), blocks, [Slide(words("conclusions"), told)])
+
+
+def _on_slide(cells: Sequence[Cell], words: Words) -> list[str]:
+    return [f"• {sentence}" for sentence in first_of([cell.text for cell in cells], ON_SLIDE, words)]

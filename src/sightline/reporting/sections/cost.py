@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from sightline.reporting.blocks import Block, Cell, Figures, Paragraph, Section, Slide, Table
-from sightline.reporting.facts import Comparison, Run
+from sightline.reporting.facts import Comparison, Run, every_value
 from sightline.reporting.numerals import megabytes, optional, seconds, whole
 from sightline.reporting.sections.training import length_cell
 from sightline.reporting.words import Words
+
+HARDWARE = ("gpu", "processor", "threads", "precision", "torch")
 
 
 def of_run(run: Run, words: Words) -> Section:
@@ -27,8 +31,7 @@ def of_run(run: Run, words: Words) -> Section:
     if weights := run.weights():
         name, path = weights
         figures.append((words("file_size"), run.cell(megabytes(path.stat().st_size), name, "size()")))
-    where = _hardware(run, words)
-    notes = Cell(f"{where.text} {words('cost_note_run')}", where.file, where.key)
+    notes = _hardware([run], run.cell("", "environment.json").file, words("cost_note_run"), words)
     blocks: list[Block] = [*([Figures(figures)] if figures else []), Paragraph(notes)]
     told = [*(f"{name}: {cell.text}" for name, cell in figures), notes.text]
     return Section("cost", words("cost"), blocks, [Slide(words("cost"), told)])
@@ -51,16 +54,18 @@ def of_comparison(comparison: Comparison, words: Words) -> Section:
     ]
     keys = ("side", "length", "epoch_seconds", "run_seconds", "parameters", "macs", "latency")
     table = Table.without_gaps([words(key) for key in keys], rows)
-    where = _hardware(comparison.named[0][1], words)
-    notes = Cell(f"{where.text} {words('cost_note')}", where.file, where.key)
+    where = comparison.of_every_run("environment.json")
+    notes = _hardware(comparison.every_run, where, words("cost_note"), words)
     return Section("cost", words("cost"), [table, Paragraph(notes)], [Slide(words("cost"), [notes.text], table=table)])
 
 
-def _hardware(run: Run, words: Words) -> Cell:
-    found = run.environment
-    about = {"precision": found.get("precision", "?"), "torch": found.get("torch", "?")}
-    gpu, processor, threads = found.get("gpu"), found.get("processor"), found.get("threads")
-    if gpu:
-        return run.cell(words("hardware_gpu", gpu=gpu, **about), "environment.json", "gpu, precision, torch")
-    text = words("hardware", processor=processor or "?", threads=threads or "?", **about)
-    return run.cell(text, "environment.json", "processor, threads, precision, torch")
+def _hardware(runs: Sequence[Run], file: str, note: str, words: Words) -> Cell:
+    """Say on what runs trained, with every value that one of them has, and `note` behind it."""
+    on_gpu = [run for run in runs if run.environment.get("gpu")]
+    on_cpu = [run for run in runs if not run.environment.get("gpu")]
+    told: list[str] = []
+    for key, group in (("hardware_gpu", on_gpu), ("hardware", on_cpu)):
+        if group:
+            told.append(words(key, **{name: every_value(group, name) or "?" for name in HARDWARE}))
+    known = ", ".join(name for name in HARDWARE if every_value(runs, name))
+    return Cell(" ".join([*told, note]), file, known)

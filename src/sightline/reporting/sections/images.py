@@ -6,6 +6,7 @@ from sightline.reporting.blocks import Block, Cell, Paragraph, Points, Section, 
 from sightline.reporting.facts import Run
 from sightline.reporting.numerals import whole
 from sightline.reporting.pictures import Drawn
+from sightline.reporting.sections.shortening import first_of
 from sightline.reporting.words import Words
 
 IMBALANCE_WORTH_TELLING = 2.0
@@ -18,7 +19,7 @@ def section(run: Run, drawn: Drawn, words: Words) -> Section:
     samples = drawn.samples(run)
     blocks: list[Block] = [Paragraph(told_of), table, Points(audit)]
     blocks.append(Paragraph.of(words("samples_missing")) if samples is None else samples)
-    told = [told_of.text, *(cell.text for cell in audit[:3])]
+    told = [told_of.text, *first_of([cell.text for cell in audit], 3, words)]
     slide = Slide(words("data"), told, picture=samples, table=table if samples is None else None)
     return Section("data", words("data"), blocks, [slide])
 

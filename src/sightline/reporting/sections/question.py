@@ -5,6 +5,7 @@ from __future__ import annotations
 from sightline.reporting.blocks import Block, Cell, Figures, Paragraph, Points, Section, Slide
 from sightline.reporting.facts import Comparison, Run, Study
 from sightline.reporting.numerals import percent, whole
+from sightline.reporting.sections.shortening import first_of
 from sightline.reporting.sections.verdicts import verdict_cells
 from sightline.reporting.words import Words
 
@@ -51,8 +52,9 @@ def of_comparison(comparison: Comparison, words: Words) -> Section:
         Paragraph(comparison.cell(note, ", ".join(f"sides.{place}.n" for place in range(len(sides))))),
         Points(said),
     ]
-    means = [f"{name}: {cell.text}" for name, cell in figures[:MOST_SIDES]]
-    return _section(words, blocks, [asked, *means, note, *(cell.text for cell in said[:MOST_VERDICTS])])
+    means = first_of([f"{name}: {cell.text}" for name, cell in figures], MOST_SIDES, words)
+    verdicts = first_of([cell.text for cell in said], MOST_VERDICTS, words)
+    return _section(words, blocks, [asked, *means, note, *verdicts])
 
 
 def of_study(study: Study, words: Words) -> Section:

@@ -10,7 +10,7 @@ import yaml
 
 from sightline.atomic import sha256_of
 from sightline.reporting.blocks import Block, Cell, Code, Paragraph, Section, Slide, Table
-from sightline.reporting.facts import Comparison, Run, Study
+from sightline.reporting.facts import Comparison, Run, Study, every_value
 from sightline.reporting.sections.images import part_name
 from sightline.reporting.words import Words
 from sightline.settings.merge import flag_of
@@ -37,10 +37,8 @@ def of_run(run: Run, words: Words) -> Section:
 
 def of_comparison(comparison: Comparison, words: Words) -> Section:
     """The same sides and seeds again."""
-    commands = _comparison_commands(comparison)
-    blocks: list[Block] = [Paragraph.of(words("repeat_comparison" if commands else "repeat_own_module"))]
-    blocks += [Code("\n".join(commands))] if commands else []
-    return _section(blocks, commands, comparison.named, words)
+    blocks, commands = _comparison_commands(comparison, words)
+    return _section(blocks, commands, comparison.named, words, comparison)
 
 
 def of_study(study: Study, words: Words) -> Section:
@@ -64,25 +62,23 @@ def of_study(study: Study, words: Words) -> Section:
     blocks: list[Block] = [
         Paragraph.of(words("repeat_study")), Code(command), Paragraph.of(words("repeat_space")), Code(space.rstrip()),
     ]  # fmt: skip
-    named: Sequence[tuple[str, Run]] = []
-    commands = [command]
     if study.has_comparison:
-        named = study.comparison.named
-        again = _comparison_commands(study.comparison)
-        blocks += [Paragraph.of(words("repeat_comparison")), Code("\n".join(again))] if again else []
-        commands += again
-    elif study.best is not None:
-        named = [("", study.best)]
-    return _section(blocks, commands, named, words)
+        again, commands = _comparison_commands(study.comparison, words)
+        return _section([*blocks, *again], [command, *commands], study.comparison.named, words, study.comparison)
+    return _section(blocks, [command], [] if study.best is None else [("", study.best)], words)
 
 
-def _comparison_commands(comparison: Comparison) -> list[str]:
-    """Each side by the settings of its first run; none where one is of a module of the user's own."""
-    if any(run.settings.model is None or run.settings.extended_from_step for _, run in comparison.named):
-        return []
+def _comparison_commands(comparison: Comparison, words: Words) -> tuple[list[Block], list[str]]:
+    """Each side by the settings of its first run, or why no command repeats it."""
+    every = [run.settings for run in comparison.every_run]
+    if any(settings.model is None for settings in every):
+        return [Paragraph.of(words("repeat_own_module"))], []
+    if any(settings.extended_from_step for settings in every):
+        return [Paragraph.of(words("repeat_comparison_extended"))], []
     sides = [f"{_seen_from_here(run.folder.path)}/settings.yaml" for _, run in comparison.named]
     seeds = ",".join(map(str, comparison.sides[0]["seeds"]))
-    return [_command("compare", *sides, "--own-lengths", "--seeds", seeds)]
+    command = _command("compare", *sides, "--own-lengths", "--seeds", seeds)
+    return [Paragraph.of(words("repeat_comparison")), Code(command)], [command]
 
 
 def _seen_from_here(path: Path) -> str:
@@ -96,15 +92,23 @@ def _command(*parts: str) -> str:
 
 
 def _section(
-    blocks: Sequence[Block], commands: Sequence[str], named: Sequence[tuple[str, Run]], words: Words
+    blocks: Sequence[Block],
+    commands: Sequence[str],
+    named: Sequence[tuple[str, Run]],
+    words: Words,
+    comparison: Comparison | None = None,
 ) -> Section:
     title = words("repeat")
     told = list(commands)
     if not named:
         return Section("repeat", title, blocks, [Slide(title, told)])
     first = named[0][1]
-    versions = [(name, str(value)) for name in VERSIONS if (value := first.environment.get(name))]
-    rows = [[Cell(name), first.cell(value, "environment.json", name)] for name, value in versions]
+    every = [first] if comparison is None else comparison.every_run
+    where = (
+        first.cell("", "environment.json").file if comparison is None else comparison.of_every_run("environment.json")
+    )
+    versions = [(name, value) for name in VERSIONS if (value := every_value(every, name))]
+    rows = [[Cell(name), Cell(value, where, name)] for name, value in versions]
     hashes: list[list[Cell]] = []
     for name, run in named:
         if weights := run.weights():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -12,12 +11,13 @@ from sightline.reporting.facts import Comparison, Run
 from sightline.reporting.files import Metrics
 from sightline.reporting.numerals import confidence, optional, p_value, percent, signed, whole
 from sightline.reporting.pictures import Drawn
+from sightline.reporting.sections.shortening import first_of, first_rows, without_pictures
 from sightline.reporting.sections.verdicts import verdict, verdict_cells
 from sightline.reporting.words import Words
 
 MOST_CONFUSED = 5
 MOST_CLASS_ROWS = 30
-MOST_MATRICES = 4
+MOST_MATRICES = 6
 SLIDE_ROWS = 10
 SLIDE_VERDICTS = 4
 
@@ -45,14 +45,11 @@ def of_run(run: Run, drawn: Drawn, words: Words) -> Section:
         blocks.append(Paragraph.of(words("worst_classes", count=MOST_CLASS_ROWS)))
     blocks += [*([confusion] if confusion is not None else []), Paragraph(confused)]
     told = [f"{name}: {cell.text}" for name, cell in figures[:2]]
+    short, note = first_rows(table, SLIDE_ROWS, words)
     return Section("results", title, blocks, [
         Slide(title, [*told, confused.text], picture=confusion),
-        Slide(words("results_by_class"), table=_short(table)),
+        Slide(words("results_by_class"), note, table=short),
     ])  # fmt: skip
-
-
-def _short(table: Table) -> Table:
-    return replace(table, rows=table.rows[:SLIDE_ROWS])
 
 
 def _classes(run: Run, metrics: Metrics, words: Words) -> Table:
@@ -104,11 +101,12 @@ def of_comparison(comparison: Comparison, drawn: Drawn, words: Words) -> Section
         if found is not None:
             matrices.append(found)
     blocks.append(Pictures(matrices))
+    blocks += without_pictures([name for name, _ in comparison.named[MOST_MATRICES:]], words)
+    short, note = first_rows(pairs, SLIDE_ROWS, words)
+    verdicts = first_of([verdict(pair, words) for pair in comparison.pairs], SLIDE_VERDICTS, words)
     slides = [
         Slide(words("results"), [], picture=picture),
-        Slide(
-            words("verdicts"), [verdict(pair, words) for pair in comparison.pairs[:SLIDE_VERDICTS]], table=_short(pairs)
-        ),
+        Slide(words("verdicts"), [*verdicts, *note], table=short),
     ]
     return Section("results", words("results"), blocks, slides)
 

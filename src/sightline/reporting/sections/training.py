@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from sightline.reporting.blocks import Block, Cell, Paragraph, Section, Slide, Table
 from sightline.reporting.facts import Comparison, Run
-from sightline.reporting.numerals import percent, whole
+from sightline.reporting.numerals import percent
 from sightline.reporting.pictures import Drawn
+from sightline.reporting.sections.shortening import first_of
 from sightline.reporting.words import Words
 from sightline.settings import Settings
 from sightline.tuning.space import text
@@ -48,8 +49,8 @@ def of_comparison(comparison: Comparison, drawn: Drawn, words: Words) -> Section
     blocks: list[Block] = [Table(head, rows)]
     blocks.append(Paragraph.of(words("no_epoch")) if curves is None else curves)
     differ = [row for row in rows if len({cell.text for cell in row[1:]}) > 1]
-    told = [f"{row[0].text}: {' | '.join(cell.text for cell in row[1:])}" for row in differ[:SETTINGS_ON_SLIDE]]
-    told = told or [words("same_settings")]
+    told = [f"{row[0].text}: {' | '.join(cell.text for cell in row[1:])}" for row in differ]
+    told = first_of(told, SETTINGS_ON_SLIDE, words) or [words("same_settings")]
     return Section("training", words("training"), blocks, [Slide(words("training"), told, curves)])
 
 
@@ -80,9 +81,9 @@ def _settings(run: Run, words: Words) -> list[tuple[str, Cell]]:
 def length_cell(run: Run, words: Words) -> Cell:
     """Say for how long a run trains."""
     training = run.settings.training
-    if training.steps is None:
-        return run.cell(words("epochs", count=training.epochs), "settings.yaml", "training.epochs")
-    return run.cell(words("steps", count=whole(training.steps)), "settings.yaml", "training.steps")
+    unit, count = ("epochs", training.epochs) if training.steps is None else ("steps", training.steps)
+    assert count is not None
+    return run.cell(words.counted(unit, count), "settings.yaml", f"training.{unit}")
 
 
 def _augmentation(settings: Settings) -> str:
