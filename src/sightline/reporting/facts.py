@@ -175,6 +175,14 @@ def every_value(runs: Sequence[Run], key: str) -> str:
     return ", ".join(sorted({str(value) for run in runs if (value := run.environment.get(key))}))
 
 
+def file_of(runs: Sequence[Run], name: str) -> str:
+    """Where a run's file is, or as `runs/*/FILE` where it is several runs'."""
+    if len(runs) == 1:
+        return runs[0].cell("", name).file
+    folders = sorted({posixpath.dirname(run.place) for run in runs})
+    return ", ".join(posixpath.join(folder, "*", name) for folder in folders)
+
+
 @dataclass(frozen=True)
 class Comparison:
     """A comparison's files. `place` is its folder as seen from the report's subject."""
@@ -231,11 +239,6 @@ class Comparison:
     def every_run(self) -> Sequence[Run]:
         """All sides' runs."""
         return [run for runs in self.runs for run in runs.values()]
-
-    def of_every_run(self, file: str) -> str:
-        """Where a file of all runs is, as `runs/*/FILE`."""
-        folders = sorted({posixpath.dirname(run.place) for run in self.every_run})
-        return ", ".join(posixpath.join(folder, "*", file) for folder in folders)
 
     def cell(self, text: str, key: str) -> Cell:
         """Make a cell that comes from results.json."""

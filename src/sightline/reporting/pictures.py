@@ -12,7 +12,7 @@ from sightline.drawing import comparison as comparison_drawing
 from sightline.drawing import confusion, curves, gallery, network, reliability
 from sightline.drawing import study as study_drawing
 from sightline.reporting.blocks import Picture
-from sightline.reporting.facts import Comparison, Run, StoredPictures, Study
+from sightline.reporting.facts import Comparison, Run, StoredPictures, Study, file_of
 from sightline.reporting.words import Words
 
 SAMPLE_COLUMNS, SAMPLE_ROWS = 10, 3
@@ -77,7 +77,7 @@ class Drawn:
             return None
         path = self._path("curves")
         curves.bands(sides, path, words=self._drawn)
-        return Picture(path, self._words("bands"), comparison.of_every_run("results.csv"))
+        return Picture(path, self._words("bands"), file_of(comparison.every_run, "results.csv"))
 
     def confusion(self, run: Run, caption: str) -> Picture | None:
         """The confusion matrix."""

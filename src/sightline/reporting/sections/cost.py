@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from sightline.reporting.blocks import Block, Cell, Figures, Paragraph, Section, Slide, Table
-from sightline.reporting.facts import Comparison, Run, every_value
+from sightline.reporting.facts import Comparison, Run, every_value, file_of
 from sightline.reporting.numerals import megabytes, optional, seconds, whole
 from sightline.reporting.sections.training import length_cell
 from sightline.reporting.words import Words
 
-HARDWARE = ("gpu", "processor", "threads", "precision", "torch")
+# The sentences on the hardware, and what of environment.json stands in them.
+ON_GPU = "hardware_gpu", ("gpu", "precision", "torch")
+ON_CPU = "hardware", ("processor", "threads", "precision", "torch")
 
 
 def of_run(run: Run, words: Words) -> Section:
@@ -31,7 +33,7 @@ def of_run(run: Run, words: Words) -> Section:
     if weights := run.weights():
         name, path = weights
         figures.append((words("file_size"), run.cell(megabytes(path.stat().st_size), name, "size()")))
-    notes = _hardware([run], run.cell("", "environment.json").file, words("cost_note_run"), words)
+    notes = _hardware([run], words("cost_note_run"), words)
     blocks: list[Block] = [*([Figures(figures)] if figures else []), Paragraph(notes)]
     told = [*(f"{name}: {cell.text}" for name, cell in figures), notes.text]
     return Section("cost", words("cost"), blocks, [Slide(words("cost"), told)])
@@ -54,18 +56,17 @@ def of_comparison(comparison: Comparison, words: Words) -> Section:
     ]
     keys = ("side", "length", "epoch_seconds", "run_seconds", "parameters", "macs", "latency")
     table = Table.without_gaps([words(key) for key in keys], rows)
-    where = comparison.of_every_run("environment.json")
-    notes = _hardware(comparison.every_run, where, words("cost_note"), words)
+    notes = _hardware(comparison.every_run, words("cost_note"), words)
     return Section("cost", words("cost"), [table, Paragraph(notes)], [Slide(words("cost"), [notes.text], table=table)])
 
 
-def _hardware(runs: Sequence[Run], file: str, note: str, words: Words) -> Cell:
+def _hardware(runs: Sequence[Run], note: str, words: Words) -> Cell:
     """Say on what runs trained, with every value that one of them has, and `note` behind it."""
-    on_gpu = [run for run in runs if run.environment.get("gpu")]
-    on_cpu = [run for run in runs if not run.environment.get("gpu")]
     told: list[str] = []
-    for key, group in (("hardware_gpu", on_gpu), ("hardware", on_cpu)):
-        if group:
-            told.append(words(key, **{name: every_value(group, name) or "?" for name in HARDWARE}))
-    known = ", ".join(name for name in HARDWARE if every_value(runs, name))
-    return Cell(" ".join([*told, note]), file, known)
+    keys: dict[str, None] = {}
+    for (sentence, names), has_gpu in ((ON_GPU, True), (ON_CPU, False)):
+        if group := [run for run in runs if bool(run.environment.get("gpu")) == has_gpu]:
+            values = {name: every_value(group, name) for name in names}
+            told.append(words(sentence, **{name: value or "?" for name, value in values.items()}))
+            keys |= {name: None for name, value in values.items() if value}
+    return Cell(" ".join([*told, note]), file_of(runs, "environment.json"), ", ".join(keys))

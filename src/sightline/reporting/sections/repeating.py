@@ -10,7 +10,7 @@ import yaml
 
 from sightline.atomic import sha256_of
 from sightline.reporting.blocks import Block, Cell, Code, Paragraph, Section, Slide, Table
-from sightline.reporting.facts import Comparison, Run, Study, every_value
+from sightline.reporting.facts import Comparison, Run, Study, every_value, file_of
 from sightline.reporting.sections.images import part_name
 from sightline.reporting.words import Words
 from sightline.settings.merge import flag_of
@@ -38,7 +38,7 @@ def of_run(run: Run, words: Words) -> Section:
 def of_comparison(comparison: Comparison, words: Words) -> Section:
     """The same sides and seeds again."""
     blocks, commands = _comparison_commands(comparison, words)
-    return _section(blocks, commands, comparison.named, words, comparison)
+    return _section(blocks, commands, comparison.named, words, comparison.every_run)
 
 
 def of_study(study: Study, words: Words) -> Section:
@@ -64,7 +64,9 @@ def of_study(study: Study, words: Words) -> Section:
     ]  # fmt: skip
     if study.has_comparison:
         again, commands = _comparison_commands(study.comparison, words)
-        return _section([*blocks, *again], [command, *commands], study.comparison.named, words, study.comparison)
+        return _section(
+            [*blocks, *again], [command, *commands], study.comparison.named, words, study.comparison.every_run
+        )
     return _section(blocks, [command], [] if study.best is None else [("", study.best)], words)
 
 
@@ -96,17 +98,16 @@ def _section(
     commands: Sequence[str],
     named: Sequence[tuple[str, Run]],
     words: Words,
-    comparison: Comparison | None = None,
+    every: Sequence[Run] = (),
 ) -> Section:
+    """Set the commands, the versions of `every` run, the first of `named` where none are given, and the hashes."""
     title = words("repeat")
     told = list(commands)
     if not named:
         return Section("repeat", title, blocks, [Slide(title, told)])
     first = named[0][1]
-    every = [first] if comparison is None else comparison.every_run
-    where = (
-        first.cell("", "environment.json").file if comparison is None else comparison.of_every_run("environment.json")
-    )
+    every = every or [first]
+    where = file_of(every, "environment.json")
     versions = [(name, value) for name in VERSIONS if (value := every_value(every, name))]
     rows = [[Cell(name), Cell(value, where, name)] for name, value in versions]
     hashes: list[list[Cell]] = []

@@ -12,7 +12,7 @@ from sightline.reporting.files import Metrics
 from sightline.reporting.numerals import confidence, optional, p_value, percent, signed, whole
 from sightline.reporting.pictures import Drawn
 from sightline.reporting.sections.shortening import first_of, first_rows, without_pictures
-from sightline.reporting.sections.verdicts import verdict, verdict_cells
+from sightline.reporting.sections.verdicts import verdict_cells
 from sightline.reporting.words import Words
 
 MOST_CONFUSED = 5
@@ -86,12 +86,13 @@ def _confused(run: Run, metrics: Metrics, words: Words) -> Cell:
 
 def of_comparison(comparison: Comparison, drawn: Drawn, words: Words) -> Section:
     """Tell what a comparison came to: the sides, the pairs, and what stands behind the verdicts."""
+    said = verdict_cells(comparison, words)
     sides, pairs = sides_table(comparison, range(len(comparison.sides)), words), _pairs(comparison, words)
     picture = drawn.accuracies(comparison)
     blocks: list[Block] = [
         sides,
         picture,
-        Points(verdict_cells(comparison, words)),
+        Points(said),
         pairs,
         Points(_details(comparison, words)),
     ]
@@ -103,7 +104,7 @@ def of_comparison(comparison: Comparison, drawn: Drawn, words: Words) -> Section
     blocks.append(Pictures(matrices))
     blocks += without_pictures([name for name, _ in comparison.named[MOST_MATRICES:]], words)
     short, note = first_rows(pairs, SLIDE_ROWS, words)
-    verdicts = first_of([verdict(pair, words) for pair in comparison.pairs], SLIDE_VERDICTS, words)
+    verdicts = first_of([cell.text for cell in said], SLIDE_VERDICTS, words)
     slides = [
         Slide(words("results"), [], picture=picture),
         Slide(words("verdicts"), [*verdicts, *note], table=short),

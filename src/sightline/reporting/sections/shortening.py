@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sightline.reporting.blocks import Cell, Paragraph, Table
+from sightline.reporting.blocks import Paragraph, Table
 from sightline.reporting.words import Words
 
 
@@ -24,4 +24,4 @@ def first_rows(table: Table, most: int, words: Words) -> tuple[Table, list[str]]
 
 def without_pictures(names: Sequence[str], words: Words) -> list[Paragraph]:
     """Name the sides whose pictures are left out; nothing where there are none."""
-    return [Paragraph(Cell(words("not_drawn", sides=words("comma").join(names))))] if names else []
+    return [Paragraph.of(words("not_drawn", sides=words("comma").join(names)))] if names else []

@@ -14,12 +14,12 @@ from sightline.statistics.verdict import points
 def verdict_cells(comparison: Comparison, words: Words) -> list[Cell]:
     """Say every pair's verdict, with where it stands."""
     return [
-        comparison.cell(verdict(pair, words), f"pairs.{place}.outcome, pairs.{place}.gain, pairs.{place}.seeds_needed")
+        comparison.cell(_verdict(pair, words), f"pairs.{place}.outcome, pairs.{place}.gain, pairs.{place}.seeds_needed")
         for place, pair in enumerate(comparison.pairs)
     ]
 
 
-def verdict(pair: Pair, words: Words) -> str:
+def _verdict(pair: Pair, words: Words) -> str:
     """Say a pair's verdict."""
     names = {"a": pair["a"], "b": pair["b"]}
     if pair["outcome"] == "better" and pair["gain"] is not None:
