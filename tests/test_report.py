@@ -689,6 +689,26 @@ def test_slides_say_what_only_the_report_has(compared: Path, lang: str, tmp_path
     assert sum(rest in text for text in texts) >= 2
 
 
+@pytest.mark.parametrize("copies", [1, 5])
+def test_the_plot_on_the_results_slide_can_be_read(compared: Path, copies: int, tmp_path: Path) -> None:
+    pptx = pytest.importorskip("pptx", reason="python-pptx is not installed")
+    folder = shutil.copytree(compared, tmp_path / "copy")
+    path = folder / "results.json"
+    results = json.loads(path.read_text())
+    path.write_text(json.dumps({**results, "pairs": results["pairs"] * copies}))
+    deck = pptx.Presentation(report(folder, slides=True).files[1])
+    (plot,) = (
+        shape
+        for slide in deck.slides
+        if slide.shapes[0].text_frame.text == "Results"
+        for shape in slide.shapes
+        if hasattr(shape, "image")
+    )
+    drawn_inches = plot.image.size[1] / plot.image.dpi[1]
+    assert plot.height.inches / drawn_inches > 0.7
+    assert ("differences" in plot._element._nvXxPr.cNvPr.get("descr")) == (copies == 1)
+
+
 def test_a_table_that_is_cut_says_so() -> None:
     table = Table(["row"], [[Cell(str(place))] for place in range(12)])
     short, note = first_rows(table, 10, words_room.words("en"))

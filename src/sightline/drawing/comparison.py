@@ -21,18 +21,19 @@ ROW_INCHES = 0.42
 
 def draw(sides: Sequence[Mapping[str, Any]], pairs: Sequence[Mapping[str, Any]], path: Path,
          words: Words = ENGLISH) -> None:  # fmt: skip
-    """Draw `sides` and `pairs` as results.json has them: above the accuracies, below the differences a - b.
+    """Draw `sides` and `pairs` as results.json has them: above the accuracies, below the differences a - b, if any.
 
     A point is a seed; a bar is the interval of the mean, or of the difference; a difference that the verdict rests on
     is marked by its colour. Raises atomic's errors where `path` cannot be written.
     """
 
     def figure() -> Figure:
-        rows = (len(sides) + 1, len(pairs) + 1)
-        drawn = Figure(figsize=(8, 1.4 + ROW_INCHES * sum(rows)), dpi=canvas.DPI, layout="constrained")
-        upper, lower = drawn.subplots(2, 1, height_ratios=rows)
+        rows = [len(part) + 1 for part in (sides, pairs) if part]
+        drawn = Figure(figsize=(8, 0.7 * len(rows) + ROW_INCHES * sum(rows)), dpi=canvas.DPI, layout="constrained")
+        upper, *below = drawn.subplots(len(rows), 1, height_ratios=rows, squeeze=False)[:, 0]
         _sides(upper, sides, words)
-        _pairs(lower, pairs, words)
+        for lower in below:
+            _pairs(lower, pairs, words)
         return drawn
 
     canvas.write(path, figure)

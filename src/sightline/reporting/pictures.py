@@ -123,11 +123,13 @@ class Drawn:
         gallery.draw(kept.pixels[:MOST_MISTAKES], lines, path, heat=heat)
         return Picture(path, caption, run.cell("", f"test/{name}.npz").file)
 
-    def accuracies(self, comparison: Comparison) -> Picture:
-        """Seeds, means and differences."""
+    def accuracies(self, comparison: Comparison, *, with_differences: bool = True) -> Picture:
+        """Seeds and means, and the differences below them."""
         path = self._path("accuracies")
-        comparison_drawing.draw(comparison.sides, comparison.pairs, path, words=self._drawn)
-        return Picture(path, self._words("accuracy_plot"), comparison.cell("", "").file)
+        pairs = comparison.pairs if with_differences else []
+        comparison_drawing.draw(comparison.sides, pairs, path, words=self._drawn)
+        caption = self._words("accuracy_plot" if with_differences else "accuracy_plot_sides")
+        return Picture(path, caption, comparison.cell("", "").file)
 
     def search(self, study: Study) -> Mapping[str, Picture]:
         """History, slices, and importance where there is one."""

@@ -20,6 +20,7 @@ MOST_CLASS_ROWS = 30
 MOST_MATRICES = 6
 SLIDE_ROWS = 10
 SLIDE_VERDICTS = 4
+SLIDE_PLOT_ROWS = 10
 
 
 def of_run(run: Run, drawn: Drawn, words: Words) -> Section:
@@ -105,8 +106,11 @@ def of_comparison(comparison: Comparison, drawn: Drawn, words: Words) -> Section
     blocks += without_pictures([name for name, _ in comparison.named[MOST_MATRICES:]], words)
     short, note = first_rows(pairs, SLIDE_ROWS, words)
     verdicts = first_of([cell.text for cell in said], SLIDE_VERDICTS, words)
+    # With many pairs the plot would be too small to read; the next slide has the differences in numbers.
+    all_readable = len(comparison.sides) + len(comparison.pairs) <= SLIDE_PLOT_ROWS
+    plot = picture if all_readable else drawn.accuracies(comparison, with_differences=False)
     slides = [
-        Slide(words("results"), [], picture=picture),
+        Slide(words("results"), [], picture=plot),
         Slide(words("verdicts"), [*verdicts, *note], table=short),
     ]
     return Section("results", words("results"), blocks, slides)
