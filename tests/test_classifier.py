@@ -7,20 +7,23 @@ import json
 import pickle
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from pydantic import TypeAdapter
 from torch import nn
 
-from sightline.classifier import Classifier, load, model_file
+from sightline.classifier import Classifier, load, model_file, torch_backend
 from sightline.classifier.input_step import InputStep
 from sightline.classifier.torch_backend import TorchBackend
 from sightline.data.preprocessing import Preprocessing
 from sightline.errors import FileError, ImageError, UsageError
-from sightline.models import build_model
+from sightline.models import build_model, lay_out
 from sightline.settings import ResNetSettings
+from sightline.settings.model import MODEL_PRESETS, ModelSettings
 
 SETTINGS = ResNetSettings(stem="small", stage_depths=(1, 1), stage_widths=(8, 16))
 NAMES = ("zero", "one", "two")
@@ -158,6 +161,61 @@ def test_tensors_that_do_not_fit_are_named(path: Path, tmp_path: Path) -> None:
     model_file.save(tmp_path / "more.safetensors", {**tensors, "strange": torch.zeros(1)}, header)
     with pytest.raises(FileError, match="strange"):
         load(tmp_path / "more.safetensors")
+
+
+def _described(**model: Any) -> bytes:
+    """A file of two tensors whose header describes this network."""
+    size = {"height": 8, "width": 8, "channels": 1, **model.pop("size", {})}
+    header = {"format_version": 1, "model": model, "class_names": NAMES, "preprocessing": size}
+    return model_file.pack({"a": torch.zeros(1), "b": torch.zeros(1)}, {"sightline": json.dumps(header)})
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (_described(family="cnn", hidden=10**13), "its tensors do not fit"),
+        (_described(family="cnn", hidden=10**18), "larger than any memory"),
+        (_described(family="cnn", hidden=10**40), "larger than any memory"),
+        (_described(family="alexnet", form="small", hidden=10**6), "its tensors do not fit"),
+        (_described(family="googlenet", size={"height": 10**15, "width": 10**15}), "larger than any memory"),
+        (_described(family="resnet", stage_widths=[10**12], stage_depths=[1]), "larger than any memory"),
+        (_described(family="resnet", stage_widths=[1], stage_depths=[10**12]), "more layers than its 2 tensors"),
+        (_described(family="resnet_pad", block_widths=[16] * 3), "more layers than its 2 tensors"),
+        (_described(family="cnn", conv_widths=[1] * 3), "more layers than its 2 tensors"),
+        (_described(family="sprint", stage_widths=[1] * 3), "more layers than its 2 tensors"),
+        (
+            _described(family="cnn", size={"height": 2, "width": 2}),
+            r"built \(2x2 is too small .* the least size is 4x4",
+        ),
+        (
+            _described(family="resnet", stage_widths=[8, 4], stage_depths=[1, 1], shortcut="pool_pad"),
+            r"built \(a stage goes from 8 to 4 channels, and pool_pad can only add channels\)",
+        ),
+    ],
+)
+def test_a_header_that_the_tensors_do_not_bear_out(
+    tmp_path: Path, content: bytes, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def allocate(*_args: Any, **_options: Any) -> None:
+        raise AssertionError("memory was taken")
+
+    monkeypatch.setattr(nn.Module, "to_empty", allocate)
+    (tmp_path / "small.safetensors").write_bytes(content)
+    with pytest.raises(FileError, match=message) as error:
+        load(tmp_path / "small.safetensors")
+    assert error.value.exit_code == 4
+    assert "--" not in str(error.value) and "\n" not in str(error.value) and len(str(error.value)) < 600
+
+
+@pytest.mark.parametrize("name", MODEL_PRESETS)
+def test_a_file_holds_every_tensor_of_its_network(name: str) -> None:
+    """Loading draws no initial values, so that what is not in the file would be whatever was in memory."""
+    settings = TypeAdapter(ModelSettings).validate_python(dict(MODEL_PRESETS[name]))
+    network = lay_out(settings, channels=3, image_size=(64, 64), num_classes=2)
+    held = {name for name, _ in (*network.named_parameters(), *network.named_buffers())}
+    assert held == set(network.state_dict())
+    assert {tensor.device.type for tensor in network.state_dict().values()} == {"meta"}
+    assert torch_backend._blocks(settings) <= len(held)
 
 
 def test_an_own_module_needs_its_class(tmp_path: Path, pixels: np.ndarray) -> None:

@@ -19,7 +19,7 @@ from sightline.models import Network, build_model, summarize
 from sightline.models.alexnet import build_alexnet
 from sightline.models.googlenet import build_googlenet
 from sightline.models.initializers import initialize
-from sightline.models.network import LocalResponseNorm
+from sightline.models.network import AdaptiveMean, LocalResponseNorm
 from sightline.settings.model import MODEL_PRESETS, AlexNetSettings, GoogLeNetSettings
 
 PAPER = GoogLeNetSettings()
@@ -311,6 +311,49 @@ def test_too_small_an_image_names_the_least_size(settings, least, advice):
     assert model.eval()(x).shape == (2, 2)
     found = model.train()(x)
     assert all(logits.isfinite().all() for logits in (found if isinstance(found, tuple) else (found,)))
+
+
+@pytest.mark.parametrize(
+    ("side", "height", "width"), [(4, 14, 14), (4, 8, 12), (4, 7, 5), (4, 3, 1), (6, 6, 6), (6, 13, 2)]
+)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_mean_pooling_and_its_gradient_are_torchs(side, height, width, layout):
+    found = []
+    for pool in (AdaptiveMean(side), nn.AdaptiveAvgPool2d(side)):
+        assert not pool.state_dict()
+        x = images(3, 5, height, width).contiguous(memory_format=layout).requires_grad_()
+        y = pool(x)
+        (y * torch.arange(y.numel()).view(y.shape)).sum().backward()
+        found.append((y, x.grad))
+    for ours, theirs in zip(*found, strict=True):
+        assert ours.shape == theirs.shape and ours.dtype == theirs.dtype
+        assert torch.allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_the_mean_pooling_works_in_half_precision_and_without_values():
+    x = images(2, 8, 7).bfloat16()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        half = AdaptiveMean(4)(x)
+    assert half.dtype == torch.bfloat16
+    assert torch.allclose(half.float(), F.adaptive_avg_pool2d(x.float(), 4), rtol=0.02, atol=0.02)
+    assert AdaptiveMean(4)(x.to("meta")).shape == (2, 8, 4, 4)
+
+
+def test_the_mean_pooling_is_exported():
+    pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
+    from sightline.classifier import Classifier
+    from sightline.classifier.onnx_backend import from_bytes
+    from sightline.classifier.torch_backend import TorchBackend
+    from sightline.data import unit_preprocessing
+    from sightline.exporting import to_onnx
+
+    model = build_model(AlexNetSettings(hidden=8), channels=1, image_size=(66, 130), num_classes=3, seed=0)
+    preprocessing = unit_preprocessing((66, 130, 1))
+    backend = TorchBackend(model, preprocessing, torch.device("cpu"), trains=False)
+    classifier = Classifier(backend, preprocessing, ("a", "b", "c"), AlexNetSettings(hidden=8))
+    exported, _ = from_bytes(to_onnx(classifier), "the exported network")
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 66, 130, 1), np.uint8)
+    assert np.allclose(exported.probabilities(pixels), backend.probabilities(pixels), atol=1e-5)
 
 
 def test_auxiliary_heads_answer_only_while_the_body_trains():

@@ -8,14 +8,19 @@ import torch
 from pydantic import TypeAdapter
 from scipy import stats
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from sightline.augment import build_augmentation
 from sightline.errors import UsageError
 from sightline.models import Network, build_model, summarize
 from sightline.models.initializers import initialize
 from sightline.models.sprint import build_sprint
+from sightline.settings import AugmentSettings
 from sightline.settings.model import (
     MODEL_PRESETS,
+    AlexNetSettings,
     CnnSettings,
+    GoogLeNetSettings,
     ModelSettings,
     PadResNetSettings,
     ResNetSettings,
@@ -47,6 +52,60 @@ def test_every_preset_gives_logits_for_a_small_image(name, monkeypatch):
     assert sum(part.parameters for part in summary.parts) == sum(p.numel() for p in model.parameters())
     assert sum(part.macs for part in summary.parts) == summary.macs
     assert summary.parameters == sum(p.numel() for p in model.parameters())
+
+
+class Operations(TorchDispatchMode):
+    """Writes down which operations there were."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.add(func.__name__.partition(".")[0])
+        return func(*args, **(kwargs or {}))
+
+
+# Those for which torch.use_deterministic_algorithms raises on an NVIDIA GPU, by its documentation.
+NOT_DETERMINISTIC = {
+    "avg_pool3d_backward", "_adaptive_avg_pool2d_backward", "_adaptive_avg_pool3d_backward",
+    "adaptive_max_pool2d_backward", "fractional_max_pool2d_backward", "fractional_max_pool3d_backward",
+    "max_unpool2d", "max_unpool3d", "upsample_linear1d_backward", "upsample_bilinear2d_backward",
+    "upsample_bicubic2d_backward", "upsample_trilinear3d_backward", "reflection_pad1d_backward",
+    "reflection_pad2d_backward", "reflection_pad3d_backward", "nll_loss2d_forward", "_ctc_loss_backward",
+    "_embedding_bag_backward", "put", "put_", "histc", "bincount", "median", "grid_sampler_2d_backward",
+    "grid_sampler_3d_backward", "cumsum", "scatter_reduce", "scatter_reduce_",
+}  # fmt: skip
+ONE_A_KIND = [
+    CnnSettings(conv_widths=(4,), hidden=8, batch_norm=True),
+    ResNetSettings(stem="small", stage_depths=(1, 1), stage_widths=(16, 32), conv_bias=True),
+    ResNetSettings(stem="imagenet", stage_depths=(1, 1), stage_widths=(16, 32), shortcut="stride_pad"),
+    ResNetSettings(resnet_version=2, block="bottleneck", stage_depths=(1, 1), stage_widths=(16, 32)),
+    PadResNetSettings(block_widths=(16, 32)),
+    PadResNetSettings(norm="batch"),
+    SprintSettings(stage_widths=(16, 16)),
+    AlexNetSettings(hidden=8),
+    AlexNetSettings(form="small", hidden=8, norm="lrn"),
+    GoogLeNetSettings(),
+    GoogLeNetSettings(batch_norm=True),
+]
+
+
+@pytest.mark.parametrize("settings", ONE_A_KIND, ids=lambda settings: settings.family)
+def test_a_training_step_has_only_operations_that_are_deterministic_on_a_gpu(settings):
+    model = build_model(settings, channels=3, image_size=(64, 64), num_classes=3, seed=0)
+    everything = AugmentSettings(
+        shift=2, rotate=5, zoom=0.1, flip="alternate", fill="reflect", erase=0.5, cutout=2, contrast=0.1
+    )
+    augment = build_augmentation(everything, count=4, seed=0, device=torch.device("cpu"))
+    with Operations() as operations:
+        pixels = augment(torch.zeros(4, 64, 64, 3, dtype=torch.uint8), torch.arange(4), 1)
+        found = model(pixels.permute(0, 3, 1, 2).float())
+        heads = found if isinstance(found, tuple) else (found,)
+        losses = [nn.functional.cross_entropy(logits, torch.arange(4) % 3, label_smoothing=0.1) for logits in heads]
+        torch.stack(losses).sum().backward()
+    assert {"nll_loss_backward", "grid_sampler_2d"} <= operations.names
+    assert not operations.names & NOT_DETERMINISTIC
 
 
 @pytest.mark.parametrize("init", INITS)

@@ -7,7 +7,6 @@ of other libraries, subgraphs, functions. What is left is a list of ONNX's own o
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline.classifier.header import HEADER_KEY, ONNX_FORMAT_VERSION, OnnxHeader, read_header
+from sightline.classifier.onnx_schema import read_model
 from sightline.errors import FileError, ResourceError, needs
 
 if TYPE_CHECKING:
@@ -26,42 +26,7 @@ LARGEST_FILE = 2**31 - 1
 MOST_PIXELS = 4096 * 4096
 STANDARD_DOMAINS = ("", "ai.onnx")
 # From onnx.proto: the type of a tensor's elements, and where its values are.
-UINT8, FLOAT32, IN_ANOTHER_FILE = 2, 1, 1
-# The part of onnx.proto that tells what a file refers to; all other fields stay unread. Message -> field -> its number
-# and its kind: * for many, lower case for the wire's own kinds.
-SCHEMA: dict[str, dict[str, tuple[int, str]]] = {
-    "Model": {
-        "graph": (7, "Graph"),
-        "opset_import": (8, "*Opset"),
-        "metadata_props": (14, "*Entry"),
-        "training_info": (20, "*bytes"),
-        "functions": (25, "*bytes"),
-    },
-    "Opset": {"domain": (1, "string"), "version": (2, "int64")},
-    "Entry": {"key": (1, "string"), "value": (2, "string")},
-    "Graph": {
-        "node": (1, "*Node"),
-        "initializer": (5, "*Tensor"),
-        "input": (11, "*Value"),
-        "output": (12, "*Value"),
-        "sparse_initializer": (15, "*bytes"),
-    },
-    "Node": {"op_type": (4, "string"), "attribute": (5, "*Attribute"), "domain": (7, "string")},
-    "Attribute": {
-        "tensor": (5, "Tensor"),
-        "graph": (6, "bytes"),
-        "tensors": (10, "*Tensor"),
-        "graphs": (11, "*bytes"),
-        "sparse_tensor": (22, "bytes"),
-        "sparse_tensors": (23, "*bytes"),
-    },
-    "Tensor": {"external_data": (13, "*bytes"), "data_location": (14, "int32")},
-    "Value": {"name": (1, "string"), "type": (2, "Type")},
-    "Type": {"tensor_type": (1, "TensorType")},
-    "TensorType": {"elem_type": (1, "int32"), "shape": (2, "Shape")},
-    "Shape": {"dim": (1, "*Dim")},
-    "Dim": {"dim_value": (1, "int64"), "dim_param": (2, "string")},
-}
+UINT8, FLOAT32, IN_THE_FILE = 2, 1, 0
 
 
 class OnnxBackend:
@@ -111,12 +76,10 @@ def read_onnx_header(content: bytes, subject: str) -> OnnxHeader:
 
     Raises FileError.
     """
-    from google.protobuf.message import DecodeError
-
     try:
-        model = _message_class().FromString(content)
-    except (DecodeError, ValueError):
-        raise FileError(subject, "truncated, or no ONNX file", EXPECTED) from None
+        model = read_model(content)
+    except ValueError as error:
+        raise FileError(subject, f"truncated, or no ONNX file ({error})", EXPECTED) from None
     texts = [entry.value for entry in model.metadata_props if entry.key == HEADER_KEY]
     if len(texts) != 1:
         raise FileError(subject, "an ONNX file without Sightline's metadata, or a truncated one", EXPECTED)
@@ -146,7 +109,7 @@ def _reaching_out(model: Any) -> Iterator[str]:
 
 
 def _elsewhere(tensor: Any) -> bool:
-    return bool(tensor.external_data) or tensor.data_location == IN_ANOTHER_FILE
+    return bool(tensor.external_data) or tensor.data_location not in (None, IN_THE_FILE)
 
 
 def _other_ends(model: Any, header: OnnxHeader) -> Iterator[str]:
@@ -164,12 +127,18 @@ def _other_ends(model: Any, header: OnnxHeader) -> Iterator[str]:
             yield f"its {end}s are '{listed}', not '{name}' alone"
             continue
         tensor = values[0].type.tensor_type
-        found = [dim.dim_value for dim in tensor.shape.dim]  # 0 where it is left open
-        if tensor.elem_type != kind or found[1:] != list(sizes):
+        images, *found = [dim.dim_value for dim in tensor.shape.dim] or [None]  # None where it is left open
+        if _other_type(values[0].type) or tensor.elem_type != kind or found != list(sizes):
             shape = ", ".join(["N", *map(str, sizes)])
             yield f"its {end} is not {'uint8' if kind == UINT8 else 'float32'} ({shape})"
-        elif found[0] != 0:
+        elif images is not None:
             yield f"its {end} has a fixed number of images"
+
+
+def _other_type(kind: Any) -> bool:
+    """Whether it is also said to be no tensor, or one of its sizes to be open."""
+    others = (kind.sequence_type, kind.map_type, kind.opaque_type, kind.sparse_tensor_type, kind.optional_type)
+    return any(others) or any(dim.dim_param for dim in kind.tensor_type.shape.dim[1:])
 
 
 def _session(content: bytes, subject: str, threads: int | None) -> InferenceSession:
@@ -190,25 +159,3 @@ def _session(content: bytes, subject: str, threads: int | None) -> InferenceSess
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-
-
-@cache
-def _message_class() -> Any:
-    """Build the protobuf class of a model, as far as SCHEMA goes."""
-    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-
-    kinds = descriptor_pb2.FieldDescriptorProto
-    file = descriptor_pb2.FileDescriptorProto(name="sightline_onnx.proto", package="sightline", syntax="proto3")
-    for message, fields in SCHEMA.items():
-        described = file.message_type.add(name=message)
-        for name, (number, kind) in fields.items():
-            plain = kind.removeprefix("*")
-            field = described.field.add(name=name, number=number)
-            field.label = kinds.LABEL_REPEATED if kind != plain else kinds.LABEL_OPTIONAL
-            if plain in SCHEMA:
-                field.type, field.type_name = kinds.TYPE_MESSAGE, f".sightline.{plain}"
-            else:
-                field.type = kinds.Type.Value(f"TYPE_{plain.upper()}")
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("sightline.Model"))

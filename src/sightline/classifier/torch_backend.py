@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,9 @@ from sightline.classifier import model_file
 from sightline.classifier.input_step import InputStep
 from sightline.data.preprocessing import Preprocessing
 from sightline.device import as_tensor, channels_last, explain_memory, full_precision
-from sightline.errors import FileError
-from sightline.models import build_model
+from sightline.errors import FileError, UsageError
+from sightline.models import lay_out
+from sightline.settings.model import CnnSettings, ModelSettings, PadResNetSettings, ResNetSettings, SprintSettings
 
 
 @contextlib.contextmanager
@@ -94,19 +95,53 @@ def from_file(
                 "that class",
                 "load it from Python: sightline.load(path, module=...)",
             )
-        preprocessing = header.preprocessing
-        module = build_model(
-            header.model,
-            channels=preprocessing.channels,
-            image_size=(preprocessing.height, preprocessing.width),
-            num_classes=len(header.class_names),
-            seed=0,
-        )
-    try:
-        model_file.fill(module, tensors)
-    except ValueError as error:
-        raise FileError(str(path), f"its tensors do not fit the network: {error}"[:400]) from None
+        module = _laid_out(path, header.model, header, len(tensors))
+        # Nothing is allocated before it is known that the network is as large as the file.
+        _fill(path, module, {name: tensor.to("meta") for name, tensor in tensors.items()})
+        module.to_empty(device="cpu")
+    _fill(path, module, tensors)
     backend = TorchBackend(
         channels_last(module), header.preprocessing, device, trains=False, temperature=header.temperature
     )
     return backend, header
+
+
+def _laid_out(path: Path, settings: ModelSettings, header: model_file.ModelHeader, most_tensors: int) -> nn.Module:
+    """The network that a file's header describes, without memory for its tensors."""
+    if _blocks(settings) > most_tensors:
+        raise FileError(str(path), f"its header describes more layers than its {most_tensors} tensors are for")
+    size = header.preprocessing
+    try:
+        return lay_out(
+            settings,
+            channels=size.channels,
+            image_size=(size.height, size.width),
+            num_classes=len(header.class_names),
+        )
+    except UsageError as error:
+        reason = f"{error.found}; {error.expected}" if error.expected else error.found
+    except (RuntimeError, TypeError, OverflowError):  # torch's, for sizes beyond 64 bits
+        reason = "it would be larger than any memory"
+    raise FileError(str(path), f"its header describes a network that cannot be built ({reason})"[:400])
+
+
+def _blocks(settings: ModelSettings) -> int:
+    """How many layers or blocks the settings ask for one by one; each has tensors of its own."""
+    match settings:
+        case CnnSettings():
+            return len(settings.conv_widths)
+        case ResNetSettings():
+            return sum(settings.stage_depths)
+        case PadResNetSettings():
+            return len(settings.block_widths)
+        case SprintSettings():
+            return len(settings.stage_widths)
+        case _:
+            return 0
+
+
+def _fill(path: Path, module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    try:
+        model_file.fill(module, tensors)
+    except ValueError as error:
+        raise FileError(str(path), f"its tensors do not fit the network: {error}"[:400]) from None

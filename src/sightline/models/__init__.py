@@ -29,7 +29,7 @@ from sightline.settings.model import (
     SprintSettings,
 )
 
-__all__ = ["ModelSummary", "Network", "Output", "Part", "build_model", "summarize", "whiten"]
+__all__ = ["ModelSummary", "Network", "Output", "Part", "build_model", "lay_out", "summarize", "whiten"]
 
 
 def build_model(
@@ -41,9 +41,7 @@ def build_model(
     changed; None takes a seed from the operating system. Raises UsageError for an image that is too small, naming the
     least size, and for stages that no parameter-free shortcut can join.
     """
-    _check_counts(channels, image_size, num_classes)
-    with torch.device("meta"):  # building allocates and draws nothing, so every value comes from `initialize`
-        network = _layers(settings, channels, image_size, num_classes)
+    network = lay_out(settings, channels=channels, image_size=image_size, num_classes=num_classes)
     network.to_empty(device="cpu")
     generator = torch.Generator()
     if seed is None:
@@ -56,6 +54,13 @@ def build_model(
     if isinstance(settings, SprintSettings) and settings.identity_start:
         start_as_identity(network)
     return network
+
+
+def lay_out(settings: ModelSettings, *, channels: int, image_size: tuple[int, int], num_classes: int) -> Network:
+    """Build the same network without memory for its tensors, which have names and shapes only. Errors as there."""
+    _check_counts(channels, image_size, num_classes)
+    with torch.device("meta"):  # it allocates and draws nothing, so every value comes from `initialize` or a file
+        return _layers(settings, channels, image_size, num_classes)
 
 
 def _layers(settings: ModelSettings, channels: int, image_size: tuple[int, int], num_classes: int) -> Network:

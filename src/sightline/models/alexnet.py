@@ -14,6 +14,7 @@ from collections import OrderedDict
 from torch import nn
 
 from sightline.models.network import (
+    AdaptiveMean,
     ConvNormReLU,
     ConvReLU,
     Flatten,
@@ -61,7 +62,7 @@ def _full(settings: AlexNetSettings, channels: int, image_size: tuple[int, int],
 
     hidden = settings.hidden or FULL_HIDDEN
     head = OrderedDict[str, nn.Module](
-        pool=nn.AdaptiveAvgPool2d(FULL_MAP),
+        pool=AdaptiveMean(FULL_MAP),
         flatten=nn.Flatten(),
         dropout1=nn.Dropout(settings.dropout),
         hidden1=nn.Linear(fifth * FULL_MAP**2, hidden),

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from sightline.models.convolution import Conv2d
 from sightline.models.network import (
+    AdaptiveMean,
     ConvNormReLU,
     ConvReLU,
     GlobalMean,
@@ -115,7 +116,7 @@ class AuxiliaryHead(nn.Module):
 
     def __init__(self, entering: int, num_classes: int, settings: GoogLeNetSettings) -> None:
         super().__init__()
-        self.pool = nn.AdaptiveAvgPool2d(AUXILIARY_MAP)
+        self.pool = AdaptiveMean(AUXILIARY_MAP)
         self.conv = _conv(entering, AUXILIARY_WIDTH, 1, settings)
         self.hidden = nn.Linear(AUXILIARY_WIDTH * AUXILIARY_MAP**2, AUXILIARY_HIDDEN)
         self.dropout = nn.Dropout(settings.auxiliary_dropout)

@@ -85,7 +85,8 @@ def check_least_size(
         try:
             body(torch.empty(1, channels, side, side, device="meta"))
         except RuntimeError:
-            assert side < LARGEST_SIDE, "it is not the size that this body refuses"
+            if side >= LARGEST_SIDE:  # then it is not the size that this body refuses
+                raise
             return False
         return True
 
@@ -174,6 +175,32 @@ class GlobalMean(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C)."""
         return x.mean(dim=(2, 3))
+
+
+class AdaptiveMean(nn.Module):
+    """Mean pooling to maps of `side` x `side` pixels, of any size, by windows that may overlap.
+
+    It gives what `torch.nn.AdaptiveAvgPool2d` gives, whose gradient on an NVIDIA GPU is not deterministic: here it is
+    that of a matrix product.
+    """
+
+    def __init__(self, side: int) -> None:
+        super().__init__()
+        self.side = side
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, side, side)."""
+        height, width = x.shape[2:]
+        shares = torch.kron(self._shares(height, x), self._shares(width, x))  # side * side, H * W
+        pooled = shares @ x.permute(0, 2, 3, 1).flatten(1, 2)  # N, side * side, C
+        return pooled.unflatten(1, (self.side, self.side)).permute(0, 3, 1, 2)
+
+    def _shares(self, size: int, like: Tensor) -> Tensor:
+        """How much each of `size` pixels counts in each mean: (side, size)."""
+        mean = torch.arange(self.side, device=like.device)[:, None]
+        pixel = torch.arange(size, device=like.device)
+        start, end = mean * size // self.side, ((mean + 1) * size + self.side - 1) // self.side
+        return ((pixel >= start) & (pixel < end)).to(like.dtype) / (end - start)
 
 
 class Flatten(nn.Module):
