@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import time
 
 import pytest
 import requests
@@ -52,7 +53,8 @@ def start(request):
     yield begin
     for program in begun:
         program.kill()
-        program.communicate()
+        with program:  # closes what is open, and waits
+            pass
 
 
 def url_of(program):
@@ -82,6 +84,24 @@ def test_a_signal_ends_it_when_the_work_in_hand_is_done(start, sig, code):
     logged = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
     assert {"/health/live", "/v1/predict", "/metrics"} == {line["path"] for line in logged}
     assert ("error: serve: stopped by Ctrl-C" in err) == (sig == signal.SIGINT)
+
+
+def test_it_serves_and_ends_where_nobody_reads_where_it_is(start):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    program = start("--port", str(port))
+    program.stdout.close()
+    while True:
+        try:
+            assert requests.get(f"http://127.0.0.1:{port}/health/live", timeout=20).ok
+            break
+        except requests.ConnectionError:
+            assert program.poll() is None, program.stderr.read()
+            time.sleep(0.05)
+    time.sleep(0.2)  # by then it has tried to say so
+    program.terminate()
+    assert program.wait(20) == 0
+    assert "Traceback" not in program.stderr.read()
 
 
 def test_it_says_where_it_is(start):

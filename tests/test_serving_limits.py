@@ -16,7 +16,8 @@ import requests
 from PIL import Image
 
 from served import SLOW, Rule, answer_of, check_problem, classifier, picture, problem, running
-from sightline.serving import Limits
+from sightline.serving import Limits, create_app
+from sightline.serving.problems import Problem
 from sightline.serving.protocol import Protocol
 from sightline.serving.running import Server
 
@@ -102,6 +103,74 @@ def test_a_head_that_does_not_come_ends_the_connection(served, beginning):
     start = time.monotonic()
     assert served.raw(beginning)[0] == 0
     assert 0.4 < time.monotonic() - start < 8
+
+
+def reading_little(server, monkeypatch):
+    """Connect with buffers of a few KiB on both sides, as small as the system has them."""
+    real = Protocol.connection_made
+
+    def made(self, transport):
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+        real(self, transport)
+
+    monkeypatch.setattr(Protocol, "connection_made", made)
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    connection.settimeout(10)
+    connection.connect(("127.0.0.1", server.port))
+    return connection
+
+
+def waiting(server, connection):
+    """How many bytes wait for this client to read; None where the server knows it no more."""
+    own = connection.getsockname()
+    for each in set(server.server.server_state.connections):
+        if each.client == own:
+            return each.transport.get_write_buffer_size()
+    return None
+
+
+def large_request(server, *headers):
+    """A request whose answer is larger than those buffers, but smaller than what uvicorn lets wait by itself."""
+    path = "/openapi.json"
+    assert 8 * 1024 < len(server.get(path).content) < 60 * 1024
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{''.join(headers)}\r\n".encode()
+
+
+@pytest.mark.parametrize("way", ["kept", "closed", "one side closed", "many"])
+def test_an_answer_that_nobody_takes_ends_the_connection(served, monkeypatch, way):
+    request = large_request(served, *(["Connection: close\r\n"] if way == "closed" else []))
+    with reading_little(served, monkeypatch) as connection:
+        connection.sendall(request * (50 if way == "many" else 1))
+        until(lambda: waiting(served, connection))
+        start = time.monotonic()
+        if way == "one side closed":
+            connection.shutdown(socket.SHUT_WR)
+        until(lambda: not waiting(served, connection))
+        assert 0.4 < time.monotonic() - start < 8
+        until(lambda: not served.server.server_state.tasks)
+
+
+def test_an_answer_that_is_taken_slowly_but_in_time_is_whole(served, monkeypatch):
+    request = large_request(served)
+    expected = served.get("/openapi.json").content
+    with reading_little(served, monkeypatch) as connection:
+        for _ in range(2):  # the time of the first is not the second's
+            connection.sendall(request)
+            time.sleep(0.4)
+            status, _, body = answer_of(connection)
+            assert (status, body) == (200, expected)
+
+
+def test_an_answer_that_nobody_takes_does_not_hold_up_the_end(monkeypatch):
+    limits = Limits(max_batch=8, receive_seconds=0.6, answer_seconds=14)
+    with running(limits=limits) as server, reading_little(server, monkeypatch) as connection:
+        connection.sendall(large_request(server) * 50)
+        until(lambda: waiting(server, connection))
+        start = time.monotonic()
+        server.server.end()
+        server.thread.join(20)
+        assert time.monotonic() - start < 8
 
 
 def test_a_client_that_leaves_is_forgotten(served):
@@ -255,6 +324,47 @@ def test_an_answer_that_takes_too_long_is_503():
         until(lambda: server.post(picture()).ok)
 
 
+def test_probes_share_one_inference():
+    """However many ask whether it is ready, one more picture waits for the network."""
+    rule = Rule(seconds=SLOW)
+
+    async def work():
+        app = create_app(classifier(rule), Limits(max_batch=1))
+        async with app.lifespan(None):
+            rule.free.clear()
+            measured = rule.calls
+            probes = [asyncio.create_task(app.ready(None)) for _ in range(50)]
+            while rule.calls == measured:
+                await asyncio.sleep(0.005)
+            assert not app.engine._jobs
+            for probe in probes[::2]:
+                probe.cancel()
+            await asyncio.sleep(0.01)
+            assert [probe.cancelled() for probe in probes] == [True, False] * 25
+            rule.free.set()
+            answers = await asyncio.wait_for(asyncio.gather(*probes[1::2]), 10)
+            assert {answer.status_code for answer in answers} == {200}
+            assert rule.calls == measured + 1
+            rule.value = float("nan")  # a later probe asks the network anew, and hears of what is wrong now
+            with pytest.raises(Problem, match="no number"):
+                await app.ready(None)
+            assert rule.calls == measured + 2
+
+    asyncio.run(work())
+
+
+def test_probes_of_two_event_loops_wait_for_neither_others():
+    app = create_app(classifier(Rule(seconds=SLOW)), Limits(max_batch=1))
+    left = asyncio.new_event_loop()
+    left.run_until_complete(asyncio.wait([left.create_task(app.ready(None))], timeout=0))
+    try:
+        assert asyncio.run(app.ready(None)).status_code == 200
+    finally:
+        left.run_until_complete(asyncio.sleep(0.1))
+        left.close()
+        app.engine.stop()
+
+
 def test_much_arriving_at_once_is_429():
     # Two bodies of nearly 1 MiB fit where one call may be in hand; what comes beyond is refused, not kept.
     limits = Limits(max_batch=1, queue=1, max_body_mib=1, receive_seconds=5)
@@ -331,8 +441,6 @@ def test_the_application_alone_is_a_plain_asgi_one():
         await app(scope, receive, send)
         await asyncio.to_thread(app.engine.stop)
         return sent
-
-    from sightline.serving import create_app
 
     app = create_app(classifier(), Limits(max_batch=2))
     start, body = asyncio.run(call(app))

@@ -170,6 +170,66 @@ def test_the_keyboard_draws(visit, digits):
     page.wait_for_selector(".card", state="detached")
 
 
+def press(page, *keys):
+    page.focus("#pad")
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def drag(page, *points):
+    """Draw with the mouse and do not let go."""
+    box = page.locator("#pad").bounding_box()
+    for number, (x, y) in enumerate(points):
+        page.mouse.move(box["x"] + box["width"] * x, box["y"] + box["height"] * y, steps=3)
+        if number == 0:
+            page.mouse.down()
+
+
+@pytest.mark.parametrize("taken_back", ["Control+z", "Escape"])
+def test_a_stroke_that_is_taken_back_is_not_gone_on_with(visit, digits, taken_back):
+    page = visit(digits.url)
+    press(page, " ", *["ArrowDown"] * 5)
+    settled(page)
+    press(page, taken_back, *["ArrowDown"] * 3)  # the pen is up
+    page.wait_for_selector(".card", state="detached")
+    assert page.evaluate("scrollY") == 0
+    assert page.locator("#undo").is_disabled()
+
+    drag(page, (0.3, 0.3), (0.6, 0.3))
+    settled(page)
+    page.keyboard.press(taken_back)
+    box = page.locator("#pad").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + box["height"] * 0.8, steps=5)
+    page.mouse.up()
+    page.wait_for_selector(".card", state="detached")
+    assert page.locator("#undo").is_disabled()
+    draw(page, DIGITS[1])  # and the next one is drawn
+    settled(page)
+
+
+def test_no_stroke_goes_on_in_another(visit, digits):
+    page = visit(digits.url)
+    draw(page, DIGITS[1])
+    settled(page)
+    alone = seen(page)
+    press(page, " ", *["ArrowRight"] * 8, "Control+z", *["ArrowLeft"] * 3)
+    page.wait_for_timeout(300)
+    settled(page)
+    assert np.array_equal(alone, seen(page))
+    page.click("#clear")
+    # The mouse held down, and a stroke begun with the keyboard: the mouse has no part in that one.
+    drag(page, (0.3, 0.3), (0.31, 0.3))
+    press(page, " ", "ArrowDown")
+    settled(page)
+    before = seen(page)
+    box = page.locator("#pad").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + box["height"] * 0.9, steps=5)
+    page.mouse.up()
+    page.wait_for_timeout(300)
+    settled(page)
+    assert np.array_equal(before, seen(page))
+
+
 def test_a_finger_draws(visit, digits):
     page = visit(digits.url, width=390, has_touch=True, is_mobile=True)
     box = page.locator("#pad").bounding_box()

@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 from sightline.classifier import Classifier
 from sightline.data.decoder import Pixels
 from sightline.errors import ResourceError
-from sightline.serving.batching import Engine, measure_pace
+from sightline.serving.batching import Engine, Rows, measure_pace
 from sightline.serving.body import Arrivals, Gone, Picture, boundary_of, pictures_of, read_body
 from sightline.serving.gate import LOCAL_HOSTS, Gate
 from sightline.serving.metrics import Metrics
@@ -52,6 +52,7 @@ class App:
         self._arrivals = Arrivals(limit=limits.queue * limits.max_body_bytes)
         self._decoders = ThreadPoolExecutor(limits.decode_threads, "sightline-decoder")
         self._facts = self._model_facts().model_dump_json().encode()
+        self._dry: asyncio.Task[Rows] | None = None
         self.stack: Gate | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -167,12 +168,20 @@ class App:
             raise Problem(503, "the server is shutting down")
         try:
             async with asyncio.timeout(self.limits.answer_seconds):
-                rows = await self.engine.probabilities(np.zeros((1, *self.classifier.size), np.uint8))
+                rows = await asyncio.shield(self._dry_inference())
         except TimeoutError:
             raise Problem(503, f"the network did not answer within {self.limits.answer_seconds:g} seconds") from None
         if not np.isfinite(rows).all():
             raise Problem(503, "the network gave a probability that is no number")
         return _json(Health(status="ready").model_dump_json().encode())
+
+    def _dry_inference(self) -> asyncio.Task[Rows]:
+        """Give the one that is pending, whoever began it, so that probes do not fill the engine's queue."""
+        loop = asyncio.get_running_loop()
+        if self._dry is None or self._dry.done() or self._dry.get_loop() is not loop:
+            black = np.zeros((1, *self.classifier.size), np.uint8)
+            self._dry = loop.create_task(self.engine.probabilities(black))
+        return self._dry
 
     async def figures(self, _request: Request) -> Response:
         """Give what was counted."""

@@ -1,4 +1,4 @@
-"""HTTP as it arrives: uvicorn's protocol, with a limit on slow heads, and its refusals as problem+json."""
+"""HTTP as it arrives: uvicorn's protocol, with limits on slow heads and readers, and its refusals as problem+json."""
 
 from __future__ import annotations
 
@@ -46,17 +46,21 @@ class Corked:
 class Protocol(H11Protocol):
     """A connection. A request's head, and a body that nobody reads any more, must be here within `patience` seconds.
 
-    Bodies that are read are timed by the application, which can answer 408.
+    In as many seconds an answer must have been taken. Bodies that are read are timed by the application, which can
+    answer 408.
     """
 
     patience: ClassVar[float] = 10.0
     _deadline: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Wait for the first request."""
         # Or an answer in two segments would wait for the client to confirm the first, which it may put off for 40 ms.
         # asyncio sees to it only for sockets that name their protocol.
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Writing is paused as soon as anything waits for the client, and goes on when nothing does.
+        transport.set_write_buffer_limits(high=0)
         super().connection_made(cast("asyncio.Transport", Corked(transport, self.loop)))
         self._await_more()
 
@@ -74,9 +78,20 @@ class Protocol(H11Protocol):
             self._await_more()
         super().on_response_complete()
 
+    def pause_writing(self) -> None:
+        """Let the client read, also on a connection that is being closed; one that does not is cut off."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(self.patience, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on: the client has read."""
+        self._stop_timing_reader()
+        super().resume_writing()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._stop_waiting()
+        self._stop_timing_reader()
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002
@@ -103,6 +118,11 @@ class Protocol(H11Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+    def _stop_timing_reader(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
 
 def protocol(patience: float) -> type[Protocol]:

@@ -68,7 +68,7 @@ def address(listener: socket.socket) -> str:
 def run(app: App, listener: socket.socket, *, started: Callable[[], object] | None = None) -> None:
     """Serve until SIGTERM or Ctrl-C, then finish what is in hand.
 
-    `started` is called when requests are taken. Raises Interrupted after Ctrl-C.
+    `started` is called when requests are taken; what it raises is raised at the end. Raises Interrupted after Ctrl-C.
     """
     for library in ("PIL", "python_multipart"):  # what they say of broken uploads would fill the log
         logging.getLogger(library).setLevel(logging.CRITICAL)
@@ -103,21 +103,25 @@ class Server(uvicorn.Server):
         self.interrupted = False
 
     async def serve_on(self, listener: socket.socket, started: Callable[[], object] | None = None) -> None:
-        """Serve until `end` was called."""
+        """Serve until `end` was called. What `started` raises is raised then."""
         watch = asyncio.create_task(self._watch(started))
         try:
             await self.serve(sockets=[listener])
         finally:
             watch.cancel()
+        if watch.done():
+            watch.result()
 
     async def _watch(self, started: Callable[[], object] | None) -> None:
         while not self.started:
             await asyncio.sleep(TICK_SECONDS)
-        if started is not None:
-            started()
-        while not (self.app.draining and self.app.in_hand == 0):
-            await asyncio.sleep(TICK_SECONDS)
-        self.should_exit = True
+        try:
+            if started is not None:
+                started()
+        finally:  # it serves, and can be ended, also where nobody could be told
+            while not (self.app.draining and self.app.in_hand == 0):
+                await asyncio.sleep(TICK_SECONDS)
+            self.should_exit = True
 
     def end(self) -> None:
         """Take no new work, and stop when what is in hand is finished."""

@@ -26,12 +26,13 @@ export class Pad {
 
   undo() {
     this.strokes.pop();
+    this.#end();
     this.#show();
   }
 
   clear() {
     this.strokes = [];
-    if (this.pen) this.pen.down = false;
+    this.#end();
     this.#show();
   }
 
@@ -53,6 +54,12 @@ export class Pad {
       context.arc(this.pen.x * side, this.pen.y * side, 0.04 * side, 0, 2 * Math.PI);
       context.stroke();
     }
+  }
+
+  // The stroke that is being drawn may be gone: neither pointer nor pen goes on with it.
+  #end() {
+    this.pointer = null;
+    if (this.pen) this.pen.down = false;
   }
 
   #show() {
@@ -97,7 +104,10 @@ export class Pad {
   #lift() {
     this.pen ??= { x: 0.5, y: 0.25, down: false };
     this.pen.down = !this.pen.down;
-    if (this.pen.down) this.strokes.push([{ x: this.pen.x, y: this.pen.y }]);
+    if (this.pen.down) {
+      this.pointer = null;
+      this.strokes.push([{ x: this.pen.x, y: this.pen.y }]);
+    }
     this.#show();
   }
 
