@@ -70,7 +70,7 @@ class OurSide:
         network = build_network(case, len(splits.train.class_names))
         self.trainer = Trainer(settings, folder, splits, preprocessing, network, compute, Silence())
         self.told = self.trainer.execution.line
-        self._clock = Clock(self.trainer.progress)
+        self._clock = Clock(self.trainer.progress, 0)
         self._searches = form == SEARCHED
 
     def start(self) -> None:

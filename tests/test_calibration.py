@@ -14,12 +14,12 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, log_loss
 
 import sightline as sl
-from sightline import calibration, metrics
+from sightline import calibration, metrics, run_folder
 from sightline.calibration import fit_temperature, softmax
 from sightline.classifier import model_file
 from sightline.cli.app import run
 from sightline.drawing import canvas, reliability
-from sightline.errors import DataError, FileError, UsageError
+from sightline.errors import DataError, FileError, ResourceError, UsageError
 from sightline.evaluation import Predictions
 from sightline.run_folder import RunFolder
 
@@ -208,11 +208,42 @@ def test_an_exported_file_is_told_to_be_older(copy: Path, capsys: pytest.Capture
 
 def test_training_on_takes_the_temperature_away(copy: Path, trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sl.calibrate(copy, write=True)
-    assert run(["train", "--resume", str(copy)]) == 0
+    assert run(["train", "--resume", str(copy), "--add-epochs", "1"]) == 0
     assert "calibrate again" in capsys.readouterr().err
-    assert RunFolder(copy).best_weights.read_bytes() == RunFolder(trained).best_weights.read_bytes()
+    assert RunFolder(copy).best_weights.read_bytes() != RunFolder(trained).best_weights.read_bytes()
     assert not (copy / "calibration.json").exists()
     assert "temperature" not in json.loads((copy / "test" / "metrics.json").read_text())
+
+
+def test_a_run_in_training_gets_no_temperature(
+    copy: Path, trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_folder, "LOCK_SECONDS", 0)
+    with RunFolder(copy).in_work():
+        assert run(["calibrate", str(copy), "--write"]) == ResourceError.exit_code
+        assert "another process is training this run" in (err := capsys.readouterr().err) and err.count("\n") == 1
+        assert run(["calibrate", str(copy)]) == 0  # to look does no harm
+    assert RunFolder(copy).best_weights.read_bytes() == RunFolder(trained).best_weights.read_bytes()
+    assert not (copy / "calibration.json").exists()
+
+
+def test_nothing_trains_a_run_from_the_reading_of_its_weights_to_the_last_file(
+    copy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[bool] = []
+
+    def noting(real: Any) -> Any:
+        def noted(*args: Any, **options: Any) -> Any:
+            held.append(RunFolder(copy).is_in_work())
+            return real(*args, **options)
+
+        return noted
+
+    monkeypatch.setattr(calibration.torch_backend, "from_file", noting(calibration.torch_backend.from_file))
+    monkeypatch.setattr(RunFolder, "write_fact", noting(RunFolder.write_fact))
+    sl.calibrate(copy, write=True)
+    assert len(held) >= 2 and all(held)
+    assert not RunFolder(copy).is_in_work()
 
 
 def test_a_file_without_temperature_is_as_it_was(trained: Path, tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ def test_clean_images(clean):
     found = audit(clean)
     assert found["parts"]["train"] == {"images": 40, "classes": {"cat": 20, "dog": 20}}
     assert found["imbalance"] == 1
-    assert found["duplicates"]["across"] == {"pairs": 0, "other_label": 0, "named": []}
+    assert found["duplicates"]["across"] == {"pairs": 0, "other_label": 0, "with_test": 0, "named": []}
     assert set(map(tuple, (part.values() for part in found["duplicates"]["inside"].values()))) == {(0, 0)}
     assert data.audit_lines(found) == [
         "train: 40 images in 2 classes, 20 a class",
@@ -60,7 +60,7 @@ def test_planted_duplicates(clean):
         "test": {"images": 1, "other_label": 0},
     }
     across = found["across"]
-    assert (across["pairs"], across["other_label"]) == (3, 1)
+    assert (across["pairs"], across["other_label"], across["with_test"]) == (3, 1, 2)
     assert across["named"] == [
         {"parts": ["train", "validation"], "images": ["train/10", "val/4"], "same_label": True},
         {"parts": ["train", "test"], "images": ["train/1", "test/0"], "same_label": False},
@@ -86,6 +86,7 @@ def test_no_more_than_twenty_pairs_are_named(clean):
     across = audit(clean)["duplicates"]["across"]
     assert across["pairs"] == 10 + 12 + 12
     assert len(across["named"]) == 20
+    assert across["with_test"] == 12 + 12
 
 
 def test_imbalance_skipped_and_ignored(clean):
@@ -95,8 +96,8 @@ def test_imbalance_skipped_and_ignored(clean):
     assert found["skipped"] == {"train/cat/x.jpg": "cut short"}
     lines = data.audit_lines(found)
     assert "the largest class has 3.0 times the images of the smallest" in lines
-    assert "1 unreadable pictures left out: train/cat/x.jpg" in lines
-    assert "4 files that are no pictures by their suffix were ignored" in lines
+    assert "1 unreadable picture left out: train/cat/x.jpg" in lines
+    assert "4 files without a picture's suffix ignored" in lines
     alone = audit(Splits(clean.train.select(np.array([0, 2])), None, None))
     assert alone["imbalance"] is None
     assert "train has no image of dog" in data.audit_lines(alone)

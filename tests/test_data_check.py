@@ -187,6 +187,30 @@ def test_one_folder_per_class_and_copies_that_a_split_would_part(tmp_path, rng):
     assert found(check(tmp_path))["no_train"] == [("test",)]
 
 
+@pytest.mark.parametrize("place", ["train/a-loop", "test/z-loop.jpg", "train"])
+def test_a_link_to_itself_is_told_and_stops_nothing(tmp_path, rng, place):
+    make(tmp_path, rng, train=12, test=12)
+    if place == "train":
+        shutil.rmtree(tmp_path / "train")
+    (tmp_path / place).symlink_to(tmp_path / place)
+    report = check(tmp_path)
+    expected = {"unlisted": [(place,)]} | ({"no_train": [("test",)]} if place == "train" else {})
+    assert found(report) == expected
+    assert report["problems"][0]["wrong"] and report["pictures"] == (24 if place == "train" else 48)
+
+
+def test_a_class_whose_name_is_no_utf8_is_told(tmp_path, rng):
+    make(tmp_path, rng, train=12, test=12)
+    name = os.fsdecode(b"caf\xe9")
+    for part in ("train", "test"):
+        try:
+            (tmp_path / part / "cat").rename(tmp_path / part / name)
+        except OSError:
+            pytest.skip("this file system takes UTF-8 names only")
+    report = check(tmp_path, out=tmp_path / "out")
+    assert found(report) == {"not_utf8": [(name,)]} and report["wrong"]
+
+
 def test_only_what_is_no_dataset_stops_it(tmp_path):
     with pytest.raises(DataError, match="no such folder"):
         check(tmp_path / "nowhere")

@@ -163,6 +163,61 @@ def test_what_is_no_dataset_is_refused(tmp_path):
     refused(make(tmp_path / "two", ("train", "val", "valid", "test")), "val/ and valid/")
 
 
+def test_a_class_whose_name_is_no_utf8_is_refused_and_named(tmp_path):
+    root = make(tmp_path / "pets")
+    for part in ("train", "test"):
+        try:
+            paint(root / part / os.fsdecode(b"caf\xe9") / "0.png")
+        except OSError:
+            pytest.skip("this file system takes UTF-8 names only")
+    refused(root, r"train: the name of the class folder 'caf\\udce9' is no UTF-8")
+    with pytest.raises(DataError, match="is no UTF-8"):
+        data.load_test(DataSettings(name=str(root)), ("cat", "dog"), data.unit_preprocessing((8, 8, 3)))
+
+
+def test_a_path_that_is_no_utf8_is_refused(tmp_path):
+    root = tmp_path / os.fsdecode(b"pets\xe9")
+    try:
+        root.mkdir()
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    refused(make(root), r"pets\\udce9: this path is no UTF-8")
+
+
+@pytest.mark.parametrize("place", ["train/loop", "test/ant", "train"])
+def test_a_link_to_itself_is_one_line(tmp_path, place):
+    root = make(tmp_path / "pets", ("test",) if place == "train" else ("train", "test"))
+    (root / place).symlink_to(root / place, target_is_directory=True)
+    if place == "train":
+        refused(root, "test/ but no train/")
+    else:
+        refused(root, f"{place}: it cannot be looked into")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may look anywhere")
+@pytest.mark.parametrize("place", ["train/link", "val", "."])
+def test_a_link_into_a_closed_folder_is_one_line(tmp_path, place):
+    root = make(tmp_path / "pets")
+    (tmp_path / "closed" / "inside").mkdir(parents=True)
+    target = root / place if place != "." else tmp_path / "link"
+    target.symlink_to(tmp_path / "closed" / "inside", target_is_directory=True)
+    (tmp_path / "closed").chmod(0)
+    try:
+        refused(target if place == "." else root, "cannot be looked into")
+    finally:
+        (tmp_path / "closed").chmod(0o700)
+
+
+def test_what_the_system_does_not_tell_is_one_line(tmp_path, monkeypatch):
+    root = make(tmp_path / "pets")
+
+    def closed(self):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "is_dir", closed)
+    refused(root, r"pets: it cannot be looked into \(Permission denied\)")
+
+
 def test_empty_classes_are_named(tmp_path):
     root = make(tmp_path / "pets")
     (root / "train" / "ant").mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,7 +15,8 @@ from typing import Any
 import pytest
 
 import sightline as sl
-from sightline.run_folder import RESULTS, STEPS, TIME_COLUMNS, RunFolder
+from sightline.classifier import model_file
+from sightline.run_folder import CHECKPOINT_HEADER, RESULTS, STEPS, TIME_COLUMNS, RunFolder
 from test_training import SMALL, small
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
@@ -106,6 +108,98 @@ def test_a_longer_cosine_run_records_where_it_began_again(tmp_path: Path) -> Non
     assert folder.settings().extended_from_step == 18
     rates = [float(row["lr"]) for row in folder.rows(RESULTS)]
     assert rates[2] == rates[0] and rates[3] == rates[1]
+
+
+def test_a_longer_run_that_was_interrupted_began_again_where_it_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = small(tmp_path, schedule="cosine", epochs=2).run
+    with monkeypatch.context() as patch:
+        stop_at(patch, 30)
+        with pytest.raises(Stop):
+            sl.resume(run, epochs=4, quiet=True)
+    sl.resume(run, epochs=5, quiet=True)
+    folder = RunFolder.open(run)
+    assert folder.settings().extended_from_step == 18
+    sl.resume(run, epochs=6, quiet=True)
+    assert folder.settings().extended_from_step == 45
+
+
+@pytest.mark.parametrize(
+    ("changes", "longer"),
+    [({"steps": 13, "epochs": None}, {"add_steps": 9}), ({"validate_epochs": 2}, {"add_epochs": 1})],
+    ids=["within an epoch", "not validated"],
+)
+@pytest.mark.parametrize("older", [False, True])
+def test_the_row_of_a_finished_run_resumed_is_the_same(
+    tmp_path: Path, changes: dict[str, Any], longer: dict[str, int], older: bool
+) -> None:
+    """It is written behind the last checkpoint, so that resuming writes it anew, without a step."""
+    run = small(tmp_path, schedule="cosine", log_steps=1, **changes).run
+    folder = RunFolder(run)
+    before = folder.rows(RESULTS)
+    path = folder.checkpoints()[0]
+    tensors, metadata = model_file.unpack(path)
+    header = json.loads(metadata[CHECKPOINT_HEADER])
+    assert header["rows"][RESULTS] == len(before) - 1
+    rate = header.pop("rate")
+    assert rate == pytest.approx(float(before[-1]["lr"]))
+    if older:
+        path.write_bytes(model_file.pack(tensors, {CHECKPOINT_HEADER: json.dumps(header)}))
+    sl.resume(run, quiet=True)
+    after = folder.rows(RESULTS)
+    assert [row["lr"] for row in after] == [row["lr"] for row in before]
+    assert float(after[-1]["lr"]) == pytest.approx(float(folder.rows(STEPS)[-1]["lr"]))
+    assert float(after[-1]["images_per_second"]) > 0.2 * float(before[-1]["images_per_second"])
+    sl.resume(run, quiet=True, **longer)
+    rates = [float(row["lr"]) for row in folder.rows(RESULTS)]
+    assert all(0 < rate <= SMALL["lr"] for rate in rates)
+
+
+def calibrated(run: Path, temperature: float) -> RunFolder:
+    """Put a temperature where sightline calibrate puts it, and maps where sightline test --explain does."""
+    folder = RunFolder(run)
+    tensors, header = model_file.load(folder.best_weights)
+    model_file.save(folder.best_weights, tensors, header.model_copy(update={"temperature": temperature}))
+    folder.write_fact("calibration", {"temperature": temperature})
+    for name in ("explanations.npz", "explanations.png"):
+        (folder.test_folder / name).write_bytes(b"of these weights")
+    return folder
+
+
+@pytest.mark.parametrize("changes", [{}, {"epochs": 4, "validate_epochs": 3, "select": "last"}])
+def test_the_same_weights_keep_their_temperature_and_their_maps(tmp_path: Path, changes: dict[str, Any]) -> None:
+    """Also where the last epoch's row, and with it the selection, comes behind the last checkpoint."""
+    folder = calibrated(small(tmp_path, **changes).run, 2.0)
+    kept = {path: path.read_bytes() for path in (folder.best_weights, folder.last_weights,
+            folder.path / "calibration.json", folder.test_folder / "explanations.npz")}  # fmt: skip
+    tested = sl.test(folder.path)
+    sl.resume(folder.path, quiet=True)
+    for name in ("explanations.npz", "explanations.png"):  # which the test took away
+        assert not (folder.test_folder / name).exists()
+    report = json.loads(folder.metrics_path.read_text())
+    assert report == json.loads(json.dumps(tested.report)) and report["temperature"] == 2
+    calibrated(folder.path, 2.0)
+    sl.resume(folder.path, quiet=True)
+    assert {path: path.read_bytes() for path in kept} == kept
+
+
+def test_other_weights_lose_the_temperature_and_the_maps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As soon as they are written: a run that is stopped behind that goes on knowing nothing of the former ones."""
+    folder = calibrated(small(tmp_path, select="last", checkpoint_epochs=9).run, 2.0)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 40)
+        with pytest.raises(Stop):
+            sl.resume(folder.path, epochs=6)
+    assert "calibrate again" in capsys.readouterr().err
+    for _ in range(2):
+        assert not (folder.path / "calibration.json").exists()
+        assert not list(folder.test_folder.glob("explanations.*"))
+        assert sl.load(folder.path).temperature == 1
+        sl.resume(folder.path, quiet=True)
+        assert "temperature" not in json.loads(folder.metrics_path.read_text())
 
 
 def test_a_finished_run_resumed_is_left_as_it_is(tmp_path: Path) -> None:

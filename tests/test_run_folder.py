@@ -12,7 +12,7 @@ import pytest
 
 from sightline import atomic
 from sightline.errors import FileError, ResourceError
-from sightline.run_folder import RESULTS, RunFolder
+from sightline.run_folder import PROBABILITIES, RESULTS, RunFolder
 from sightline.settings import build_settings
 
 
@@ -62,6 +62,46 @@ def test_rows_are_cut_back_with_a_half_written_one(tmp_path: Path) -> None:
     assert folder.rows(RESULTS) == [{"epoch": "1", "loss": "0.5"}, {"epoch": "2", "loss": ""}]
     folder.cut_rows(RESULTS, 0)
     assert not (tmp_path / RESULTS).exists()
+
+
+@pytest.mark.parametrize("rest", ["", "4,0.1", '4,"a\n', "4"])
+def test_a_half_written_row_is_no_row_however_many_there_should_be(tmp_path: Path, rest: str) -> None:
+    folder = RunFolder(tmp_path)
+    whole = [{"epoch": str(number), "loss": "0.5"} for number in range(4)]
+    folder.append_rows(RESULTS, whole)
+    with (tmp_path / RESULTS).open("a") as stream:
+        stream.write(rest)
+    assert folder.rows(RESULTS) == whole
+    folder.cut_rows(RESULTS, 5)
+    folder.append_rows(RESULTS, whole[:1])
+    assert folder.rows(RESULTS) == [*whole, whole[0]]
+
+
+def test_a_half_written_header_does_not_stay(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    (tmp_path / RESULTS).write_text("epoch,lo")
+    assert folder.rows(RESULTS) == []
+    folder.cut_rows(RESULTS, 0)
+    folder.append_rows(RESULTS, [{"epoch": 1, "loss": 0.5}])
+    assert folder.rows(RESULTS) == [{"epoch": "1", "loss": "0.5"}]
+
+
+def test_rows_hold_any_file_name(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    names = ["a\u2028b.png", "a\x85b.png", "a\x0bb.png", 'a\n"b",\n.png', "\u56fe.png", os.fsdecode(b"caf\xe9.png")]
+    rows = [{"step": str(number), "id": name} for number, name in enumerate(names)]
+    folder.append_rows(PROBABILITIES, rows)
+    assert folder.rows(PROBABILITIES) == rows
+    assert b"5,caf\xe9.png\n" in (tmp_path / PROBABILITIES).read_bytes()
+    for count in (6, 4, 2):
+        folder.cut_rows(PROBABILITIES, count)
+        assert folder.rows(PROBABILITIES) == rows[:count]
+
+
+def test_rows_that_are_no_csv_are_refused(tmp_path: Path) -> None:
+    (tmp_path / RESULTS).write_bytes(b"epoch,loss\n1,a\rb\n")
+    with pytest.raises(FileError, match="damaged"):
+        RunFolder(tmp_path).rows(RESULTS)
 
 
 def test_the_last_checkpoints_are_kept_and_leftovers_removed(tmp_path: Path) -> None:

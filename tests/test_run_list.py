@@ -112,6 +112,7 @@ def test_a_finished_run_that_is_being_made_longer_is_not_done(runs: Path, monkey
         sl.resume(runs / "first-001", epochs=5, quiet=True)
     (found,) = sl.list_runs(runs).runs
     assert (found.state, found.epochs, found.planned_epochs, found.test_accuracy) == ("interrupted", 3, 5, None)
+    assert not RunFolder(found.run).is_finished()
 
 
 def test_a_run_that_a_rule_stopped_is_done(tmp_path: Path) -> None:
@@ -123,6 +124,7 @@ def test_a_run_that_a_rule_stopped_is_done(tmp_path: Path) -> None:
 def test_a_run_without_its_test_is_interrupted(runs: Path) -> None:
     (runs / "first-001" / "test" / "metrics.json").unlink()
     assert state_of(runs) == "interrupted"
+    assert RunFolder(runs / "first-001").is_finished(), "trained, though not tested"
 
 
 def test_a_run_of_data_without_test_images_is_done_without_a_test(runs: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import subprocess
@@ -196,6 +197,82 @@ def test_early_stopping_and_threshold(tmp_path: Path) -> None:
     assert result.epochs == 3
     result = small(tmp_path, stop_at_accuracy=0.01, epochs=9)
     assert result.epochs == 1
+
+
+def test_a_run_that_patience_ended_goes_on_when_it_is_made_longer(tmp_path: Path) -> None:
+    ended = small(tmp_path, lr=1e-9, patience=2, epochs=9)
+    assert ended.epochs < 9
+    longer = sl.resume(ended.run, add_epochs=4, quiet=True)
+    assert longer.epochs == ended.epochs + 2
+    assert sl.resume(ended.run, quiet=True).epochs == longer.epochs
+
+
+def test_patience_counts_epochs_where_not_each_is_validated(tmp_path: Path) -> None:
+    result = small(tmp_path, lr=1e-9, patience=3, validate_epochs=2, epochs=20)
+    assert result.epochs == 6, "the first validation is of epoch 2, and the next ones are of epochs 4 and 6"
+
+
+@pytest.mark.parametrize(
+    ("changes", "flag"),
+    [
+        ({"validation": 0, "patience": 3}, "--patience"),
+        ({"watch_test": True, "patience": 3}, "--patience"),
+        ({"validation": 0, "stop_at_accuracy": 0.9}, "--stop-at-accuracy"),
+    ],
+)
+def test_a_rule_without_its_figure_is_refused_before_anything_is_written(
+    tmp_path: Path, changes: dict[str, Any], flag: str
+) -> None:
+    with pytest.raises(sl.UsageError, match=f"^{flag}: there are no validation images"):
+        small(tmp_path / "runs", **changes)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_threshold_for_the_watched_test_images_stands(tmp_path: Path) -> None:
+    assert small(tmp_path, watch_test=True, stop_at_accuracy=0.01, epochs=9).epochs == 1
+
+
+def test_wrapped_batches_flip_each_image_every_second_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sightline.training import loop
+
+    seen: dict[int, list[bool]] = {}
+    real = loop.build_augmentation
+
+    def looking(*arguments: Any, **options: Any) -> Any:
+        augment = real(*arguments, **options)
+
+        def look(images: torch.Tensor, at: torch.Tensor, passes: Any) -> torch.Tensor:
+            found = augment(images, at, passes)
+            if len(at) == 64:
+                for index, before, after in zip(at.tolist(), images, found, strict=True):
+                    seen.setdefault(index, []).append(not torch.equal(before, after))
+                    assert torch.equal(after, before) or torch.equal(after, before.flip(1))
+            return found
+
+        return look
+
+    monkeypatch.setattr(loop, "build_augmentation", looking)
+    small(tmp_path, last_batch="wrap", flip="alternate", batch_size=64, epochs=None, steps=12)
+    for looks in seen.values():
+        # What is drawn for augmentation.png comes last, out of turn.
+        turns = [first != second for first, second in itertools.pairwise(looks[:4])]
+        assert all(turns) and turns
+    assert len({looks[0] for looks in seen.values()}) == 2
+
+
+def test_classes_called_as_other_columns_have_columns_of_their_own(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), np.uint8)
+    names = ("class id", "id", "label", "step")
+    every = ImageSet.of(pixels, np.arange(40) % 4, [f"{index}.png" for index in range(40)], names)
+    options = {name: value for name, value in SMALL.items() if not name.startswith("synthetic")}
+    data = ImageData("own", every, None, None, {}, {})
+    run = sl.train(data, runs=tmp_path, epochs=None, steps=1, log_probabilities_steps=1, **options).run
+    rows = RunFolder(run).rows(PROBABILITIES)
+    columns = ["class id", "class class id", "class label", "class step"]
+    assert list(rows[0]) == ["step", "id", "label", *columns]
+    for row in rows:
+        assert row["step"] == "1" and names[int(row["id"].removesuffix(".png")) % 4] == row["label"]
+        assert sum(float(row[column]) for column in columns) == pytest.approx(1, abs=1e-5)
 
 
 def test_steps_end_in_the_middle_of_an_epoch(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ order, and so the answer, stays. The test images only show what it does.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -154,15 +155,25 @@ def calibrate_run(
 
     `changes` replaces some of the run's data settings, such as `data_dir`. With `write` the model file gets the
     temperature, calibration.json the result, and the run is tested anew, since the figures of its probabilities are
-    others now. The file of the last weights has none: a temperature belongs to the weights it was fitted to.
+    others now. The file of the last weights has none: a temperature belongs to the weights it was fitted to. The run is
+    held meanwhile, so that nothing trains it and puts other weights there.
 
     Raises UsageError for a file, FileError for a folder that is no run, DataError where there are no validation
-    images or they have changed, and with `write` where the temperature is of no use.
+    images or they have changed, and with `write` where the temperature is of no use; ResourceError with `write` where
+    another process trains the run.
     """
     if path.is_file():
         found = "a file, which does not know the validation images"
         raise UsageError(str(path), found, "a run's folder", "give the folder that holds weights/ and splits.json")
     run = RunFolder.open(path)
+    with run.in_work() if write else contextlib.nullcontext():
+        return _calibrate(run, changes, write=write, module=module, device=device)
+
+
+def _calibrate(
+    run: RunFolder, changes: Mapping[str, Any], *, write: bool, module: nn.Module | None, device: str
+) -> CalibrationResult:
+    path = run.path
     file = run.model_file()
     splits = _splits(run, changes)
     if splits.validation is None:

@@ -204,6 +204,12 @@ def _store_mistakes(predictions: Predictions, folder: Path, images: ImageSet) ->
     gallery.draw(pixels, mistake_captions(predictions, rows), folder / MISTAKES_PICTURE)
 
 
+def forget_explanations(folder: Path) -> None:
+    """Remove maps of where a network looked: they are of other answers than those of now."""
+    for name in (EXPLANATIONS, EXPLANATIONS_PICTURE):
+        (folder / name).unlink(missing_ok=True)
+
+
 def mistake_captions(predictions: Predictions, rows: NDArray[np.int64]) -> list[tuple[str, str]]:
     """Say of each image what it is, what was answered and how surely: two lines."""
     predicted, names = predictions.predicted(), predictions.class_names

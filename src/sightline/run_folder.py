@@ -38,6 +38,8 @@ SCHEMA_VERSION = 1
 RESULTS, STEPS, PROBABILITIES = "results.csv", "steps.csv", "probabilities.csv"
 TIME_COLUMNS = ("seconds", "images_per_second")
 CHECKPOINT_HEADER = "sightline_checkpoint"
+FILE_NAMES = "surrogateescape"
+"""How a CSV file holds the names of pictures, which may be any bytes: as these bytes."""
 LOCK_SECONDS = 5
 """How long training waits for a run that another process holds; to look whether it does takes a moment."""
 _FACTS = {
@@ -212,8 +214,8 @@ class RunFolder:
             if not path.exists():
                 writer.writeheader()
             writer.writerows({key: as_written(value) for key, value in row.items()} for row in rows)
-            with path.open("a", encoding="utf-8") as stream:
-                stream.write(text.getvalue())
+            with path.open("ab") as stream:
+                stream.write(text.getvalue().encode("utf-8", FILE_NAMES))
                 stream.flush()
 
     def rows(self, file: str) -> list[dict[str, str]]:
@@ -221,9 +223,10 @@ class RunFolder:
         path = self.path / file
         if not path.exists():
             return []
-        # A kill can leave half a row behind the last whole one.
-        whole, end, _ = _read(path).rpartition("\n")
-        return list(csv.DictReader(io.StringIO(whole + end, newline="")))
+        try:
+            return list(csv.DictReader(_records(_read(path, FILE_NAMES, newline=""))))
+        except csv.Error:
+            raise FileError(str(path), "damaged", "what training wrote") from None
 
     def results(self) -> list[dict[str, float]]:
         """The rows of results.csv as numbers. Raises FileError where it is damaged."""
@@ -245,12 +248,13 @@ class RunFolder:
         path = self.path / file
         if not path.exists():
             return
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-        if len(lines) != count + 1:
-            if count == 0:
-                path.unlink()
-            else:
-                atomic.write_text(path, "".join(lines[: count + 1]))
+        if count == 0:
+            path.unlink()
+            return
+        text = _read(path, FILE_NAMES, newline="")
+        kept = "".join(_records(text)[: count + 1])
+        if kept != text:
+            atomic.write_bytes(path, kept.encode("utf-8", FILE_NAMES))
 
     def checkpoint_path(self, step: int) -> Path:
         """Where the checkpoint of a step is."""
@@ -260,6 +264,19 @@ class RunFolder:
         """All checkpoints, the latest first."""
         found = (self.path / "checkpoints").glob("step-*.safetensors")
         return sorted(found, key=lambda path: int(path.stem.removeprefix("step-")), reverse=True)
+
+    def is_finished(self) -> bool:
+        """Whether training came to the end that settings.yaml plans, or ended itself early; tested or not.
+
+        Raises FileError where the run's files are damaged.
+        """
+        if not self.last_weights.is_file() or not (rows := self.results()):
+            return False
+        # A finished run that was made longer still has the files of its former end.
+        training = self.settings().training
+        count, planned = ("epoch", training.epochs) if training.steps is None else ("step", training.steps)
+        reached = planned is not None and rows[-1][count] >= planned
+        return reached or self.was_stopped_early()
 
     def was_stopped_early(self) -> bool:
         """Whether a rule, such as patience, ended training before its last step, by the latest checkpoint."""
@@ -308,13 +325,28 @@ def read_json(path: Path) -> dict[str, Any]:
     return content
 
 
-def _read(path: Path) -> str:
+def _read(path: Path, errors: str = "strict", newline: str | None = None) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8", errors=errors, newline=newline) as stream:
+            return stream.read()
     except FileNotFoundError:
         raise FileError(str(path), "no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise FileError(str(path), f"cannot be read ({type(error).__name__})") from None
+
+
+def _records(text: str) -> list[str]:
+    """Split CSV into its records, each with its newline, but for a half-written one at the end.
+
+    Only a newline outside of quotes ends a record, whatever else a name holds.
+    """
+    found, begun = [], ""
+    for line in io.StringIO(text, newline="\n"):
+        begun += line
+        if begun.endswith("\n") and begun.count('"') % 2 == 0:
+            found.append(begun)
+            begun = ""
+    return found
 
 
 def as_written(value: Any) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from sightline.errors import FileError, UsageError, unknown
 from sightline.run_folder import RESULTS, RunFolder, read_json
-from sightline.settings import TrainingSettings, data_name
+from sightline.settings import data_name
 
 State = Literal["done", "running", "interrupted"]
 DEFAULT_FOLDER = "runs"
@@ -132,7 +132,7 @@ def _begun(folder: Path, left_out: dict[Path, str], *, top: bool = False) -> Ite
 def _listed(folder: RunFolder) -> ListedRun:
     settings = folder.settings()
     rows = folder.results()
-    state = _state(folder, settings.training, rows)
+    state = _state(folder)
     report = read_json(folder.metrics_path) if state == "done" and folder.metrics_path.is_file() else {}
     last = rows[-1] if rows else {"epoch": 0.0, "step": 0.0}
     results = folder.path / RESULTS
@@ -161,17 +161,13 @@ def _listed(folder: RunFolder) -> ListedRun:
         raise FileError(str(folder.metrics_path), "damaged") from None
 
 
-def _state(folder: RunFolder, training: TrainingSettings, rows: Sequence[Mapping[str, float]]) -> State:
+def _state(folder: RunFolder) -> State:
     if folder.is_in_work():
         return "running"
-    if not rows or not folder.last_weights.is_file():
+    if not folder.is_finished():
         return "interrupted"
-    if not folder.metrics_path.is_file() and "test" in folder.fact("splits").get("parts", {}):
-        return "interrupted"
-    # A finished run that was made longer still has the files of its former end.
-    count, planned = ("epoch", training.epochs) if training.steps is None else ("step", training.steps)
-    reached = planned is not None and rows[-1][count] >= planned
-    return "done" if reached or folder.was_stopped_early() else "interrupted"
+    untested = not folder.metrics_path.is_file() and "test" in folder.fact("splits").get("parts", {})
+    return "interrupted" if untested else "done"
 
 
 def _selected(rows: Sequence[Mapping[str, float]], select: str) -> float | None:

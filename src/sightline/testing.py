@@ -20,6 +20,7 @@ from sightline.evaluation import (
     AveragedViews,
     Predictions,
     evaluate,
+    forget_explanations,
     mistake_captions,
     report_of,
     store_test,
@@ -136,8 +137,7 @@ def _store_explanations(
 ) -> None:
     """Write where the network looked in `count` pictures; without a count remove maps of other answers than these."""
     if count is None:
-        for name in (EXPLANATIONS, EXPLANATIONS_PICTURE):
-            (folder / name).unlink(missing_ok=True)
+        forget_explanations(folder)
         return
     from sightline.drawing import gallery
     from sightline.explanation import grad_cam

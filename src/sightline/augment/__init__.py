@@ -28,21 +28,22 @@ from sightline.settings import AugmentSettings
 
 __all__ = ["Augmentation", "build_augmentation", "resolve_augment"]
 
-Augmentation = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
+Augmentation = Callable[[torch.Tensor, torch.Tensor, int | torch.Tensor], torch.Tensor]
 
 
 def build_augmentation(settings: AugmentSettings, *, count: int, seed: int, device: torch.device) -> Augmentation:
-    """The function (images, indices, epoch) -> images for a run over `count` training images.
+    """The function (images, indices, passes) -> images for a run over `count` training images.
 
-    indices: int64 (B,), which training images these are; epoch counts from 0. Images are moved, then mirrored, then
-    lit, then covered; the same tensor comes back where nothing is asked for. `flip` must be resolved: no "auto".
+    indices: int64 (B,), which training images these are; passes: how often training went through all images before
+    these, one number or int64 (B,). Images are moved, then mirrored, then lit, then covered; the same tensor comes back
+    where nothing is asked for. `flip` must be resolved: no "auto".
     """
     assert settings.flip != "auto", "resolve_augment comes first"
     warps = bool(settings.rotate or settings.shear or settings.zoom)
     lights = bool(settings.brightness or settings.contrast)
     first_flips = _coin_flips(count, seed).to(device) if settings.flip == "alternate" else None
 
-    def augment(images: torch.Tensor, indices: torch.Tensor, epoch: int) -> torch.Tensor:
+    def augment(images: torch.Tensor, indices: torch.Tensor, passes: int | torch.Tensor) -> torch.Tensor:
         if warps:
             images = warp(images, random_matrices(settings, len(images), images.device), settings.fill)
         elif settings.shift:
@@ -50,7 +51,7 @@ def build_augmentation(settings: AugmentSettings, *, count: int, seed: int, devi
         if settings.flip == "random":
             images = flip(images, torch.rand(len(images), device=images.device) < 0.5)
         elif first_flips is not None:
-            images = flip(images, first_flips[indices.to(images.device, non_blocking=True)] ^ bool(epoch % 2))
+            images = flip(images, first_flips[indices.to(images.device, non_blocking=True)] ^ (passes % 2 == 1))
         if lights:
             images = adjust(images, *random_factors(settings, len(images), images.device))
         if settings.erase:

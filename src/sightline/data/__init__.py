@@ -95,7 +95,7 @@ def load_test(
 def folder_path(name: str) -> Path:
     """Take what is no dataset's name as a folder. Raises UsageError for a lone word that is none either."""
     path = Path(name).expanduser()
-    if not path.exists() and not any(mark in name for mark in (os.sep, "/", os.altsep) if mark):
+    if not os.path.lexists(path) and not any(mark in name for mark in (os.sep, "/", os.altsep) if mark):
         error = unknown("data", name, READERS)
         expected = f"{error.expected}, or a folder's path" if error.expected else "a dataset's name or a folder's path"
         raise UsageError(error.subject, error.found, expected, error.advice)

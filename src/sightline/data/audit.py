@@ -23,7 +23,8 @@ def audit(splits: Splits, data: ImageData) -> dict[str, Any]:
     smallest (None where one has none). `skipped`: pictures left out, with the reason; `ignored_files`: files of a
     folder that are no pictures by their suffix. `duplicates`: images whose decoded pixels are equal, `inside` each part
     (copies beyond the first; how many of them bear another label) and `across` parts (pairs of a later part's image
-    with the first equal one of an earlier part, up to 20 of them named).
+    with the first equal one of an earlier part; `with_test`: how many of the pairs have a test image; up to 20 of
+    them named).
     """
     parts = splits.parts()
     counts = splits.train.class_counts()
@@ -44,7 +45,7 @@ def audit(splits: Splits, data: ImageData) -> dict[str, Any]:
 
 def _duplicates(parts: dict[str, ImageSet]) -> dict[str, Any]:
     inside = {name: {"images": 0, "other_label": 0} for name in parts}
-    across: dict[str, Any] = {"pairs": 0, "other_label": 0, "named": []}
+    across: dict[str, Any] = {"pairs": 0, "other_label": 0, "with_test": 0, "named": []}
     for copy in exact_copies({name: _row_digests(part) for name, part in parts.items()}):
         first, part = parts[copy.first_part], parts[copy.part]
         same = bool(first.labels[copy.first] == part.labels[copy.later])
@@ -54,6 +55,7 @@ def _duplicates(parts: dict[str, ImageSet]) -> dict[str, Any]:
             continue
         across["pairs"] += 1
         across["other_label"] += not same
+        across["with_test"] += "test" in (copy.first_part, copy.part)
         if len(across["named"]) < NAMED_PAIRS:
             names = [first.ids[copy.first], part.ids[copy.later]]
             across["named"].append({"parts": [copy.first_part, copy.part], "images": names, "same_label": same})
@@ -77,17 +79,24 @@ def audit_lines(found: dict[str, Any]) -> list[str]:
     if found["imbalance"] is not None and found["imbalance"] >= IMBALANCE_WORTH_TELLING:
         lines.append(f"the largest class has {found['imbalance']:.1f} times the images of the smallest")
     if found["skipped"]:
-        lines.append(f"{len(found['skipped'])} unreadable pictures left out: {_some(list(found['skipped']))}")
+        skipped = _counted(len(found["skipped"]), "unreadable picture")
+        lines.append(f"{skipped} left out: {_some(list(found['skipped']))}")
     if found["ignored_files"]:
-        lines.append(f"{found['ignored_files']} files that are no pictures by their suffix were ignored")
+        lines.append(f"{_counted(found['ignored_files'], 'file')} without a picture's suffix ignored")
     for name, copies in found["duplicates"]["inside"].items():
         if copies["images"]:
-            lines.append(f"{copies['images']} exact duplicates inside {name}{_conflicts(copies['other_label'])}")
+            duplicates = _counted(copies["images"], "exact duplicate")
+            lines.append(f"{duplicates} inside {name}{_conflicts(copies['other_label'])}")
     across = found["duplicates"]["across"]
     if across["pairs"]:
         names = _some([" = ".join(pair["images"]) for pair in across["named"]], across["pairs"])
-        lines.append(f"{across['pairs']} exact duplicates across parts{_conflicts(across['other_label'])}: {names}")
+        duplicates = _counted(across["pairs"], "exact duplicate")
+        lines.append(f"{duplicates} across parts{_conflicts(across['other_label'])}: {names}")
     return lines
+
+
+def _counted(count: int, thing: str) -> str:
+    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def _conflicts(count: int) -> str:

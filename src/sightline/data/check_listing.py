@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from sightline.data.folder import LAYOUT, VALIDATION_NAMES, is_picture, visible
+from sightline.data.folder import LAYOUT, VALIDATION_NAMES, is_folder, is_picture, visible
 from sightline.errors import DataError
 
 WHOLE = "all"
@@ -28,7 +28,7 @@ class Listing:
     """All of a folder. `classes`: each part's class folders, in order, those without a picture too.
 
     `ignored`: files that are no pictures by their suffix; `loose`: pictures outside of any class's folder;
-    `unlisted`: folders that the system does not let us see, with its reason.
+    `unlisted`: folders, and links that may lead to one, that the system does not let us see, with its reason.
     """
 
     root: Path
@@ -45,14 +45,20 @@ def list_folder(root: Path) -> Listing:
     Hidden files are left alone, and links to folders are not followed, as in training. Raises DataError where there is
     no such folder, or nothing in it that could be a class.
     """
-    if not root.is_dir():
+    if not is_folder(root):
         raise DataError(str(root), "it is a file" if root.exists() else "no such folder", LAYOUT)
-    named = [name for name in ("train", *VALIDATION_NAMES, "test") if _has_folders(root / name)]
+    unlisted: dict[str, str] = {}
+    named = [name for name in ("train", *VALIDATION_NAMES, "test") if _has_folders(root / name, unlisted)]
     folders = {name: root / name for name in named} if {"train", "test"} & set(named) else {WHOLE: root}
-    listing = Listing(root, {part: [] for part in folders})
+    listing = Listing(root, {part: [] for part in folders}, unlisted=unlisted)
     for part, folder in folders.items():
         for entry in _entries(folder, listing):
-            if entry.is_dir():
+            try:
+                is_class = entry.is_dir()
+            except OSError as error:
+                unlisted[_id(entry, root)] = _reason(error)
+                continue
+            if is_class:
                 listing.classes[part].append(entry.name)
                 _list_class(Path(entry.path), listing, part, entry.name)
             elif is_picture(entry.name):
@@ -78,15 +84,30 @@ def _entries(folder: Path, listing: Listing) -> list[os.DirEntry[str]]:
     try:
         return visible(folder)
     except OSError as error:
-        listing.unlisted[folder.relative_to(listing.root).as_posix()] = error.strerror or type(error).__name__
+        listing.unlisted[folder.relative_to(listing.root).as_posix()] = _reason(error)
         return []
 
 
-def _has_folders(folder: Path) -> bool:
+def _has_folders(folder: Path, unlisted: dict[str, str]) -> bool:
     try:
-        return any(entry.is_dir() for entry in visible(folder))
+        entries = visible(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        unlisted[folder.name] = _reason(error)
+        return False
+    return any(_is_folder(entry) for entry in entries)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
     except OSError:
         return False
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or type(error).__name__
 
 
 def _id(entry: os.DirEntry[str], root: Path) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from sightline.data.audit import IMBALANCE_WORTH_TELLING
 from sightline.data.check_listing import WHOLE
 from sightline.data.duplicates import flat
+from sightline.data.folder import is_utf8
 
 if TYPE_CHECKING:
     from sightline.data.check import Pair, Survey
@@ -24,9 +25,10 @@ Entry = dict[str, Any]
 FEW_PICTURES = 10
 SIZE_FACTOR, LONGEST_ASPECT = 4.0, 3.0
 SMALLEST_SIDE = 8
-WITHOUT_PICTURES = frozenset(
-    {"missing_class", "empty_class", "class_names", "one_class", "no_train", "unlisted", "ignored", "few", "imbalance"}
-)
+WITHOUT_PICTURES = frozenset({
+    "missing_class", "empty_class", "class_names", "not_utf8", "one_class", "no_train", "unlisted", "ignored", "few",
+    "imbalance",
+})  # fmt: skip
 """The kinds whose entries name folders, or files that are no pictures."""
 
 
@@ -86,7 +88,7 @@ def _file_problems(survey: Survey) -> Iterator[Problem]:
         return
     yield _problem(
         "unlisted", (_file(name, why) for name, why in listing.unlisted.items()),
-        "{n} folder[s] cannot be looked into", "give yourself the right to read them", wrong=True,
+        "{n} folder[s] or link[s] cannot be looked into", "give yourself the right to, or remove them", wrong=True,
     )  # fmt: skip
     yield _problem(
         "loose", (_file(name) for name in listing.loose),
@@ -134,6 +136,11 @@ def _class_problems(survey: Survey) -> Iterator[Problem]:
     yield _problem(
         "empty_class", (_file(name if part == WHOLE else f"{part}/{name}") for part, name in empty),
         "{n} class[es] [has|have] no picture that can be read", "fill or remove them", wrong=True,
+    )  # fmt: skip
+    yield _problem(
+        "not_utf8", (_file(name) for name in names if not is_utf8(name)),
+        "{n} class[es] [has|have] a name that is no UTF-8, which a model file cannot hold", "rename the folder",
+        wrong=True,
     )  # fmt: skip
     alike: dict[str, list[str]] = defaultdict(list)
     for name in names:

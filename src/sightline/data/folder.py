@@ -56,6 +56,8 @@ def load_folder(root: Path, settings: DataSettings, *, quiet: bool = False) -> F
     Raises DataError for no or one class, an empty class folder, parts with different classes, and unreadable pictures
     unless `skip_bad`; ResourceError where neither disk nor memory holds the decoded pictures.
     """
+    if not is_utf8(str(root)):
+        raise DataError(_shown(str(root)), "this path is no UTF-8, which settings.yaml cannot hold", advice="rename it")
     parts = _list_parts(root)
     names = parts["train"].class_names
     for part in parts.values():
@@ -111,29 +113,38 @@ def load_test_folder(
 
 def _list_parts(root: Path) -> dict[str, Part]:
     """List train, and val and test where they are; a folder without train/ is all train."""
-    if not root.is_dir():
+    if not is_folder(root):
         found = "it is a file" if root.exists() else "no such folder"
         raise DataError(str(root), found, LAYOUT)
     # A class may be called "train": what makes a part is that folders are inside.
     if not _has_folders(root / "train"):
-        if (root / "train").is_dir() and (root / "test").is_dir():
+        if is_folder(root / "train") and is_folder(root / "test"):
             raise DataError(str(root / "train"), "no class folders in it", LAYOUT)
         if _has_folders(root / "test"):
             raise DataError(str(root), "it has test/ but no train/", LAYOUT)
         return {"train": _list_part(root, root)}
     parts = {"train": _list_part(root, root / "train")}
-    brought = [name for name in VALIDATION_NAMES if (root / name).is_dir()]
+    brought = [name for name in VALIDATION_NAMES if is_folder(root / name)]
     if len(brought) > 1:
         raise DataError(str(root), f"it has {' and '.join(f'{name}/' for name in brought)}", "one of them is needed")
     if brought:
         parts["val"] = _list_part(root, root / brought[0])
-    if (root / "test").is_dir():
+    if is_folder(root / "test"):
         parts["test"] = _list_part(root, root / "test")
     return parts
 
 
 def _has_folders(folder: Path) -> bool:
-    return folder.is_dir() and any(entry.is_dir() for entry in _entries(folder))
+    return is_folder(folder) and any(is_folder(entry) for entry in _entries(folder))
+
+
+def is_folder(place: Path | os.DirEntry[str]) -> bool:
+    """Tell whether it is a folder or a link to one. Raises DataError where the system does not say."""
+    try:
+        return place.is_dir()
+    except OSError as error:  # a link that leads to itself, or into a folder that one may not enter
+        found = f"it cannot be looked into ({error.strerror})"
+        raise DataError(os.fspath(place), found, advice="give yourself the right to, or remove it") from None
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -150,6 +161,19 @@ def visible(folder: Path) -> list[os.DirEntry[str]]:
     return sorted(seen, key=lambda entry: entry.name)
 
 
+def is_utf8(name: str) -> bool:
+    """Tell whether a file's name, which may be any bytes, is text: Python keeps other bytes as lone surrogates."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _shown(name: str) -> str:
+    return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def is_picture(name: str) -> bool:
     """Tell by its suffix whether a file should be a picture."""
     return os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122 (a Path per file costs seconds)
@@ -163,9 +187,12 @@ def _list_part(root: Path, folder: Path) -> Part:
     prefix = folder.relative_to(root).as_posix()
     prefix = "" if prefix == "." else f"{prefix}/"
     for entry in _entries(folder):
-        if not entry.is_dir():
+        if not is_folder(entry):
             ignored += 1
             continue
+        if not is_utf8(entry.name):
+            found = f"the name of the class folder '{_shown(entry.name)}' is no UTF-8, which a model file cannot hold"
+            raise DataError(str(folder), found, advice="rename it")
         before = len(pictures)
         ignored += _list_class(Path(entry.path), f"{prefix}{entry.name}/", len(classes), pictures)
         classes.append(entry.name)

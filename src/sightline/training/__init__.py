@@ -31,11 +31,13 @@ from sightline.training.start import (
     begin_again,
     build,
     check_own,
+    check_rules,
     describe,
     samples_of,
     with_augmentation,
 )
 from sightline.training.tracking import check_tracking, track_test
+from sightline.training.weights import save_tested
 
 if TYPE_CHECKING:
     from sightline.data import ImageData
@@ -88,6 +90,7 @@ def train(
     with device_room.explain_memory("training"), contextlib.ExitStack() as held:
         compute = device_room.resolve(settings.device)
         images = RunImages.of(settings, data)
+        check_rules(settings, images.splits)
         settings, choices = with_augmentation(settings, images)
         own = module is not None
         start = Start(module) if module is not None else begin(settings, images)
@@ -160,6 +163,7 @@ def resume(
         trainer = Trainer(settings, folder, images.splits, images.preprocessing, module, compute, reporter)
         trainer.restore()
         if settings != folder.settings():
+            trainer.progress.stopped = None
             folder.write_settings(settings)
         reporter.note(f"{run}: goes on from step {trainer.progress.step} of {trainer.plan.total_steps}")
         trainer.run()
@@ -210,7 +214,7 @@ def _longer(folder: RunFolder, lengths: Mapping[str, int]) -> Settings:
 def _finished_step(folder: RunFolder) -> int | None:
     """The step at which a finished run ended, None for one that is still under way."""
     checkpoints = folder.checkpoints()
-    if not folder.last_weights.exists() or not checkpoints:
+    if not checkpoints or not folder.is_finished():
         return None
     return int(checkpoints[0].stem.removeprefix("step-"))
 
@@ -235,19 +239,20 @@ def _finish(trainer: Trainer, reporter: Reporter, *, draws: bool = True) -> Trai
     folder, settings, progress = trainer.folder, trainer.settings, trainer.progress
     if progress.stopped:
         reporter.note(f"stopped at step {progress.step}: {progress.stopped}")
-    model_file.save(folder.last_weights, trainer.tested_model.state_dict(), trainer.header)
-    if trainer.best is not None:
-        model_file.save(folder.best_weights, trainer.best, trainer.header)
-    if folder.forget_fact("calibration"):
-        reporter.note("the temperature fitted to the run's former weights is gone with them; calibrate again")
+    last, best = trainer.tested_model.state_dict(), trainer.best
+    if best is None:
+        temperature = save_tested(folder, folder.last_weights, last, trainer.header, reporter)
+    else:
+        model_file.save(folder.last_weights, last, trainer.header)
+        temperature = save_tested(folder, folder.best_weights, best, trainer.header, reporter)
     rows = [_numbers(row) for row in folder.rows(RESULTS)]
     if draws:
         _draw(trainer, rows)
     report: Mapping[str, Any] = {}
     if trainer.splits.test is not None:
-        trainer.tested_model.load_state_dict(trainer.best or trainer.tested_model.state_dict())
-        predictions = evaluate(trainer.classifier, trainer.splits.test)
-        report = report_of(predictions, folder.tested_step())
+        trainer.tested_model.load_state_dict(best or last)
+        predictions = evaluate(trainer.classifier_at(temperature), trainer.splits.test)
+        report = report_of(predictions, folder.tested_step(), temperature)
         store_test(predictions, folder.test_folder, report, trainer.splits.test)
         track_test(settings, folder, report)
     interval = report.get("interval")

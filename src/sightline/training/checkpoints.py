@@ -28,10 +28,12 @@ class Progress:
     """How far a run is: everything that is no tensor.
 
     `rows` counts the rows of each CSV file. `best_value` is the selected figure's best, of `best_epoch`. `seconds` is
-    the time spent in training. `stopped` says why a run ended before its last step.
+    the time spent in training. `stopped` says why a run ended before its last step. `rate` is the learning rate of the
+    last step; None before the first, and in a checkpoint of an older version.
     """
 
     step: int = 0
+    rate: float | None = None
     rows: dict[str, int] = field(default_factory=dict[str, int])
     best_value: float | None = None
     best_epoch: int | None = None
@@ -70,6 +72,10 @@ class EpochSums:
         """Mean loss and accuracy so far."""
         loss, right, count = self.values.tolist()
         return loss / max(count, 1), right / max(count, 1)
+
+    def images(self) -> int:
+        """How many images there were so far."""
+        return int(self.values[2])
 
 
 def save_checkpoint(

@@ -28,13 +28,15 @@ class Plan:
 
 
 class Clock:
-    """Seconds of training and of the epoch, and the images a second, over all sittings of a run."""
+    """Seconds of training and of the epoch, and the images a second, over all sittings of a run.
 
-    def __init__(self, progress: Progress) -> None:
+    `images` are those that the epoch has had so far.
+    """
+
+    def __init__(self, progress: Progress, images: int) -> None:
         self._start = time.perf_counter() - progress.seconds
         self._epoch_start = time.perf_counter() - progress.epoch_seconds
-        self._sitting = time.perf_counter()
-        self._images = 0
+        self._images = images
 
     def count(self, images: int) -> None:
         """Count a batch."""
@@ -42,8 +44,8 @@ class Clock:
 
     @property
     def images_per_second(self) -> float:
-        """Training images a second, in this sitting's part of the epoch."""
-        return self._images / max(1e-9, time.perf_counter() - self._sitting)
+        """Training images a second, in the epoch so far."""
+        return self._images / max(1e-9, self.epoch_seconds)
 
     @property
     def epoch_seconds(self) -> float:
@@ -52,7 +54,7 @@ class Clock:
 
     def begin_epoch(self) -> None:
         """Start the next epoch's time."""
-        self._epoch_start = self._sitting = time.perf_counter()
+        self._epoch_start = time.perf_counter()
         self._images = 0
 
     def note(self, progress: Progress) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ from sightline.training.recorded_step import CudaGraphs, RecordedStep, decide
 from sightline.training.schedules import learning_rate
 from sightline.training.step import TrainingStep
 from sightline.training.tracking import Tracker
+from sightline.training.weights import save_tested
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
@@ -90,15 +91,13 @@ class Trainer:
             settings.augment, count=len(splits.train), seed=training.seed, device=compute.device
         )
         self.compute = compute
-        self.rate = settings.optimizer.lr
         self.header = model_file.ModelHeader(
             model=settings.model,
             module=None if settings.model else type(module).__qualname__,
             class_names=splits.train.class_names,
             preprocessing=preprocessing,
         )
-        backend = TorchBackend(self.tested_model, preprocessing, compute.device)
-        self.classifier = Classifier(backend, preprocessing, splits.train.class_names, settings.model)
+        self.classifier = self.classifier_at(1.0)
         self.progress = Progress(precision=compute.precision, threads=torch.get_num_threads())
         self.sums = EpochSums.zero(compute.device)
         self.best: dict[str, torch.Tensor] | None = None
@@ -108,6 +107,12 @@ class Trainer:
     def tested_model(self) -> nn.Module:
         """The network that is validated, selected and saved: the moving average where it is on."""
         return self.take_step.average.model if self.take_step.average else self.model
+
+    def classifier_at(self, temperature: float) -> Classifier:
+        """The tested model as a classifier with a temperature."""
+        preprocessing, names = self.header.preprocessing, self.header.class_names
+        backend = TorchBackend(self.tested_model, preprocessing, self.compute.device, temperature=temperature)
+        return Classifier(backend, preprocessing, names, self.settings.model, temperature)
 
     def _class_weights(self, device: torch.device) -> torch.Tensor | None:
         if self.settings.training.class_weights == "none":
@@ -125,6 +130,9 @@ class Trainer:
                 checkpoints[0], self._networks(), self.optimizer, self.compute.device
             )
             self.take_step.scaler.load_state_dict(self.progress.scaler)
+            if self.progress.rate is None and self.progress.step:
+                # A schedule that runs again over the part that was added knows no rate before it.
+                self.progress.rate = self._rate(max(self.progress.step - 1, self.settings.extended_from_step))
         for file in (RESULTS, STEPS, PROBABILITIES):
             self.folder.cut_rows(file, self.progress.rows.get(file, 0))
 
@@ -144,7 +152,7 @@ class Trainer:
             steps_per_epoch=plan.steps_per_epoch,
             counts_steps=self.settings.training.steps is not None,
         )
-        clock = Clock(progress)
+        clock = Clock(progress, self.sums.images())
         checkpoint_due = time.monotonic() + (self.settings.checkpoints.checkpoint_seconds or math.inf)
         try:
             with watch_for_interruption() as interruption:
@@ -178,11 +186,8 @@ class Trainer:
         if self.recorded_step is not None:
             self.recorded_step.begin_epoch()
 
-    def _step(self, clock: Clock) -> None:
-        """Take one step and log it."""
-        training, progress = self.settings.training, self.progress
-        step = progress.step
-        self.rate = learning_rate(
+    def _rate(self, step: int) -> float:
+        return learning_rate(
             self.settings.schedule,
             self.settings.optimizer.lr,
             step,
@@ -190,7 +195,20 @@ class Trainer:
             steps_per_epoch=self.plan.steps_per_epoch,
             start_step=self.settings.extended_from_step,
         )
-        prepare_update(self.optimizer, self.settings.optimizer, self.rate, step)
+
+    def _passes(self, step: int) -> int | torch.Tensor:
+        """How often training went through all images before each image of a step: one number, or int64 (B,)."""
+        if self.settings.training.last_batch == "keep":
+            return step // self.plan.steps_per_epoch
+        size = self.order.batch_size
+        return torch.arange(step * size, (step + 1) * size, device=self.compute.device) // self.order.count
+
+    def _step(self, clock: Clock) -> None:
+        """Take one step and log it."""
+        training, progress = self.settings.training, self.progress
+        step = progress.step
+        progress.rate = self._rate(step)
+        prepare_update(self.optimizer, self.settings.optimizer, progress.rate, step)
         seed_generator(self.compute.device, mixed_seed(training.seed, step))
         indices = self.order.indices(step)
         at = send(torch.from_numpy(indices), self.compute.device)
@@ -198,7 +216,7 @@ class Trainer:
             inputs, labels = self.backbone.train_features.gather(at)
         else:
             inputs, labels = self.images.gather(indices, at)
-            inputs = self.augment(inputs, at, step // self.plan.steps_per_epoch)
+            inputs = self.augment(inputs, at, self._passes(step))
         loss, logits = (self.recorded_step or self.take_step)(step, inputs, labels)
         self.sums.add(logits, labels)
         progress.step += 1
@@ -214,7 +232,7 @@ class Trainer:
             row = {
                 "step": progress.step,
                 "epoch": step // self.plan.steps_per_epoch + 1,
-                "lr": self.rate,
+                "lr": progress.rate,
                 "loss": float(loss),
                 "images_per_second": clock.images_per_second,
             }
@@ -229,15 +247,16 @@ class Trainer:
         indices = self.order.indices(0)
         at = send(torch.from_numpy(indices), self.compute.device)
         pixels = self.images.gather(indices, at)[0]
-        augmented = self.augment(pixels, at, 0)
+        augmented = self.augment(pixels, at, self._passes(0))
         return pixels[:most].cpu().numpy(), augmented[:most].cpu().numpy()
 
     def _log_probabilities(self, indices: NDArray[np.int64], logits: torch.Tensor) -> None:
         images, names = self.splits.train, self.splits.train.class_names
+        columns = _columns(names)
         rows: list[dict[str, Any]] = []
         for index, probabilities in zip(indices, torch.softmax(logits, 1).tolist(), strict=True):
             row = {"step": self.progress.step, "id": images.ids[index], "label": names[images.labels[index]]}
-            rows.append(row | dict(zip(names, probabilities, strict=True)))
+            rows.append(row | dict(zip(columns, probabilities, strict=True)))
         self._append(PROBABILITIES, rows)
 
     def _end_epoch(self, clock: Clock) -> None:
@@ -246,7 +265,7 @@ class Trainer:
         self._check_sound()
         train_loss, train_accuracy = self.sums.means()
         epoch = math.ceil(progress.step / self.plan.steps_per_epoch)
-        row: dict[str, Any] = {"epoch": epoch, "step": progress.step, "lr": self.rate}
+        row: dict[str, Any] = {"epoch": epoch, "step": progress.step, "lr": progress.rate}
         row |= {"train_loss": train_loss, "train_accuracy": train_accuracy}
         due = self._validation_is_due() or progress.step >= self.plan.total_steps
         if self.splits.validation is not None:
@@ -294,11 +313,13 @@ class Trainer:
         progress = self.progress
         better = progress.best_value is None or value > progress.best_value
         if not better and self.settings.training.select != "last":
-            progress.epochs_since_best += 1
+            # A run that its user made longer is given the same patience again.
+            lengthened = self.settings.extended_from_step // self.plan.steps_per_epoch
+            progress.epochs_since_best = epoch - max(progress.best_epoch or 0, lengthened)
             return
         progress.best_value, progress.best_epoch, progress.epochs_since_best = value, epoch, 0
         self.best = {name: tensor.detach().cpu().clone() for name, tensor in self.tested_model.state_dict().items()}
-        model_file.save(self.folder.best_weights, self.best, self.header)
+        save_tested(self.folder, self.folder.best_weights, self.best, self.header, self.reporter)
 
     def _checkpoint_is_due(self, at_epoch_end: bool, time_is_up: bool) -> bool:
         rules, step = self.settings.checkpoints, self.progress.step
@@ -347,3 +368,16 @@ class Trainer:
         if self.tracker is not None:
             self.tracker.add(file, rows)
         self.progress.rows[file] = self.progress.rows.get(file, 0) + len(rows)
+
+
+def _columns(class_names: Sequence[str]) -> list[str]:
+    """Name each class's column of probabilities.csv: as the class, but for names that other columns have."""
+
+    def column(name: str) -> str:
+        while name in taken:
+            name = f"class {name}"
+        return name
+
+    others = {"step", "id", "label"}
+    taken = others.union(class_names)
+    return [column(name) if name in others else name for name in class_names]

@@ -12,10 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightline import device as device_room
+from sightline.batches import BatchOrder
+from sightline.device import Compute
 from sightline.run_folder import RunFolder
-from sightline.settings import Settings
+from sightline.settings import CheckpointSettings, Settings
 from sightline.training.loop import Trainer
 from sightline.training.progress import Silence
+from sightline.training.recorded_step import Execution, decide
 from sightline.training.start import RunImages, begin, with_augmentation
 
 if TYPE_CHECKING:
@@ -25,10 +28,12 @@ STEPS, WARM_UP, EVERY = 40, 10, 5
 """Steps that are taken, those of them that do not count, and those between two looks at the clock."""
 
 
-def training_pace(settings: Settings, data: ImageData | None = None) -> float:
+def training_pace(settings: Settings, data: ImageData | None = None, seconds: float | None = None) -> float:
     """Training steps a second, validation and checkpoints apart: the median over 30 steps behind 10 that warm up.
 
-    `data` is a dataset already loaded. Trains in a temporary folder, and raises what `train` raises.
+    `data` is a dataset already loaded. With `seconds` the steps run as those of a run that lasts so long will: where
+    that is long enough for recording or compiling them to pay, they are recorded or compiled here too. Trains in a
+    temporary folder, and raises what `train` raises.
     """
     training = settings.training.model_copy(
         update={
@@ -39,17 +44,40 @@ def training_pace(settings: Settings, data: ImageData | None = None) -> float:
             "track": "none",
         }
     )
-    with device_room.explain_memory("training"), tempfile.TemporaryDirectory() as place:
+    checkpoints = CheckpointSettings(checkpoint_epochs=None)
+    with device_room.explain_memory("training"):
         compute = device_room.resolve(settings.device)
         images = RunImages.of(settings, data)
-        chosen, _ = with_augmentation(settings.model_copy(update={"training": training}), images)
-        module = begin(chosen, images).module
+        settings = settings.model_copy(update={"training": training, "checkpoints": checkpoints})
+        settings, _ = with_augmentation(settings, images)
+        order = BatchOrder(len(images.splits.train), training.batch_size, training.seed, training.last_batch)
+        execution = decide(settings, compute, order, STEPS)
+        pace = _measure(settings, images, compute)
+        while seconds is not None:
+            longer = decide(settings, compute, order, round(seconds * pace))
+            # Never back to what a shorter run uses, or two forms could take turns.
+            if _rank(longer) <= _rank(execution):
+                break
+            execution = longer
+            device = settings.device.model_copy(update={"execution": "compile" if longer.compiled else "graph"})
+            pace = _measure(settings.model_copy(update={"device": device}), images, compute)
+        return pace
+
+
+def _measure(settings: Settings, images: RunImages, compute: Compute) -> float:
+    """Train a fresh network for a few steps."""
+    splits = replace(images.splits, validation=None, test=None)
+    looks = _Looks()
+    with tempfile.TemporaryDirectory() as place:
         folder = RunFolder.create(Path(place), "pace")
-        splits = replace(images.splits, validation=None, test=None)
-        looks = _Looks()
-        Trainer(chosen, folder, splits, images.preprocessing, module, compute, looks).run()
+        module = begin(settings, images).module
+        Trainer(settings, folder, splits, images.preprocessing, module, compute, looks).run()
     times = looks.times[WARM_UP // EVERY - 1 :]
     return EVERY / statistics.median(late - early for early, late in itertools.pairwise(times))
+
+
+def _rank(execution: Execution) -> tuple[bool, bool]:
+    return execution.compiled, execution.recorded
 
 
 class _Looks(Silence):

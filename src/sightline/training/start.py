@@ -45,6 +45,18 @@ class RunImages:
         return cls(loaded, splits, data_room.fit_preprocessing(splits.train, settings.data))
 
 
+def check_rules(settings: Settings, splits: Splits) -> None:
+    """Raise UsageError for a rule that is to end training and waits for a figure that no images give."""
+    training = settings.training
+    advice = "leave it out" if training.watch_test else "set --validation, or leave it out"
+    if splits.validation is not None:
+        return
+    if training.patience is not None:
+        raise UsageError("--patience", "there are no validation images to find an epoch better by", advice=advice)
+    if training.stop_at_accuracy is not None and not (training.watch_test and splits.test is not None):
+        raise UsageError("--stop-at-accuracy", "there are no validation images to have an accuracy of", advice=advice)
+
+
 def with_augmentation(settings: Settings, images: RunImages) -> tuple[Settings, list[str]]:
     """The settings with augmentation decided, and why."""
     augment, choices = resolve_augment(settings.augment, data_name(settings.data), images.splits.train.class_names)
