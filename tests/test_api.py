@@ -24,6 +24,15 @@ def test_every_public_name_is_there_and_documented() -> None:
         _ = sl.tran
 
 
+def test_without_data_it_is_the_recipe_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sightline import training
+
+    monkeypatch.setattr(training, "train", lambda settings, **_: settings.data.name)
+    assert sl.train(recipe="mnist-cnn") == "mnist"
+    assert sl.train("digits", recipe="mnist-cnn") == "digits"
+    assert sl.train() == "digits"
+
+
 def test_waiting_threads_give_way_unless_the_user_chose_otherwise() -> None:
     script = "import os, sightline; print(os.environ.get('GOMP_SPINCOUNT'))"
     found = [

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from scipy.stats import ttest_rel
 from sklearn.metrics import accuracy_score
 
@@ -289,6 +290,34 @@ def test_finished_runs_are_sides_by_their_settings(runs: dict[str, Path], tmp_pa
         sl.resume_comparison(found.folder, seeds=4, quiet=True)
 
 
+def copied(run: Path, to: Path, **changes: Any) -> Path:
+    """A copy of a run that says it had other settings: changes by section."""
+    shutil.copytree(run, to)
+    path = to / "settings.yaml"
+    settings = yaml.safe_load(path.read_text())
+    for section, change in changes.items():
+        settings[section] = {**settings[section], **change} if isinstance(change, dict) else change
+    path.write_text(f"# schema 1\n{yaml.safe_dump(settings)}")
+    return to
+
+
+def test_sides_from_folders_of_one_name_stay_apart(runs: dict[str, Path], tmp_path: Path) -> None:
+    places = ["a/slow-001", "b/slow-001", "c/x/slow-001", "d/x/slow-001"]
+    given = [
+        copied(runs["slow0"], tmp_path / place, optimizer={"lr": 0.06 + number / 100})
+        for number, place in enumerate(places)
+    ]
+    found = sl.compare(given, comparisons=tmp_path / "comparisons", quiet=True)
+    assert [side["name"] for side in found.sides] == ["slow", "slow-001", "x/slow-001", "x/slow-001 (2)"]
+    assert len(found.pairs) == 6
+
+
+def test_a_run_that_repeats_another_by_its_settings_is_of_its_side(runs: dict[str, Path], tmp_path: Path) -> None:
+    again = copied(runs["slow0"], tmp_path / "again-001", recipe="settings", training={"seed": 7})
+    found = sl.compare([runs["slow0"], again, runs["quick0"]], comparisons=tmp_path / "comparisons", quiet=True)
+    assert [(side["name"], [*side["seeds"]]) for side in found.sides] == [("slow", [0, 7]), ("quick", [0])]
+
+
 def test_runs_that_cannot_be_compared_are_refused_and_leave_nothing(runs: dict[str, Path], tmp_path: Path) -> None:
     place = tmp_path / "comparisons"
     with pytest.raises(sl.DataError, match=r"tested on .* other images"):
@@ -347,6 +376,9 @@ def test_seconds_become_steps_by_each_side_s_own_pace(tmp_path: Path) -> None:
         (["cnn", "cnn:lr=0.2", "--seeds", "0"], 2, "--seeds"),
         (["cnn", "cnn:lr=0.2", "--confidence", "95"], 2, "at least 0.5 and below 1"),
         (["cnn", "cnn:lr=0.2", "--seconds", "3", "--epochs", "2"], 2, "given together with --epochs"),
+        (["cnn", "cnn:epochs=6", "--seconds", "3"], 2, "cnn:epochs=6 names its own length"),
+        (["cnn", "cnn:lr=0.2", "--seconds", "3", "--own-lengths"], 2, "given together with --seconds"),
+        (["cnn", "cnn:lr=0.2", "--epochs", "3", "--own-lengths"], 2, "given together with --epochs"),
         (["cnn", "cnn:lr=0.2", "--jobs", "0"], 2, "1 or more"),
         (["--resume", "nowhere"], 4, "no such comparison folder"),
         (["--resume", "nowhere", "--lr", "3"], 2, "leave it out"),

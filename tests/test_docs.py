@@ -208,6 +208,7 @@ def compare_shortly(words: list[str], place: Place) -> None:
         as_it_stands(words, place)
         return
     kept = without(words, ["--seeds", "--epochs", "--steps", "--seconds", "--jobs"])
+    kept = [word for word in kept if word != "--own-lengths"]
     kept = small(kept) if "--data" in kept else [*kept, "--data", "digits"]
     as_it_stands([*kept, "--seeds", "1", "--steps", "2", "--validation", "0.1"], place)
 

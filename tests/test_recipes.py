@@ -68,9 +68,14 @@ def test_every_header_says_what_to_type_and_what_to_expect(name: str) -> None:
     }  # fmt: skip
     assert about["title"]
     default = about.get("default_for", [None])[0]
-    assert about["command"] == {
+    said = {
         None: f"sightline train --recipe {name}", "folder": "sightline train FOLDER"
     }.get("folder" if name == "folder" else default, f"sightline train {default}")  # fmt: skip
+    precision = load_recipe(name).settings.get("device", {}).get("precision", "auto")
+    measured = re.search(r"fp32|bf16", about.get("hardware", ""))
+    if measured and precision not in ("auto", measured[0]):
+        said += f" --precision {measured[0]}"
+    assert about["command"] == said
     if about["accuracy"] != "not measured here":
         assert re.fullmatch(r"\d+\.\d\d( ± \d+\.\d\d)? % \(n=\d+\)", about["accuracy"])
         assert all(about[key] for key in ("time", "hardware", "date"))

@@ -12,7 +12,7 @@ import string
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
@@ -26,6 +26,8 @@ from PIL import Image, ImageFont
 import sightline as sl
 from sightline import arrays, atomic
 from sightline.cli.app import run as command
+from sightline.cli.seeds import seeds_of
+from sightline.comparison.folder import ComparisonFolder
 from sightline.drawing import canvas
 from sightline.drawing.words import ENGLISH
 from sightline.evaluation import Predictions
@@ -33,6 +35,7 @@ from sightline.reporting import words as words_room
 from sightline.reporting.blocks import Cell, Table
 from sightline.reporting.make import report
 from sightline.reporting.sections.shortening import first_rows
+from sightline.tuning.folder import StudyFolder
 
 FAST: dict[str, Any] = {"threads": 1, "precision": "fp32", "batch_size": 64, "quiet": True}
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -49,7 +52,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("made")
     sides = ["cnn:hidden=16", "cnn:hidden=64", "resnet8:epochs=1"]
-    return sl.compare(sides, data="digits", epochs=1, seeds=2, own_lengths=True, comparisons=place, **FAST).folder
+    return sl.compare(sides, data="digits", epochs=1, seeds=2, comparisons=place, **FAST).folder
 
 
 @pytest.fixture(scope="module")
@@ -294,7 +297,7 @@ def remove(*names: str) -> Callable[[Path], None]:
     [
         (remove("network.json"), "not described in this folder", 10),
         (remove("samples.npz"), "No training images were kept", 10),
-        (remove("test/mistakes.npz"), "their pictures are not kept", 10),
+        (remove("test/mistakes.npz"), "Their pictures are not kept", 10),
         (remove("test"), "has not been tested", 8),
         (remove("test", "weights/last.safetensors"), "training has not ended", 8),
         (remove("test", "weights", "results.csv", "checkpoints"), "No epoch has been finished", 8),
@@ -361,7 +364,8 @@ def test_a_damaged_file_is_named_in_one_line(
     code = command(["report", str(copy)])
     told = capsys.readouterr().err
     if code == 0:  # an empty table is one without rows, and so is one without a whole row
-        assert file in ("results.csv", "settings.yaml", "environment.json") and content in DAMAGED_TEXTS[:4]
+        assert file in ("results.csv", "settings.yaml", "environment.json")
+        assert content in DAMAGED_TEXTS[: 5 if file == "results.csv" else 4]
         return
     assert code == 4 and told.count("\n") == 1 and told.startswith("error: ") and "internal error" not in told
     assert Path(file).name in told
@@ -393,6 +397,8 @@ def test_a_search_without_a_comparison_shows_its_best_trial(searched: Path, tmp_
     folder = shutil.copytree(searched, tmp_path / "alone")
     results = json.loads((folder / "results.json").read_text())
     (folder / "results.json").write_text(json.dumps({**results, "final": None}))
+    study = StudyFolder(folder)
+    study.write_plan(replace(study.plan(), seeds=()))
     page, text = page_of(folder, slides=True)
     assert "not compared" in text and {"data", "network", "training"} <= {
         element.get("id") for element in page.elements
@@ -661,7 +667,101 @@ def test_a_comparison_of_runs_made_longer_says_why_no_command_repeats_it(compare
     assert "<pre" not in text
 
 
+def changed_json(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def command_of(folder: Path) -> str:
+    """The command in the last section of a comparison's page, empty where none is there."""
+    found = re.search(r"<pre[^>]*>(?:<code>)?(sightline compare[^<]*)", page_of(folder)[1])
+    return found[1] if found else ""
+
+
+def test_a_comparison_s_command_has_its_seeds_and_its_confidence(compared: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(compared, tmp_path / "copy")
+    assert command_of(folder).endswith("--own-lengths --seeds 0,1")
+    results = json.loads((folder / "results.json").read_text())
+    alone = [{**side, "seeds": [0], "n": 1, "runs": {"0": side["runs"]["0"]}} for side in results["sides"]]
+    changed_json(folder / "results.json", confidence=0.99, sides=alone)
+    assert command_of(folder).endswith("--seeds 0, --confidence 0.99")
+    assert seeds_of("0,") == [0]
+
+
+@pytest.mark.parametrize(
+    ("section", "change"), [("training", {"watch_test": True}), ("data", {"validation": 0.2, "split_seed": 3})]
+)
+def test_a_comparison_that_no_command_can_make_has_none(
+    compared: Path, section: str, change: dict[str, Any], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(compared, tmp_path / "copy")
+    path = next((folder / "runs").iterdir()) / "settings.yaml"
+    settings = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump({**settings, section: {**settings[section], **change}}))
+    assert command_of(folder) == ""
+    assert "no single command repeats it" in page_of(folder)[1]
+
+
+def test_a_comparison_of_other_seeds_on_each_side_has_no_command(compared: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(compared, tmp_path / "copy")
+    first, *others = json.loads((folder / "results.json").read_text())["sides"]
+    changed_json(folder / "results.json", sides=[{**first, "seeds": [5, 6]}, *others])
+    assert command_of(folder) == ""
+
+
+def test_a_study_s_command_has_words_as_they_were_given(searched: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(searched, tmp_path / "copy")
+    plan = StudyFolder(folder).plan()
+    StudyFolder(folder).write_plan(replace(plan, flags={**plan.flags, "data_dir": "/Data/MNIST"}))
+    assert "--data-dir /Data/MNIST" in page_of(folder)[1]
+
+
+# What has not ended
+
+
+def test_more_seeds_that_are_not_trained_yet_make_no_report(compared: Path, tmp_path: Path) -> None:
+    folder = ComparisonFolder(shutil.copytree(compared, tmp_path / "copy"))
+    folder.write_plan(replace(folder.plan(), seeds=(0, 1, 2)))
+    with pytest.raises(sl.FileError, match=r"this comparison has not ended.*--resume"):
+        report(folder.path)
+
+
+def test_a_longer_run_that_was_stopped_is_not_told_by_its_former_test(copy: Path) -> None:
+    accuracy = f"{100 * json.loads((copy / 'test' / 'metrics.json').read_text())['accuracy']:.2f}%"
+    assert accuracy in page_of(copy)[1]
+    path = copy / "settings.yaml"
+    settings = yaml.safe_load(path.read_text())
+    longer = {**settings["training"], "epochs": settings["training"]["epochs"] + 5}
+    path.write_text(f"# schema 1\n{yaml.safe_dump({**settings, 'training': longer})}")
+    text = page_of(copy)[1]
+    assert "The training has not ended" in text and accuracy not in text
+
+
+def test_a_test_of_other_weights_does_not_count(copy: Path) -> None:
+    changed_json(copy / "test" / "metrics.json", step=1)
+    assert "It has not been tested" in page_of(copy)[1]
+
+
 # Several runs, many sides
+
+
+def test_a_title_of_many_long_names_is_no_obstacle(compared: Path, tmp_path: Path) -> None:
+    pptx = pytest.importorskip("pptx", reason="python-pptx is not installed")
+    folder = shutil.copytree(compared, tmp_path / "copy")
+    sides = json.loads((folder / "results.json").read_text())["sides"]
+    named = [{**side, "name": f"{side['name']}:{'label_smoothing=0.1,' * 6}"} for side in sides]
+    changed_json(folder / "results.json", sides=named)
+    deck = pptx.Presentation(report(folder, slides=True).files[1])
+    assert 200 < len(deck.core_properties.title) <= 255
+
+
+def test_test_images_among_the_others_are_told_however_many_there_are(copy: Path) -> None:
+    audit = json.loads((copy / "audit.json").read_text())
+    named = [{"parts": ["train", "validation"], "images": ["a", "b"], "same_label": True}] * 20
+    across = {"pairs": 150, "other_label": 0, "with_test": 50, "named": named}
+    changed_json(copy / "audit.json", duplicates={**audit["duplicates"], "across": across})
+    assert "How it does without the test images that are also among those" in page_of(copy)[1]
+    changed_json(copy / "audit.json", duplicates={**audit["duplicates"], "across": {**across, "with_test": 0}})
+    assert "How it does without the test images that are also among those" not in page_of(copy)[1]
 
 
 def test_what_runs_of_a_comparison_differ_in_is_told(compared: Path, tmp_path: Path) -> None:

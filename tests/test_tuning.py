@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 import sightline as sl
 from sightline.cli.app import run
+from sightline.comparison import compare as comparing
 from sightline.run_folder import RunFolder
 from sightline.settings import build_settings
 
@@ -56,6 +58,14 @@ def test_a_space_says_what_kind_of_numbers_a_setting_has() -> None:
     assert found["stage_widths"] == Choices(((8, 16), (16, 32)))
     assert found["stage_widths"].stored([16, 32]) == "16,32" and found["stage_widths"].value("16,32") == (16, 32)
     assert found["shift"].stored(4) is None and found["label_smoothing"].stored(0.07) is None
+
+
+@pytest.mark.parametrize(("low", "high", "step"), [(0, 0.2, 0.05), (0.1, 0.5, 0.1), (1, 9, 2)])
+def test_a_range_with_steps_holds_each_of_them(low: float, high: float, step: float) -> None:
+    found = Range(low, high, step=step)
+    for count in range(round((high - low) / step) + 1):
+        assert found.stored(round(low + count * step, 6)) is not None
+        assert found.stored(low + (count + 0.4) * step) is None
 
 
 @pytest.mark.parametrize(
@@ -180,10 +190,40 @@ def test_a_trial_that_was_broken_off_is_done_again_with_its_values(
     with pytest.raises(sl.Interrupted, match=r"go on with sightline tune --resume"):
         tune(tmp_path, trials=3)
     (path,) = tmp_path.iterdir()
-    again = sl.resume_study(path, trials=3, seeds=0, quiet=True)
+    again = sl.resume_study(path, quiet=True)
     trials = trials_of(again)
     assert [trial.state.name for trial in trials] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
     assert trials[2].params == trials[1].params
+    assert (again.results["trials"], again.results["failed"]) == (3, 0)
+    assert [trial["number"] for trial in again.results["all_trials"]] == [0, 2, 3]
+
+
+def test_what_was_asked_for_holds_after_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stops(*_words: Any, **_options: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(comparing, "compare_settings", stops)
+        with pytest.raises(sl.Interrupted):
+            tune(tmp_path, trials=2, seeds=[3, 4], lr=0.001)
+    (path,) = tmp_path.iterdir()
+    with pytest.raises(sl.FileError, match=r"this search has not ended.*tune --resume"):
+        sl.report(path)
+    found = sl.resume_study(path, quiet=True)
+    assert found.results["trials"] == 2
+    assert found.comparison is not None and list(found.comparison.sides[0]["seeds"]) == [3, 4]
+    more = sl.resume_study(path, trials=3, quiet=True)
+    assert more.results["trials"] == 3 and StudyFolder(path).plan().trials == 3
+
+
+def test_seconds_are_those_of_all_trials_and_of_every_sitting(tmp_path: Path) -> None:
+    first = tune(tmp_path, space={"lr": {"choices": [0.1, 1e30]}}, trials=3, lr=1e30, seconds=600)
+    assert first.results["failed"] >= 1
+    assert first.results["seconds"] == sum(trial.user_attrs[trial_room.SECONDS] for trial in trials_of(first))
+    folder = StudyFolder(first.folder)
+    folder.write_plan(replace(folder.plan(), trials=1000, seconds=first.results["seconds"]))
+    assert sl.resume_study(first.folder, quiet=True).results["trials"] == 3
+    assert sl.resume_study(first.folder, seconds=0.001, quiet=True).results["trials"] == 4
 
 
 def test_what_a_killed_process_was_trying_is_done_again(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    data: str | Path | ImageData = "digits",
+    data: str | Path | ImageData | None = None,
     *,
     model: str | nn.Module | None = None,
     recipe: str | None = None,
@@ -34,7 +34,8 @@ def train(
 ) -> TrainResult:
     """Train a classifier and test it.
 
-    `data`: a dataset's name, a folder of pictures, or an ImageData of your own. `model`: a preset's or family's name,
+    `data`: a dataset's name, a folder of pictures, or an ImageData of your own; left out, that of the recipe, and
+    without one the embedded digits. `model`: a preset's or family's name,
     or your own torch module, float (N, C, H, W) to logits (N, K). `recipe`: a recipe's name or YAML file; left out, the
     dataset's own; "none" for the plain defaults. `settings`: any setting by its flat name, as on the command line:
     `lr=0.1, epochs=5, batch_size=64`.
@@ -48,7 +49,8 @@ def train(
     own_data = data if isinstance(data, ImageData) else None
     own_module = None if model is None or isinstance(model, str) else model
     flags = {**settings, "model": model if own_module is None else None}
-    resolved = resolve(own_data.name if own_data else str(data), recipe, flags)
+    named = own_data.name if own_data else None if data is None else str(data)
+    resolved = resolve(named, recipe, flags)
     reporter = make_reporter(quiet=quiet)
     return train_run(resolved, runs=Path(runs), name=name, module=own_module, data=own_data, reporter=reporter)
 
@@ -259,14 +261,14 @@ def tune(
 def resume_study(
     folder: str | Path,
     *,
-    trials: int = 30,
+    trials: int | None = None,
     seconds: float | None = None,
-    seeds: int | Sequence[int] = 5,
+    seeds: int | Sequence[int] | None = None,
     quiet: bool = False,
 ) -> TuneResult:
-    """Go on with a study that was stopped, or to more trials; then compare as `tune` does.
+    """Go on with a study that was stopped, or to `trials` of them, or for `seconds` more; then compare as `tune` does.
 
-    Raises FileError where `folder` is no study.
+    What is left out is as `tune` was asked for it. Raises FileError where `folder` is no study.
     """
     from sightline.training import make_reporter
     from sightline.tuning import tune as tuning

@@ -46,7 +46,7 @@ def compare(
     ] = None,
     seeds: Annotated[
         str | None,
-        Parameter(group=COMPARE, metavar="N", help="How many seeds, from 0; or which, as in 3,4,5. [5]"),
+        Parameter(group=COMPARE, metavar="N", help="How many seeds, from 0; or which, as in 3,4,5 or 3,. [5]"),
     ] = None,
     seconds: Annotated[
         float | None,

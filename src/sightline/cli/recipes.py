@@ -55,7 +55,10 @@ def _show(everything: list[Recipe]) -> None:
         settings = build_settings(recipe.settings)
         model = model_name(settings.model, "")
         rows.append([recipe.name, model, *(str(recipe.about.get(key, "")) for key in ("accuracy", "time"))])
-        better = recipe.about.get("better")
-        notes.append(f"{recipe.about.get('title', '')}{f'; better: {better}' if better else ''}")
+        better, command = recipe.about.get("better"), str(recipe.about.get("command", ""))
+        # Where the figures are of other settings than the recipe's own, the command says so.
+        flags = command.partition(f"--recipe {recipe.name} ")[2]
+        told = [str(recipe.about.get("title", "")), *([f"measured with {flags}"] if flags else [])]
+        notes.append("; ".join([*told, *([f"better: {better}"] if better else [])]))
     table_with_notes(["recipe", "model", "accuracy", "time"], rows, notes)
     print("\nRun one: sightline train --recipe NAME. Show one: sightline recipes NAME.")

@@ -50,7 +50,11 @@ def tune(
     ] = None,
     seconds: Annotated[
         float | None,
-        Parameter(group=TUNE, metavar="X", help="End the search with the trial in which X seconds are over."),
+        Parameter(
+            group=TUNE,
+            metavar="X",
+            help="End the search with the trial in which X seconds are over; with --resume, X more.",
+        ),
     ] = None,
     seeds: Annotated[
         str | None,
@@ -69,7 +73,8 @@ def tune(
     ] = None,
     study: Annotated[str | None, Parameter(group=TUNE, metavar="NAME", help="The study's name in --storage.")] = None,
     resume: Annotated[
-        Path | None, Parameter(group=TUNE, metavar="DIR", help="Go on with this study, or to more trials.")
+        Path | None,
+        Parameter(group=TUNE, metavar="DIR", help="Go on with this study; what is left out stays as it was."),
     ] = None,
     studies: Annotated[
         Path | None, Parameter(group=TUNE, metavar="DIR", help="Folder that studies are kept in. [studies]")

@@ -7,6 +7,7 @@ are finished already. All three give the results that results.json holds; docs/s
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from sightline.data.decode_workers import usable_cores
 from sightline.drawing import comparison as comparison_drawing
 from sightline.errors import UsageError
 from sightline.run_folder import RunFolder
-from sightline.settings import Settings, data_name, model_name
+from sightline.settings import Settings, data_name
 from sightline.training import training_pace
 from sightline.training.progress import Reporter, Silence
 from sightline.training.tracking import check_tracking
@@ -86,8 +87,12 @@ def compare(
     raises.
     """
     reporter, flags = reporter or Silence(), dict(flags or {})
-    _check(seeds, seconds, confidence, processes, flags)
-    built, notes = build_sides(sides, data, flags, one_length=one_length and seconds is None)
+    _check(seeds, seconds, confidence, processes)
+    said = {**flags, "seconds": seconds, "own-lengths": None if one_length else True}
+    given = [f"--{name}" for name in (*LENGTHS, "seconds", "own-lengths") if said.get(name) is not None]
+    if len(given) > 1:
+        raise UsageError(given[1], f"given together with {given[0]}", "one of them says how long a run is to be")
+    built, notes = build_sides(sides, data, flags, lengths="paced" if seconds else "one" if one_length else "own")
     for note in notes:
         reporter.note(note)
     return compare_settings(
@@ -144,7 +149,7 @@ def go_on(
     if seeds is not None and tuple(seeds) != plan.seeds:
         if plan.runs:
             raise UsageError("--seeds", f"{path} compares runs that were there before", "a comparison that trains")
-        _check(seeds, None, plan.confidence, processes, {})
+        _check(seeds, None, plan.confidence, processes)
         if missing := [str(seed) for seed in plan.seeds if seed not in seeds]:
             raise UsageError("--seeds", f"seed {', '.join(missing)} is left out", "those that it has, and more")
         plan = replace(plan, seeds=tuple(seeds))
@@ -168,7 +173,7 @@ def compare_runs(
     Raises FileError for a folder that is no run or was not tested, UsageError where all runs are of one side or two
     have the same settings and seed, DataError where they were tested on different images.
     """
-    _check((0,), None, confidence, 1, {})
+    _check((0,), None, confidence, 1)
     sides = _grouped(runs)
     if len(sides) < 2:
         raise UsageError("RUN", f"all runs have the settings of {sides[0].name}", "runs of two sides or more")
@@ -190,9 +195,7 @@ def compare_runs(
     return result
 
 
-def _check(
-    seeds: Sequence[int], seconds: float | None, confidence: float, processes: int, flags: Mapping[str, Any]
-) -> None:
+def _check(seeds: Sequence[int], seconds: float | None, confidence: float, processes: int) -> None:
     if not seeds:
         raise UsageError("--seeds", "none found", DIFFERENT_SEEDS)
     check_seeds(seeds)
@@ -201,8 +204,6 @@ def _check(
     if processes < 1:
         raise UsageError("--jobs", f"{processes} found", "1 or more")
     check_seconds(seconds)
-    if seconds is not None and (unit := next((unit for unit in LENGTHS if unit in flags), None)):
-        raise UsageError("--seconds", f"given together with --{unit}", "one of them says how long a run is to be")
 
 
 def check_seeds(seeds: Sequence[int]) -> None:
@@ -228,7 +229,7 @@ def _with_threads(side: Side, processes: int) -> Side:
 
 def _lasting(side: Side, seconds: float, images: ImagesOnce, reporter: Reporter) -> Side:
     """Give a side as many steps as it does in `seconds` on this machine."""
-    pace = training_pace(side.settings, images.load(side.settings.data))
+    pace = training_pace(side.settings, images.load(side.settings.data), seconds)
     steps = max(1, round(seconds * pace))
     reporter.note(f"{side.name}: {pace:,.4g} steps a second here, so {steps:,} steps in {seconds:g} s")
     training = side.settings.training.model_copy(update={"steps": steps, "epochs": None})
@@ -285,7 +286,7 @@ def _grouped(paths: Sequence[Path]) -> list[SideRuns]:
         seed, settings = run.settings().training.seed, _of_a_side(run.settings())
         name = next((name for name, (known, _) in groups.items() if known == settings), None)
         if name is None:
-            name = _side_name(path, settings, groups)
+            name = _side_name(path, groups)
             groups[name] = settings, {}
         others = groups[name][1]
         if seed in others:
@@ -301,13 +302,14 @@ def _of_a_side(settings: Settings) -> Settings:
     device = settings.device.model_copy(update={"threads": None})
     checkpoints = type(settings.checkpoints)()
     return settings.model_copy(
-        update={"training": training, "data": data, "device": device, "checkpoints": checkpoints}
+        update={"recipe": None, "training": training, "data": data, "device": device, "checkpoints": checkpoints}
     )
 
 
-def _side_name(path: Path, settings: Settings, taken: Container[str]) -> str:
-    """Name a side after its first run's folder, without its number where no other side is called so."""
-    short = NUMBERED.sub("", path.resolve().name)
-    if short and short not in taken:
-        return short
-    return path.name if path.name not in taken else f"{path.name} ({model_name(settings.model)})"
+def _side_name(path: Path, taken: Container[str]) -> str:
+    """Name a side after its first run's folder, as shortly as no other side is called so."""
+    folder = path.resolve()
+    whole = f"{folder.parent.name}/{folder.name}"
+    names = [NUMBERED.sub("", folder.name), folder.name, whole]
+    numbered = (f"{whole} ({number})" for number in itertools.count(2))
+    return next(name for name in itertools.chain(names, numbered) if name and name not in taken)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sightline.errors import SightlineError, UsageError, unknown
 from sightline.recipes import recipe_names, resolve
@@ -55,13 +55,14 @@ class _Asked:
 
 
 def build_sides(
-    texts: Sequence[str], data: str | None, flags: Mapping[str, Any], *, one_length: bool = True
+    texts: Sequence[str], data: str | None, flags: Mapping[str, Any], *, lengths: Literal["one", "own", "paced"] = "one"
 ) -> tuple[list[Side], list[str]]:
     """Make sides of what was asked for, and say what was made the same.
 
-    `data` replaces the recipes' datasets; `flags` are settings of all sides by flat name. With `one_length` all train
-    for as many epochs or steps, unless a side's own changes name another number. Raises UsageError for an unknown name
-    or setting, fewer than two sides, equal ones, and different datasets or lengths.
+    `data` replaces the recipes' datasets; `flags` are settings of all sides by flat name. Of `lengths`, "one" lets all
+    train for as many epochs or steps, unless a side's own changes name another number; "own" leaves each recipe its
+    own; "paced" is for lengths that are measured later, so that no side may name one. Raises UsageError for an unknown
+    name or setting, fewer than two sides, equal ones, and different datasets or lengths.
     """
     asked = [_parse(text) for text in texts]
     if len(asked) < 2:
@@ -75,14 +76,22 @@ def build_sides(
     built = [side.settings(data, flags) for side in asked]
     notes: list[str] = []
     built = _same_images(asked, built, notes)
-    if one_length:
+    if lengths == "one":
         _check_lengths(asked, built)
+    elif lengths == "paced" and (odd := next((side for side in asked if side.has_own_length), None)):
+        raise UsageError("--seconds", f"given, and {odd.text} names its own length", "one of them")
     sides = [Side(side.text, settings) for side, settings in zip(asked, built, strict=True)]
     for index, side in enumerate(sides):
         for other in sides[:index]:
             if _do_the_same(side.settings, other.settings):
                 raise UsageError(side.name, f"the same as {other.name}", "sides that differ")
     return sides, notes
+
+
+def have_the_same_images(one: Settings, other: Settings) -> bool:
+    """Tell whether two settings name the same images for the same parts, wherever they lie."""
+    names = [name for name in SHARED if name not in ("data", "data_dir")]
+    return one.data.name == other.data.name and all(getattr(one.data, n) == getattr(other.data, n) for n in names)
 
 
 def _do_the_same(one: Settings, other: Settings) -> bool:

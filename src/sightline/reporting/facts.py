@@ -47,22 +47,23 @@ class Run:
 
     @cached_property
     def metrics(self) -> files.Metrics | None:
-        """test/metrics.json, None where the run was not tested."""
+        """test/metrics.json, None where the run, or the weights that it has now, were not tested."""
         path = self.folder.metrics_path
-        if not path.is_file():
+        if not path.is_file() or not self.is_finished:
             return None
         advice = f"run sightline test {self.folder.path}"
         found = files.read(path, files.Metrics, advice)
         classes = len(self.classes)
         if {len(found["confusion_matrix"]), *map(len, found["confusion_matrix"])} != {classes}:
             raise FileError(str(path), "its confusion matrix does not fit", f"that of {classes} classes", advice)
-        return found
+        step = found.get("step")
+        return found if step is None or step == self.folder.tested_step() else None
 
     @cached_property
     def predictions(self) -> Predictions | None:
-        """test/predictions.npz."""
+        """test/predictions.npz, None where `metrics` is None."""
         path = self.folder.test_folder / PREDICTIONS
-        return Predictions.load(path) if path.is_file() else None
+        return Predictions.load(path) if path.is_file() and self.metrics is not None else None
 
     @cached_property
     def audit(self) -> files.Audit:
@@ -111,10 +112,10 @@ class Run:
         """The names of the classes."""
         return self.splits["classes"]
 
-    @property
+    @cached_property
     def is_finished(self) -> bool:
         """Whether training came to its end, or ended itself early."""
-        return self.folder.last_weights.is_file()
+        return self.folder.is_finished()
 
     def samples(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]] | None:
         """samples.npz: pixels uint8 (n, H, W, C) and labels; None where a run of an older version kept none."""
@@ -197,10 +198,10 @@ class Comparison:
 
     @cached_property
     def results(self) -> files.ComparisonResults:
-        """results.json. Raises FileError where the comparison has not ended."""
+        """results.json. Raises FileError where the comparison, or its part with more seeds, has not ended."""
         advice = f"go on with sightline compare --resume {self.folder.path}"
         path = self.folder.results_path
-        if not path.is_file():
+        if not path.is_file() or self.plan.looks[-1:] != (len(self.plan.seeds),):
             raise FileError(str(self.folder.path), "this comparison has not ended", advice=advice)
         found = files.read(path, files.ComparisonResults, advice)
         if len(found["sides"]) < 2 or not all(side["runs"] for side in found["sides"]):
@@ -258,16 +259,19 @@ class Study:
 
     @cached_property
     def results(self) -> files.StudyResults:
-        """results.json. Raises FileError where the search has not ended."""
+        """results.json. Raises FileError where the search, or the comparison behind it, has not ended."""
         path = self.folder.path / "results.json"
         resume = f"sightline tune --resume {self.folder.path}"
         if not path.is_file():
             raise FileError(str(self.folder.path), "this search has not ended", advice=f"go on with {resume}")
         found = self.folder.results()
         # Studies of the first versions lack some of it; a resumption without a further trial writes it anew.
-        return files.checked(
+        results = files.checked(
             found, files.StudyResults, path, f"{resume} --trials {found.get('trials', 1)} writes it anew"
         )
+        if self.plan.seeds and results["changes"] and results["final"] is None:
+            raise FileError(str(self.folder.path), "this search has not ended", advice=f"go on with {resume}")
+        return results
 
     @property
     def has_comparison(self) -> bool:

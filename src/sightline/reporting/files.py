@@ -57,6 +57,7 @@ class Metrics(TypedDict):
     brier: NotRequired[float]
     reliability: NotRequired[list[Bin]]
     temperature: NotRequired[float]
+    step: NotRequired[int | None]
 
 
 class Part(TypedDict):
@@ -94,6 +95,7 @@ class Across(TypedDict):
 
     pairs: int
     other_label: int
+    with_test: NotRequired[int]
     named: list[Named]
 
 

@@ -23,6 +23,8 @@ WIDTH, HEIGHT, MARGIN, TOP, GAP, FOOT = 13.333, 7.5, 0.6, 1.55, 0.45, 0.6
 TEXT_WIDTH = 4.2
 INK, SOFT, MARK, TINT = "1D1D1F", "5C5C63", "0A63A8", "F4F5F7"
 LONGEST_POINT = 300
+LONGEST_PROPERTY = 255
+"""Office Open XML's core properties have no more characters."""
 WIDE_ASPECT, POINTS_ABOVE = 1.9, 3
 FONT = {"en": "Arial", "zh-Hans": "Microsoft YaHei"}
 TITLE_SIZES, HEAD_SIZES = (40, 34, 28, 24, 20, 16), (28, 24, 20)
@@ -39,7 +41,7 @@ def slides(report: Report) -> bytes:
         from pptx.util import Inches
     deck = Presentation()
     deck.slide_width, deck.slide_height = Inches(WIDTH), Inches(HEIGHT)
-    deck.core_properties.title, deck.core_properties.author = report.title, "Sightline"
+    deck.core_properties.title, deck.core_properties.author = shortened(report.title, LONGEST_PROPERTY), "Sightline"
     font, wide = FONT[report.language], WIDTH - 2 * MARGIN
     blank = deck.slide_layouts[6]
     opening = deck.slides.add_slide(blank)

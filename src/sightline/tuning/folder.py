@@ -23,13 +23,16 @@ from sightline.run_folder import new_folder, read_json
 from sightline.tuning.space import Space, space_of
 
 SCHEMA_VERSION = 1
+TRIALS, SEEDS = 30, (0, 1, 2, 3, 4)
 
 
 @dataclass(frozen=True)
 class StudyPlan:
     """What is searched: `space` around the recipe with `flags`. `storage` is None for study.db in the folder.
 
-    `data`, `recipe` and `flags` are as `sightline train` takes them; `prunes` is off where trials differ in length.
+    `data`, `recipe` and `flags` are as `sightline train` takes them; `prunes` is off where trials differ in length. The
+    search ends after `trials`, or where this folder's have taken `seconds`; `seeds` are those of the comparison behind
+    it, none for no comparison.
     """
 
     study: str
@@ -39,6 +42,9 @@ class StudyPlan:
     space: Space
     storage: str | None
     prunes: bool
+    trials: int = TRIALS
+    seconds: float | None = None
+    seeds: tuple[int, ...] = SEEDS
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,9 @@ class StudyFolder:
             "space": {name: dimension.to_dict() for name, dimension in plan.space.items()},
             "storage": plan.storage,
             "prunes": plan.prunes,
+            "trials": plan.trials,
+            "seconds": plan.seconds,
+            "seeds": list(plan.seeds),
         }
         atomic.write_text(self.plan_path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
@@ -111,8 +120,9 @@ class StudyFolder:
             schema = content.pop("schema")
             if schema == SCHEMA_VERSION:
                 space = space_of(content.pop("space"), subject)
-                return StudyPlan(space=space, **content)
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, KeyError, AttributeError):
+                seeds = tuple(int(seed) for seed in content.pop("seeds", SEEDS))
+                return StudyPlan(space=space, seeds=seeds, **content)
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, ValueError, KeyError, AttributeError):
             raise FileError(subject, "damaged", "what sightline tune wrote") from None
         raise FileError(subject, f"schema {schema}", f"schema {SCHEMA_VERSION}")
 

@@ -54,8 +54,10 @@ class Range:
         """Give a setting's value as a study keeps it, None where the range does not hold it."""
         if not isinstance(value, int | float) or not self.low <= value <= self.high:
             return None
-        if self.step is not None and not math.isclose((value - self.low) % self.step, 0, abs_tol=1e-9):
-            return None
+        if self.step is not None:
+            steps = (value - self.low) / self.step
+            if not math.isclose(steps, round(steps), abs_tol=1e-6):
+                return None
         return int(value) if self.whole else float(value)
 
     def value(self, stored: Any) -> float:

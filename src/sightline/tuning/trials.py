@@ -82,34 +82,36 @@ def search(
     folder: StudyFolder,
     plan: StudyPlan,
     *,
-    trials: int,
-    seconds: float | None,
     images: ImagesOnce,
     reporter: Reporter,
 ) -> None:
-    """Make trials until the study has `trials` finished ones, or `seconds` are over, counted from now.
+    """Make trials until the study has as many as planned, or this folder's have taken the seconds that are planned.
 
-    A trial that is under way when the seconds end is finished, and one is always made. Raises Interrupted,
+    A trial that is under way when the seconds end is finished. Raises Interrupted,
     ResourceError and DataError, after which the search can go on; a trial whose loss failed, or whose settings do not
     suit each other, counts as failed.
     """
-    until = None if seconds is None else time.monotonic() + seconds
     _take_up_broken_trials(study, folder)
     if not study.get_trials(deepcopy=False):
         _begin_where_we_are(study, plan)
-    made = 0
-    while _finished(study) < trials and (until is None or not made or time.monotonic() < until):
-        made += 1
+    while len(ended(study)) < plan.trials and (plan.seconds is None or seconds_of(study, folder) < plan.seconds):
         trial = study.ask()
         trial.set_user_attr(FOLDER, place_of(folder))
         _try(study, trial, folder, plan, images, reporter)
-        _tell(study, trial.number, trials, reporter)
+        _tell(study, trial.number, plan.trials, reporter)
 
 
-def _finished(study: Study) -> int:
+def ended(study: Study) -> list[FrozenTrial]:
+    """All trials that came to an end, on whatever machine; not those that were broken off, and asked for again."""
     broken = _broken_off(study)
-    ended = [trial for trial in study.get_trials(deepcopy=False) if trial.state.is_finished()]
-    return sum(trial.number not in broken for trial in ended)
+    trials = study.get_trials(deepcopy=False)
+    return [trial for trial in trials if trial.state.is_finished() and trial.number not in broken]
+
+
+def seconds_of(study: Study, folder: StudyFolder) -> float:
+    """Add up the seconds of this folder's trials."""
+    own = [trial for trial in ended(study) if trial.user_attrs.get(FOLDER) == place_of(folder)]
+    return sum(trial.user_attrs.get(SECONDS, 0.0) for trial in own)
 
 
 def _broken_off(study: Study) -> set[int]:
@@ -156,6 +158,11 @@ def _try(
     study: Study, trial: Trial, folder: StudyFolder, plan: StudyPlan, images: ImagesOnce, reporter: Reporter
 ) -> None:
     began = time.monotonic()
+
+    def end(value: float | None = None, state: TrialState | None = None) -> None:
+        trial.set_user_attr(SECONDS, time.monotonic() - began)
+        study.tell(trial, value, state)
+
     choices = {name: dimension.suggest(name, trial) for name, dimension in plan.space.items()}
     try:
         settings = settings_of(plan, choices)
@@ -163,18 +170,17 @@ def _try(
         watcher = _Watcher(trial, reporter, prunes=plan.prunes)
         result = train(settings, runs=folder.trials, name=trial_name(trial.number), data=data, reporter=watcher)
     except _Pruned:
-        study.tell(trial, state=TrialState.PRUNED)
+        end(state=TrialState.PRUNED)
     except (NumericError, UsageError) as error:
         # Settings that are each right may not suit each other, or not learn: that is what a search finds out.
         trial.set_user_attr(WHY, str(error))
-        study.tell(trial, state=TrialState.FAIL)
+        end(state=TrialState.FAIL)
     except (SightlineError, KeyboardInterrupt):
         _break_off(study, folder, trial.number, trial.params)
         raise
     else:
-        trial.set_user_attr(SECONDS, time.monotonic() - began)
         assert result.val_accuracy is not None, "there are validation images: checked before the search"
-        study.tell(trial, result.val_accuracy)
+        end(result.val_accuracy)
 
 
 class _Watcher(Silence):
@@ -223,7 +229,7 @@ def _tell(study: Study, number: int, trials: int, reporter: Reporter) -> None:
             outcome = f"failed ({found.user_attrs.get(WHY, '')})"
     best = best_of(study)
     top = f"; best {100 * (best.value or 0):.2f}% (trial {best.number})" if best is not None else ""
-    reporter.note(f"trial {number} ({_finished(study)} of {trials}): {outcome}: {told}{top}")
+    reporter.note(f"trial {number} ({len(ended(study))} of {trials}): {outcome}: {told}{top}")
 
 
 def best_of(study: Study) -> FrozenTrial | None:

@@ -30,23 +30,24 @@ from sightline.locks import only_one
 from sightline.settings import Settings, data_name, model_name
 from sightline.training.progress import Reporter, Silence
 from sightline.training.tracking import check_tracking
-from sightline.tuning.folder import StudyFolder, StudyPlan
+from sightline.tuning.folder import SEEDS, TRIALS, StudyFolder, StudyPlan
 from sightline.tuning.space import Space, default_space, read_space, space_of, text
 from sightline.tuning.trials import (
     SECONDS,
     best_of,
     changes_of,
     check_space,
+    ended,
     interrupted,
     open_study,
     search,
+    seconds_of,
     settings_of,
     value_of,
 )
 
 __all__ = ["TuneResult", "go_on", "read_space", "space_of", "text", "tune"]
 
-TRIALS = 30
 FEWEST_FOR_IMPORTANCE = 4
 
 
@@ -54,7 +55,7 @@ FEWEST_FOR_IMPORTANCE = 4
 class TuneResult:
     """A study: its folder, `results`, which is what results.json holds, and the comparison at its end.
 
-    results: study, data, model, trials, complete, pruned, failed, seconds (of complete trials), best_trial,
+    results: study, data, model, trials, complete, pruned, failed, seconds (of all of these), best_trial,
     changes (the winner's settings by flat name), before (theirs before), validation (the winner's accuracy in its
     trial), validation_before (that of the settings that the search began from, None where they are not in the space),
     importance (of each setting, adding up to 1; empty below 4 complete trials), final (path of the comparison, None
@@ -78,7 +79,7 @@ def tune(
     space: Space | None = None,
     trials: int = TRIALS,
     seconds: float | None = None,
-    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+    seeds: Sequence[int] = SEEDS,
     storage: str | None = None,
     study: str | None = None,
     flags: Mapping[str, Any] | None = None,
@@ -100,7 +101,8 @@ def tune(
     _check(trials, seconds, seeds, flags)
     if storage is not None and study is None:
         raise UsageError("--storage", "given without --study", "the name that the machines share in it")
-    plan = StudyPlan(study or "sightline", data, recipe, flags, space or {}, storage, prunes=True)
+    plan = StudyPlan(study or "sightline", data, recipe, flags, space or {}, storage, prunes=True, trials=trials,
+                     seconds=seconds, seeds=tuple(seeds))  # fmt: skip
     base, images = settings_of(plan, {}), ImagesOnce()
     check_tracking(base)
     loaded = images.load(base.data)
@@ -118,23 +120,27 @@ def tune(
     folder.write_plan(plan)
     for setting, dimension in plan.space.items():
         reporter.note(f"{setting}: {_told(dimension.to_dict())}, at first {text(value_of(base, setting))}")
-    return _run(folder, plan, trials, seconds, seeds, images, reporter)
+    return _run(folder, plan, images, reporter)
 
 
 def go_on(
     path: Path,
     *,
-    trials: int = TRIALS,
+    trials: int | None = None,
     seconds: float | None = None,
-    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+    seeds: Sequence[int] | None = None,
     reporter: Reporter | None = None,
 ) -> TuneResult:
-    """Take a study up that was stopped, or let it go on to more trials. Raises FileError where `path` is no study."""
+    """Take a study up that was stopped, or let it go on to `trials`, for `seconds` more, to a comparison with `seeds`.
+
+    What is not given stays as it was asked for. Raises FileError where `path` is no study.
+    """
     folder = StudyFolder.open(path)
     plan = folder.plan()
-    _check(trials, seconds, seeds, {})
+    plan = replace(plan, trials=trials or plan.trials, seeds=plan.seeds if seeds is None else tuple(seeds))
+    _check(plan.trials if trials is None else trials, seconds, plan.seeds, {})
     check_tracking(settings_of(plan, {}))
-    return _run(folder, plan, trials, seconds, seeds, ImagesOnce(), reporter or Silence())
+    return _run(folder, plan, ImagesOnce(), reporter or Silence(), more_seconds=seconds)
 
 
 def _check(trials: int, seconds: float | None, seeds: Sequence[int], flags: Mapping[str, Any]) -> None:
@@ -149,19 +155,22 @@ def _check(trials: int, seconds: float | None, seeds: Sequence[int], flags: Mapp
 def _run(
     folder: StudyFolder,
     plan: StudyPlan,
-    trials: int,
-    seconds: float | None,
-    seeds: Sequence[int],
     images: ImagesOnce,
     reporter: Reporter,
+    more_seconds: float | None = None,
 ) -> TuneResult:
     base = settings_of(plan, {})
     with _only_one(folder), _quiet_optuna():
         study = open_study(folder, plan, seed=base.training.seed)
-        reporter.note(f"{folder.path}: up to {trials} trials" + (f", {seconds:g} s" if seconds else ""))
+        if more_seconds is not None:
+            plan = replace(plan, seconds=seconds_of(study, folder) + more_seconds)
+        if plan != folder.plan():
+            folder.write_plan(plan)
+        budget = f", {plan.seconds:,.0f} s" if plan.seconds else ""
+        reporter.note(f"{folder.path}: up to {plan.trials} trials{budget}")
         try:
             with device_room.explain_memory("training"):
-                search(study, folder, plan, trials=trials, seconds=seconds, images=images, reporter=reporter)
+                search(study, folder, plan, images=images, reporter=reporter)
             best = best_of(study)
             if best is None:
                 raise DataError(str(folder.path), "no trial came to its end", "one at least", "widen the search space")
@@ -173,9 +182,9 @@ def _run(
             results = _results(study, plan, base, best, changes)
             _draw(folder, plan, results)
             folder.write_results(results)
-            if not seeds or not changes:
+            if not plan.seeds or not changes:
                 return TuneResult(folder.path, results, None)
-            final = _compare(folder, base, settings_of(plan, changes), seeds, reporter)
+            final = _compare(folder, base, settings_of(plan, changes), plan.seeds, reporter)
         except (KeyboardInterrupt, Interrupted) as error:
             raise interrupted(folder) from error
     results = {**results, "final": final.folder.relative_to(folder.path).as_posix()}
@@ -202,7 +211,7 @@ def _compare(
 def _results(
     study: optuna.Study, plan: StudyPlan, base: Settings, best: FrozenTrial, changes: Mapping[str, Any]
 ) -> dict[str, Any]:
-    trials = study.get_trials(deepcopy=False)
+    trials = ended(study)
     count = {state: sum(trial.state == state for trial in trials) for state in TrialState}
     start = {name: dimension.stored(value_of(base, name)) for name, dimension in plan.space.items()}
     same = [trial.value for trial in trials if trial.state == TrialState.COMPLETE and trial.params == start]

@@ -9,6 +9,8 @@ from pathlib import Path
 import yaml
 
 from sightline.atomic import sha256_of
+from sightline.comparison.folder import Plan
+from sightline.comparison.sides import have_the_same_images
 from sightline.reporting.blocks import Block, Cell, Code, Paragraph, Section, Slide, Table
 from sightline.reporting.facts import Comparison, Run, Study, every_value, file_of
 from sightline.reporting.sections.images import part_name
@@ -49,12 +51,12 @@ def of_study(study: Study, words: Words) -> Section:
         if isinstance(value, bool):
             flags.append(flag_of(name) if value else flag_of(f"no_{name}"))
         else:
-            flags += [flag_of(name), text(value)]
+            flags += [flag_of(name), value if isinstance(value, str) else text(value)]
     recipe = [] if plan.recipe is None else ["--recipe", plan.recipe]
     trials = ["--trials", str(study.results["trials"])]
     seeds = "0"
     if study.has_comparison:
-        seeds = ",".join(map(str, study.comparison.sides[0]["seeds"]))
+        seeds = _seeds(study.comparison.sides[0]["seeds"])
     command = _command("tune", plan.data, *recipe, "--space", "space.yaml", *trials, "--seeds", seeds, *flags)
     space = yaml.safe_dump(
         {name: dimension.to_dict() for name, dimension in plan.space.items()}, sort_keys=False, default_flow_style=None
@@ -77,10 +79,23 @@ def _comparison_commands(comparison: Comparison, words: Words) -> tuple[list[Blo
         return [Paragraph.of(words("repeat_own_module"))], []
     if any(settings.extended_from_step for settings in every):
         return [Paragraph.of(words("repeat_comparison_extended"))], []
+    seeds = comparison.sides[0]["seeds"]
+    if (
+        any(side["seeds"] != seeds for side in comparison.sides)
+        or any(settings.training.watch_test for settings in every)
+        or not all(have_the_same_images(settings, every[0]) for settings in every)
+    ):
+        return [Paragraph.of(words("repeat_comparison_apart"))], []
     sides = [f"{_seen_from_here(run.folder.path)}/settings.yaml" for _, run in comparison.named]
-    seeds = ",".join(map(str, comparison.sides[0]["seeds"]))
-    command = _command("compare", *sides, "--own-lengths", "--seeds", seeds)
+    sureness = comparison.results["confidence"]
+    confidence = [] if sureness == Plan.confidence else ["--confidence", f"{sureness:g}"]
+    command = _command("compare", *sides, "--own-lengths", "--seeds", _seeds(seeds), *confidence)
     return [Paragraph.of(words("repeat_comparison")), Code(command)], [command]
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    """Write seeds as --seeds reads them: a lone one with a comma, since a number alone says how many."""
+    return ",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")
 
 
 def _seen_from_here(path: Path) -> str:
