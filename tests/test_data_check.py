@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -15,10 +16,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 import sightline
+from sightline import data
 from sightline.cli.app import run
 from sightline.data import duplicates, picture_facts
 from sightline.drawing.contact_sheet import Cell, Group, contact_sheet
 from sightline.errors import DataError, UsageError
+from sightline.settings.data import DataSettings
 
 pytestmark = pytest.mark.draws
 
@@ -185,6 +188,51 @@ def test_one_folder_per_class_and_copies_that_a_split_would_part(tmp_path, rng):
     (tmp_path / "train" / "cat" / "copy.jpg").rename(tmp_path / "test" / "cat" / "009.jpg")
     shutil.rmtree(tmp_path / "train")
     assert found(check(tmp_path))["no_train"] == [("test",)]
+
+
+PARTED = "train/a train/b"
+
+
+@pytest.mark.parametrize(
+    ("tree", "wrong"),
+    [
+        (PARTED, ""),
+        (f"{PARTED} val/a val/b test/a test/b", ""),
+        (f"{PARTED} valid/a valid/b", ""),
+        ("a b", ""),
+        ("car train", ""),
+        ("train val", ""),
+        ("test val/a val/b", ""),
+        (f"{PARTED} val", "loose no_classes"),
+        (f"{PARTED} val/ test/a test/b", "no_classes"),
+        (f"{PARTED} test", "loose no_classes"),
+        (f"{PARTED} test/", "no_classes"),
+        (f"{PARTED} val/a val/b valid/a valid/b", "several_val"),
+        (f"{PARTED} val/a val/b validation/", "no_classes several_val"),
+        ("train test", "loose no_classes"),
+        ("train/ test/", "no_classes"),
+        ("train/ test/ a b", "no_classes"),
+        ("test/a test/b", "no_train"),
+        ("test/a test/b train", "loose no_classes"),
+        ("val/a val/b", "one_class"),
+        ("train/a a b", "one_class"),
+        (f"{PARTED} test/a", "missing_class"),
+        (f"{PARTED} train/c/", "empty_class"),
+    ],
+)
+def test_what_it_finds_wrong_with_the_folders_is_what_training_refuses(tmp_path, rng, tree, wrong):
+    """A folder of `tree` holds pictures, or nothing where a slash ends it."""
+    for name in tree.split():
+        folder = tmp_path / name
+        folder.mkdir(parents=True)
+        for index in range(0 if name.endswith("/") else 8):
+            picture(rng, 12, 12).save(folder / f"{index}.png")
+    problems = check(tmp_path, near=False)["problems"]
+    assert sorted(problem["kind"] for problem in problems if problem["wrong"]) == wrong.split()
+    loose = [files for problem in problems if problem["kind"] == "loose" for files in problem["found"]]
+    assert len(loose) == 8 * ("loose" in wrong) * len({"train", "val", "test"} & set(tree.split()))
+    with pytest.raises(DataError) if wrong else contextlib.nullcontext():
+        data.load(DataSettings(name=str(tmp_path), image_size=8), quiet=True)
 
 
 @pytest.mark.parametrize("place", ["train/a-loop", "test/z-loop.jpg", "train"])

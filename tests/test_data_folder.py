@@ -16,8 +16,10 @@ import pytest
 from PIL import Image
 
 from sightline import data
-from sightline.data import cache, decode_workers
+from sightline.cli.app import run
+from sightline.data import cache, decode_workers, decoder
 from sightline.data import folder as folder_module
+from sightline.data.check import check
 from sightline.errors import DataError, ImageError, ResourceError, UsageError
 from sightline.settings.data import DataSettings
 
@@ -260,6 +262,25 @@ def test_unreadable_pictures_are_all_listed_or_left_out(tmp_path):
         load(root)
 
 
+def test_links_that_lead_nowhere_are_unreadable_pictures(tmp_path):
+    root = make(tmp_path / "pets")
+    links = ["test/dog/gone.png", "train/cat/deep/gone.jpg"]
+    for name in links:
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).symlink_to(tmp_path / "elsewhere.png")
+    refused(
+        root, r"2 unreadable pictures: train/cat/deep/gone\.jpg \(no such file\), test/dog/gone\.png \(no such file\)"
+    )
+    loaded = load(root, skip_bad=True)
+    assert (len(loaded.train), len(loaded.test)) == (12, 12)
+    assert loaded.skipped == dict.fromkeys(links, "no such file")
+    problem = check(DataSettings(name=str(root)), near=False, quiet=True).report["problems"][0]
+    assert problem["kind"] == "unreadable"
+    assert sorted((*entry["files"], entry["say"]) for entry in problem["found"]) == sorted(loaded.skipped.items())
+    paint(tmp_path / "elsewhere.png")
+    assert (len(load(root).train), len(load(root).test)) == (13, 13)
+
+
 def test_a_class_without_a_readable_picture_is_refused(tmp_path):
     root = make(tmp_path / "pets", count=2)
     for index in range(2):
@@ -352,6 +373,48 @@ def test_a_damaged_cache_is_rebuilt(tmp_path, decodes, which, damage):
     assert decodes[0] == 24
     load(root)
     assert decodes[0] == 24
+
+
+def test_skipped_pictures_are_tried_again(tmp_path, decodes):
+    root = make(tmp_path / "pets")
+    again, never = root / "train" / "cat" / "2.png", root / "test" / "dog" / "3.png"
+    whole, facts = again.read_bytes(), again.stat()
+    for path in (again, never):
+        path.write_bytes(bytes(facts.st_size))
+        os.utime(path, ns=(facts.st_mtime_ns, facts.st_mtime_ns))
+    assert len(load(root, skip_bad=True).skipped) == 2
+    decodes[0] = 0
+    assert len(load(root, skip_bad=True).skipped) == 2
+    assert decodes[0] == 2, "only those that could not be read"
+    # As after a chmod: neither the size nor the time is another.
+    again.write_bytes(whole)
+    os.utime(again, ns=(facts.st_mtime_ns, facts.st_mtime_ns))
+    loaded = load(root, skip_bad=True)
+    assert list(loaded.skipped) == ["test/dog/3.png"]
+    row = loaded.train.ids.index("train/cat/2.png")
+    assert (loaded.train.images(row, row + 1) == [2, 0, 253]).all()
+    decodes[0] = 0
+    refused(root, r"1 unreadable pictures: test/dog/3\.png")
+    assert decodes[0] == 1
+
+
+def test_want_of_memory_removes_no_picture(tmp_path, monkeypatch, capsys):
+    root = make(tmp_path / "pets")
+    real = decoder._to_bytes
+
+    def want(image, subject):
+        if subject.endswith("dog/4.png"):
+            raise MemoryError
+        return real(image, subject)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(decoder, "_to_bytes", want)
+        with pytest.raises(ResourceError, match=r"train/dog/4\.png: there is not enough memory to decode it"):
+            load(root, skip_bad=True)
+        assert files_of(tmp_path) == []
+        assert run(["check", str(root)]) == 6
+        assert capsys.readouterr().err.count("\n") == 1
+    assert len(load(root, skip_bad=True).train) == 12
 
 
 def test_memory_mapped_where_it_does_not_fit(tmp_path, monkeypatch):
@@ -482,6 +545,18 @@ def test_a_worker_that_dies_is_told(tmp_path, monkeypatch):
     with pytest.raises(ResourceError, match="exit code 7"):
         load(root, image_size=8)
     assert files_of(tmp_path) == []
+
+
+def test_a_worker_without_memory_is_told_in_one_line(tmp_path, monkeypatch, capfd):
+    root = many(tmp_path / "pets")
+    program = (
+        "from sightline.data import decode_workers as d\ndef want(*_): raise MemoryError\nd.decode = want\nd.work()"
+    )
+    monkeypatch.setattr(decode_workers, "START_WORKER", program)
+    monkeypatch.setattr(decode_workers, "usable_cores", lambda: 2)
+    with pytest.raises(ResourceError, match=r"between cat/000\.jpg and .* see whether memory ran out"):
+        load(root, image_size=8, skip_bad=True)
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers through /proc")

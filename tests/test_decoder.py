@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
+import zlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -13,10 +16,11 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from sightline.data.decoder import SUFFIXES, decode, decode_raw, fit_image, fit_images, probe, resize
 from sightline.data.preprocessing import unit_preprocessing
-from sightline.errors import ImageError
+from sightline.errors import ImageError, ResourceError
 
 
 def smooth(height=40, width=56, channels=3, seed=0):
@@ -221,6 +225,51 @@ def test_16_bit_png_with_a_transparent_value():
     assert decode_raw(stream.getvalue())[0, :, 0].tolist() == [0, 255, 255]
 
 
+def png_with_key(depth, samples, key):
+    """A PNG with a colour key (tRNS), of gray samples (h, w) or colours (h, w, 3), by the PNG specification."""
+
+    def chunk(name, content):
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    height, width = samples.shape[:2]
+    bits = (samples.reshape(height, -1, 1) >> np.arange(depth)[::-1]) & 1
+    rows = b"".join(b"\0" + np.packbits(row.astype(np.uint8).reshape(-1)).tobytes() for row in bits)
+    header = struct.pack(">IIBBBBB", width, height, depth, 0 if samples.ndim == 2 else 2, 0, 0, 0)
+    named = [(b"IHDR", header), (b"tRNS", struct.pack(f">{len(key)}H", *key)), (b"IDAT", zlib.compress(rows))]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*pair) for pair in [*named, (b"IEND", b"")])
+
+
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+def test_the_colour_key_of_a_gray_png_is_white_and_nothing_else(depth):
+    levels = 1 << depth
+    samples = np.random.default_rng(depth).integers(0, levels, (16, 13))
+    for key in range(0, levels, max(1, levels // 16)):
+        content = png_with_key(depth, samples, [key])
+        scaled = by_opencv(content, cv2.IMREAD_GRAYSCALE)[..., 0]  # which leaves the key alone
+        assert np.array_equal(scaled, samples * 255 // (levels - 1))
+        assert np.array_equal(decode_raw(content)[..., 0], np.where(samples == key, 255, scaled))
+
+
+def test_of_a_colour_key_the_lowest_bits_count():
+    for key in (5, 0xF5):
+        assert decode_raw(png_with_key(4, np.array([[5, 9]]), [key])).reshape(-1).tolist() == [255, 153]
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_the_colour_key_of_a_colour_png_is_white_as_opencv_has_it(depth):
+    values = np.array([0x12, 0x34]) if depth == 8 else np.array([0x1234, 0x1235, 0x3412])
+    samples = np.random.default_rng(depth).choice(values, (24, 17, 3))
+    for key in samples.reshape(-1, 3)[:9]:
+        content = png_with_key(depth, samples, key.tolist())
+        theirs = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        assert np.array_equal(theirs[..., 2::-1], samples)
+        hidden = theirs[..., 3] == 0
+        assert np.array_equal(hidden, (samples == key).all(axis=2)) and hidden.any()
+        ours = decode_raw(content)
+        assert (ours[hidden] == 255).all()
+        assert np.abs(ours[~hidden] - samples[~hidden] * (255 / (2**depth - 1))).max() <= 1
+
+
 def test_32_bit_integers_within_16_bits_only():
     values = np.array([[0, 257, 32768, 65535]], np.int32)
     stream = io.BytesIO()
@@ -312,6 +361,29 @@ def test_what_is_no_file_is_refused(tmp_path):
         decode_raw(tmp_path / "missing.png")
     with pytest.raises(ImageError, match="not a file"):
         decode_raw(tmp_path)
+
+
+def test_a_file_that_the_system_keeps_closed_is_refused_in_its_words(tmp_path, monkeypatch):
+    def closed(self):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "is_file", closed)
+    with pytest.raises(ImageError, match=r"shut\.png: it cannot be read \(Permission denied\)"):
+        decode_raw(tmp_path / "shut.png")
+
+
+def test_want_of_memory_is_not_blamed_on_the_picture(monkeypatch):
+    content = encoded(smooth(), "PNG")
+
+    def want(*_):
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PngImageFile, "load", want)
+        with pytest.raises(ResourceError, match=r"good\.png: there is not enough memory") as caught:
+            decode_raw(content, name="good.png")
+        assert not isinstance(caught.value, ImageError) and caught.value.exit_code == 6
+    assert decode_raw(content, name="good.png").shape == (40, 56, 3)
 
 
 def test_too_many_pixels_are_refused_before_decoding():

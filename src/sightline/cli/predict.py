@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -80,19 +81,20 @@ def predict(
 def _pictures(arguments: Sequence[str]) -> Iterator[Path]:
     """List every picture that the arguments name: files as they are, folders with all pictures below them, sorted."""
     from sightline.data.decoder import SUFFIXES
+    from sightline.data.folder import pictures_below
 
     if not arguments:
         raise UsageError("PICTURE", "none given", "a picture, a folder or - is needed")
     for argument in arguments:
         if argument == STDIN:
             yield from (Path(line) for line in sys.stdin.read().splitlines() if line.strip())
-        elif (path := Path(argument)).is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+        elif os.path.isdir(argument):  # noqa: PTH112 (Path.is_dir raises where one may not look; decoding will name it)
+            found = list(pictures_below(Path(argument)))
             if not found:
                 raise DataError(argument, "no picture in this folder", f"files ending in {', '.join(sorted(SUFFIXES))}")
             yield from found
         else:
-            yield path
+            yield Path(argument)
 
 
 def _show_csv(answers: Sequence[Prediction], class_names: Sequence[str]) -> None:

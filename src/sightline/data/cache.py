@@ -2,7 +2,8 @@
 
 The file's name holds the listing (paths, sizes, times) and what was asked for, so a changed folder, another size or
 another decoder finds no file and decodes anew; the second start of the same takes the listing's time only. Beside the
-array `NAME.npy` lies `NAME.json`, written last: its size, and the pictures that could not be read.
+array `NAME.npy` lies `NAME.json`, written last: its size, and the pictures that could not be read, which each start
+tries again.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
 
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 
 from sightline.atomic import TEMPORARY_PREFIX, write_json, write_with
 from sightline.data.decode_workers import WorkerError, decode_chunks
-from sightline.data.decoder import DECODER_VERSION
+from sightline.data.decoder import DECODER_VERSION, OutOfMemoryError
 from sightline.data.lookup import cache_folder
 from sightline.data.preprocessing import Preprocessing, unit_preprocessing
 from sightline.errors import DataError, ResourceError
@@ -83,7 +84,7 @@ def decoded(request: Request, choose_size: Callable[[], Size], *, skip_bad: bool
     folder = cache_folder() / "folders" / _short_hash(str(request.root.resolve()))
     wanted = [request.height, request.width, request.channels, request.fit, DECODER_VERSION]
     path = folder / f"{request.scope}-{listing}-{_short_hash(json.dumps(wanted))}.npy"
-    if ready := _ready(path, len(request.pictures), skip_bad):
+    if ready := _ready(path, request, skip_bad, quiet=quiet):
         return ready
     size = choose_size()
     shape = (len(request.pictures), *size)
@@ -104,7 +105,7 @@ def decoded(request: Request, choose_size: Callable[[], Size], *, skip_bad: bool
         try:
             write_with(path, fill)
             write_json(path.with_suffix(".json"), {"shape": shape, "bad": {str(row): why for row, why in bad.items()}})
-        except WorkerError:
+        except (OutOfMemoryError, WorkerError):
             raise
         except ResourceError as error:
             refusal = error
@@ -125,22 +126,38 @@ def _short_hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def _ready(path: Path, count: int, skip_bad: bool) -> Decoded | None:
-    """Read what an earlier start left, or None where there is nothing whole."""
+def _ready(path: Path, request: Request, skip_bad: bool, *, quiet: bool) -> Decoded | None:
+    """Read what an earlier start left, or None where there is nothing whole, or a picture more can be read now."""
+    count = len(request.pictures)
     try:
         facts = json.loads(path.with_suffix(".json").read_bytes())
         shape = tuple(int(side) for side in facts["shape"])
+        wanted = unit_preprocessing((shape[1], shape[2], shape[3]), request.fit)
         bad = {int(row): str(why) for row, why in facts["bad"].items()}
         mapped: Pixels = np.load(path, mmap_mode="r", allow_pickle=False)
         whole = mapped.shape == shape and shape[0] == count and mapped.dtype == np.uint8 and mapped.flags.c_contiguous
+        whole = whole and all(0 <= row < count for row in bad)
         if not whole or path.stat().st_size != mapped.nbytes + getattr(mapped, "offset", 0):
             return None
-        # A picture that could not be read may be readable now, by other rights or another mount.
-        if bad and not skip_bad:
-            return None
-        return Decoded(_load(path, mapped.nbytes), bad)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError):
+        pixels = _load(path, mapped.nbytes)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, EOFError):
         return None
+    # Other rights or another mount let a picture be read, and change neither its size nor its time.
+    again = _still_bad(request, sorted(bad), wanted, quiet=quiet)
+    if len(again) < len(bad):
+        return None
+    _refuse_bad(request, again, skip_bad)
+    return Decoded(pixels, again)
+
+
+def _still_bad(request: Request, rows: Sequence[int], wanted: Preprocessing, *, quiet: bool) -> dict[int, str]:
+    """Try a few pictures once more, and name the rows of those that cannot be read, and why."""
+    bad: dict[int, str] = {}
+    few = replace(request, pictures=[request.pictures[row] for row in rows])
+    with contextlib.closing(_decode(few, wanted, bad, quiet=quiet)) as chunks:
+        for _ in chunks:
+            pass
+    return {rows[index]: why for index, why in bad.items()}
 
 
 def _load(path: Path, needed: int) -> Pixels:

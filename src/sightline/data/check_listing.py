@@ -13,6 +13,7 @@ from sightline.errors import DataError
 
 WHOLE = "all"
 """The part's name where a folder has no train/ and test/ but one folder per class."""
+PARTS = ("train", *VALIDATION_NAMES, "test")
 
 
 class Listed(NamedTuple):
@@ -40,16 +41,18 @@ class Listing:
 
 
 def list_folder(root: Path) -> Listing:
-    """List train/, val/ and test/ where train/ or test/ has folders inside, else the folder itself as one part.
+    """List the parts where train/ or test/ has folders inside, or both are there; else the folder itself as one part.
 
-    Hidden files are left alone, and links to folders are not followed, as in training. Raises DataError where there is
-    no such folder, or nothing in it that could be a class.
+    So does training, which then wants class folders in every part. Hidden files are left alone, and links to folders
+    are not followed, as in training. Raises DataError where there is no such folder, or neither a part nor a class.
     """
     if not is_folder(root):
         raise DataError(str(root), "it is a file" if root.exists() else "no such folder", LAYOUT)
     unlisted: dict[str, str] = {}
-    named = [name for name in ("train", *VALIDATION_NAMES, "test") if _has_folders(root / name, unlisted)]
-    folders = {name: root / name for name in named} if {"train", "test"} & set(named) else {WHOLE: root}
+    inside = {name: has for name in PARTS if (has := _has_folders(root / name, unlisted)) is not None}
+    # A class may be called "train", or "test".
+    parted = inside.get("train") or inside.get("test") or {"train", "test"} <= inside.keys()
+    folders = {name: root / name for name in inside} if parted else {WHOLE: root}
     listing = Listing(root, {part: [] for part in folders}, unlisted=unlisted)
     for part, folder in folders.items():
         for entry in _entries(folder, listing):
@@ -65,7 +68,7 @@ def list_folder(root: Path) -> Listing:
                 listing.loose.append(_id(entry, root))
             else:
                 listing.ignored.append(_id(entry, root))
-    if not any(listing.classes.values()):
+    if not parted and not listing.classes[WHOLE]:
         raise DataError(str(root), "no class folders in it", LAYOUT)
     return listing
 
@@ -88,14 +91,15 @@ def _entries(folder: Path, listing: Listing) -> list[os.DirEntry[str]]:
         return []
 
 
-def _has_folders(folder: Path, unlisted: dict[str, str]) -> bool:
+def _has_folders(folder: Path, unlisted: dict[str, str]) -> bool | None:
+    """Tell whether folders are inside. None: it is no folder, or one that cannot be listed."""
     try:
         entries = visible(folder)
     except (FileNotFoundError, NotADirectoryError):
-        return False
+        return None
     except OSError as error:
         unlisted[folder.name] = _reason(error)
-        return False
+        return None
     return any(_is_folder(entry) for entry in entries)
 
 

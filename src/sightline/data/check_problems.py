@@ -14,7 +14,7 @@ import numpy as np
 from sightline.data.audit import IMBALANCE_WORTH_TELLING
 from sightline.data.check_listing import WHOLE
 from sightline.data.duplicates import flat
-from sightline.data.folder import is_utf8
+from sightline.data.folder import VALIDATION_NAMES, is_utf8
 
 if TYPE_CHECKING:
     from sightline.data.check import Pair, Survey
@@ -26,8 +26,8 @@ FEW_PICTURES = 10
 SIZE_FACTOR, LONGEST_ASPECT = 4.0, 3.0
 SMALLEST_SIDE = 8
 WITHOUT_PICTURES = frozenset({
-    "missing_class", "empty_class", "class_names", "not_utf8", "one_class", "no_train", "unlisted", "ignored", "few",
-    "imbalance",
+    "missing_class", "empty_class", "class_names", "not_utf8", "one_class", "no_train", "no_classes", "several_val",
+    "unlisted", "ignored", "few", "imbalance",
 })  # fmt: skip
 """The kinds whose entries name folders, or files that are no pictures."""
 
@@ -123,10 +123,19 @@ def _class_problems(survey: Survey) -> Iterator[Problem]:
     if "test" in survey.classes and "train" not in survey.classes:
         yield _problem("no_train", [_file("test")], "there is a test/ but no train/", "add train/", wrong=True)
     yield _problem(
+        "no_classes", (_file(part) for part, classes in parts if not classes), "{n} part[s] [has|have] no class folder",
+        "every part needs a folder for each class: move the pictures into them, or remove the part", wrong=True,
+    )  # fmt: skip
+    brought = [part for part in VALIDATION_NAMES if part in survey.classes]
+    yield _problem(
+        "several_val", (_file(part) for part in brought if len(brought) > 1),
+        "{n} folders are there for the validation pictures", "training takes one: remove the others", wrong=True,
+    )  # fmt: skip
+    yield _problem(
         "one_class", [_file(names[0])] if len(names) == 1 else [], "there is one class only",
         "add another, if only of pictures that show nothing of it", wrong=True,
     )  # fmt: skip
-    absent = [(part, name) for part, classes in parts for name in names if name not in classes]
+    absent = [(part, name) for part, classes in parts if classes for name in names if name not in classes]
     yield _problem(
         "missing_class", (_file(f"{part}/{name}", f"no {name} in {part}") for part, name in absent),
         "{n} class[es] [is|are] missing from a part", "every part needs the same classes: add pictures, or take the "

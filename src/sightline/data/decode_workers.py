@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.data.decoder import decode
+from sightline.data.decoder import OutOfMemoryError, decode
 from sightline.data.preprocessing import Preprocessing
 from sightline.errors import ImageError, ResourceError
 
@@ -39,7 +39,7 @@ class WorkerError(ResourceError):
 def decode_chunks(root: Path, ids: Sequence[str], wanted: Preprocessing) -> Generator[Chunk]:
     """Decode the pictures `root / id` in order, a chunk at a time.
 
-    Raises WorkerError when a worker ends by itself, as when the system kills it for memory.
+    Raises OutOfMemoryError, or WorkerError when a worker ends by itself, for want of memory too.
     """
     chunk = max(1, min(CHUNK_FILES, CHUNK_BYTES // (wanted.height * wanted.width * wanted.channels)))
     jobs = [list(ids[start : start + chunk]) for start in range(0, len(ids), chunk)]
@@ -146,5 +146,6 @@ def work() -> None:
             answers.write(len(header).to_bytes(8, "little") + header)
             answers.write(pixels.data)
             answers.flush()
-    except BrokenPipeError:
-        os._exit(1)  # nobody listens any more, and closing the pipe would say so on stderr
+    except (BrokenPipeError, MemoryError, OutOfMemoryError):
+        # Nobody listens any more, and closing the pipe would say so on stderr; or who listens will say it in one line.
+        os._exit(1)

@@ -3,7 +3,7 @@
 JPEG, PNG, WebP, BMP, GIF (first frame) and TIFF. What is made of each kind of picture:
 
 - EXIF orientation is applied.
-- Transparency, whether an alpha channel or a palette's, is composited on white.
+- Transparency, whether an alpha channel, a palette's or a PNG's colour key, is composited on white.
 - 1-bit becomes 0 and 255; palettes, YCbCr and Lab become RGB; CMYK becomes RGB as Pillow does it (Adobe's inverted
   CMYK included), without a colour profile. Embedded colour profiles are not applied.
 - 16-bit gray is scaled from its whole range (v / 257, rounded), not clipped; 12-bit TIFF from 0..4095. 32-bit integers
@@ -18,9 +18,11 @@ Free of torch, so that a server needs none.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import threading
 import warnings
+from collections.abc import Generator
 from pathlib import Path
 from typing import Literal
 
@@ -31,14 +33,15 @@ from numpy.typing import NDArray
 from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 from PIL import Image as PillowImage
 from PIL import __version__ as pillow_version
+from PIL.ImageFile import ImageFile
 
 from sightline.data.preprocessing import Preprocessing
-from sightline.errors import ImageError, ImageSizeError
+from sightline.errors import ImageError, ImageSizeError, ResourceError
 
 Pixels = NDArray[np.uint8]
 Fit = Literal["squash", "crop", "pad"]
 
-DECODER_VERSION = f"1, pillow {pillow_version}"
+DECODER_VERSION = f"2, pillow {pillow_version}"
 """Changes when the same picture could give other pixels."""
 MAX_PIXELS = 100_000_000
 FORMATS = tuple(
@@ -71,6 +74,12 @@ TURNS = {
 }
 """For each EXIF orientation: exchange rows and columns, then reverse rows, reverse columns."""
 TIFF_BITS, TIFF_PHOTOMETRIC, TIFF_WHITE_IS_ZERO = 258, 262, 0
+PNG_HIGHEST = {"L;2": 3, "L;4": 15}
+"""Pillow's names for the raw pixels of PNG's gray in 2 and 4 bits, and the highest value of each."""
+
+
+class OutOfMemoryError(ResourceError):
+    """Too little memory to decode a picture, which says nothing about the picture."""
 
 
 def decode(
@@ -79,7 +88,8 @@ def decode(
     """Decode a picture to what the network's input step wants, uint8 (H, W, C) of the preprocessing's size.
 
     `source` is a file or an encoded picture's bytes, which `name` then stands for in messages. Raises ImageError, in
-    one line, for anything that is not a whole picture of a known format with at most `max_pixels` pixels.
+    one line, for anything that is not a whole picture of a known format with at most `max_pixels` pixels;
+    OutOfMemoryError where it may be one, but memory does not hold it.
     """
     own = decode_raw(source, name=name, max_pixels=max_pixels)
     wanted = preprocessing
@@ -89,30 +99,21 @@ def decode(
 def decode_raw(source: Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Pixels:
     """Decode a picture in its own size, uint8 (h, w, 1 or 3). Errors as in `decode`."""
     subject = _subject(source, name)
-    with _QUIET:
-        try:
-            with _open(source, subject, max_pixels) as image:
-                image.load()
-                pixels = _to_bytes(image, subject)
-                orientation = _orientation(image)
-        except ImageError:
-            raise
-        except Exception as error:  # Pillow raises nearly anything on a damaged file
-            raise ImageError(subject, f"it cannot be decoded ({_reason(error)})", EXPECTED) from None
+    with _explained(subject):
+        content = _read(source, subject)
+        with _open(content, subject, max_pixels) as image:
+            _mend_colour_key(image, content)
+            image.load()
+            pixels = _to_bytes(image, subject)
+            orientation = _orientation(image)
     return np.ascontiguousarray(_turn(pixels, orientation))
 
 
 def probe(source: Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> tuple[int, int, bool]:
     """Read width, height and whether it is gray from the picture's header alone. Errors as in `decode`."""
     subject = _subject(source, name)
-    with _QUIET:
-        try:
-            with _open(source, subject, max_pixels) as image:
-                return image.width, image.height, image.mode in GRAY_MODES
-        except ImageError:
-            raise
-        except Exception as error:
-            raise ImageError(subject, f"it cannot be decoded ({_reason(error)})", EXPECTED) from None
+    with _explained(subject), _open(_read(source, subject), subject, max_pixels) as image:
+        return image.width, image.height, image.mode in GRAY_MODES
 
 
 def fit_image(pixels: Pixels, size: tuple[int, int, int], fit: Fit) -> Pixels:
@@ -180,20 +181,39 @@ def _reason(error: Exception) -> str:
     return (text or type(error).__name__)[:120]
 
 
-def _open(source: Path | bytes, subject: str, max_pixels: int) -> PillowImage.Image:
-    if isinstance(source, Path):
-        # A pipe or a device would be read for ever.
-        if not source.is_file():
-            found = "it is not a file" if source.exists() else "no such file"
-            raise ImageError(subject, found, EXPECTED)
+@contextlib.contextmanager
+def _explained(subject: str) -> Generator[None]:
+    """Turn all that decoding may raise into one line about the picture, or about the memory."""
+    with _QUIET:
         try:
-            source = source.read_bytes()
-        except OSError as error:
-            raise ImageError(subject, f"it cannot be read ({error.strerror})") from None
-    if not source:
+            yield
+        except ImageError:
+            raise
+        except MemoryError:
+            found, advice = "there is not enough memory to decode it", "close other programs, or make it smaller"
+            raise OutOfMemoryError(subject, found, advice=advice) from None
+        except Exception as error:  # Pillow raises nearly anything on a damaged file
+            raise ImageError(subject, f"it cannot be decoded ({_reason(error)})", EXPECTED) from None
+
+
+def _read(source: Path | bytes, subject: str) -> bytes:
+    if isinstance(source, bytes):
+        return source
+    try:
+        # A pipe or a device would be read for ever.
+        if source.is_file():
+            return source.read_bytes()
+        found = "it is not a file" if source.exists() else "no such file"
+    except OSError as error:
+        raise ImageError(subject, f"it cannot be read ({error.strerror})") from None
+    raise ImageError(subject, found, EXPECTED)
+
+
+def _open(content: bytes, subject: str, max_pixels: int) -> ImageFile:
+    if not content:
         raise ImageError(subject, "it is empty", EXPECTED)
     try:
-        image = PillowImage.open(io.BytesIO(source), formats=FORMATS)
+        image = PillowImage.open(io.BytesIO(content), formats=FORMATS)
     except PillowImage.UnidentifiedImageError:
         found = "it is no picture of a known format and kind, or damaged at its start"
         raise ImageError(subject, found, EXPECTED) from None
@@ -205,6 +225,29 @@ def _open(source: Path | bytes, subject: str, max_pixels: int) -> PillowImage.Im
     if image.width == 0 or image.height == 0:
         raise ImageError(subject, f"it has {image.width} x {image.height} pixels", EXPECTED)
     return image
+
+
+def _mend_colour_key(image: ImageFile, content: bytes) -> None:
+    """Make a PNG's colour key, the one value that is transparent, fit the pixels as Pillow loads them.
+
+    Pillow scales 2 and 4 bits of gray to 8, but not their key. Of 16 bits of colour it keeps the upper 8, where many
+    colours are one: the key then counts at 16 bits, and becomes an alpha channel.
+    """
+    key = image.info.get("transparency")
+    if image.format != "PNG" or key is None or not image.tile:
+        return
+    raw = image.tile[0].args
+    if raw in PNG_HIGHEST:
+        highest = PNG_HIGHEST[raw]
+        image.info["transparency"] = (key & highest) * (255 // highest)
+    elif raw == "RGB;16B":
+        del image.info["transparency"]
+        with PillowImage.open(io.BytesIO(content), formats=("PNG",)) as again:
+            # Read with its bytes the other way round, so that the lower 8 bits are what is kept.
+            again.tile = [tile._replace(args="RGB;16L") for tile in again.tile]
+            lower = np.asarray(again)
+        opaque = ((np.asarray(image).astype(np.uint16) << 8 | lower) != key).any(axis=2)
+        image.putalpha(PillowImage.fromarray(opaque))
 
 
 def _to_bytes(image: PillowImage.Image, subject: str) -> Pixels:

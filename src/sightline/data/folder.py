@@ -7,7 +7,7 @@ their suffix are ignored and counted. Labels come from the paths, in the order o
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -161,6 +161,18 @@ def visible(folder: Path) -> list[os.DirEntry[str]]:
     return sorted(seen, key=lambda entry: entry.name)
 
 
+def pictures_below(folder: Path) -> Iterator[Path]:
+    """Give the pictures in a folder and in those inside it, sorted, as training takes those of a class.
+
+    Raises DataError where a folder cannot be listed.
+    """
+    for entry in _entries(folder):
+        if entry.is_dir(follow_symlinks=False):
+            yield from pictures_below(Path(entry.path))
+        elif is_picture(entry.name):
+            yield Path(entry.path)
+
+
 def is_utf8(name: str) -> bool:
     """Tell whether a file's name, which may be any bytes, is text: Python keeps other bytes as lone surrogates."""
     try:
@@ -218,9 +230,10 @@ def _list_class(folder: Path, prefix: str, label: int, pictures: list[Picture]) 
         elif is_picture(entry.name):
             try:
                 facts = entry.stat()
-            except OSError as error:
-                raise DataError(entry.path, f"it cannot be read ({error.strerror})") from None
-            pictures.append(Picture(f"{prefix}{entry.name}", label, facts.st_size, facts.st_mtime_ns))
+                size, mtime_ns = facts.st_size, facts.st_mtime_ns
+            except OSError:  # a link that leads nowhere, say: decoding will name it
+                size, mtime_ns = -1, 0
+            pictures.append(Picture(f"{prefix}{entry.name}", label, size, mtime_ns))
         else:
             ignored += 1
     return ignored

@@ -18,7 +18,7 @@ from PIL import Image as PillowImage
 from PIL import TiffImagePlugin
 
 from sightline.data.decode_workers import usable_cores
-from sightline.data.decoder import FORMATS, GRAY_MODES, TIFF_BITS, decode_raw
+from sightline.data.decoder import FORMATS, GRAY_MODES, TIFF_BITS, OutOfMemoryError, decode_raw
 from sightline.data.duplicates import pixel_digest, thumbnail
 from sightline.errors import ImageError
 
@@ -80,7 +80,10 @@ def picture_facts(path: Path) -> PictureFacts:
 
 
 def all_picture_facts(paths: Sequence[Path]) -> Generator[PictureFacts | str]:
-    """Look at every file, in order; where one cannot be read, the reason stands in its place. Never stops at one."""
+    """Look at every file, in order; where one cannot be read, the reason stands in its place.
+
+    Stops at none of them, unless memory runs out, which is no fault of the file: OutOfMemoryError.
+    """
     chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
     pool = ThreadPoolExecutor(max(1, min(usable_cores(), MOST_THREADS, len(chunks))))
     # Pillow's warnings tell of odd metadata; `warnings` keeps one list for all threads, so it is set from here.
@@ -101,6 +104,8 @@ def _chunk_facts(paths: Sequence[Path]) -> list[PictureFacts | str]:
         except ImageError as error:
             # What was expected is always a whole picture; what was found is what differs.
             answers.append(error.found)
+        except (MemoryError, OutOfMemoryError):
+            raise
         except Exception as error:
             answers.append(f"it cannot be measured ({type(error).__name__}: {error})"[:160])
     return answers
