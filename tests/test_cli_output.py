@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import math
+import os
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -120,6 +122,30 @@ def test_predict_refuses_a_folder_without_pictures(asked, tmp_path, capsys):
     assert asked == []
 
 
+def test_predict_takes_from_a_folder_what_training_takes(asked, pictures, capsys):
+    for name in (".thumbs/x.png", "deep/.x.png", "__MACOSX/a.jpg"):
+        (pictures / name).parent.mkdir(exist_ok=True)
+        (pictures / name).touch()
+    (pictures / "deep" / "gone.png").symlink_to(pictures / "nowhere.png")
+    (pictures / "deep" / "loop").symlink_to(pictures, target_is_directory=True)
+    assert run(["predict", "m", str(pictures), "--json"]) == 0
+    assert asked == [[f"{pictures}/{n}" for n in ("a.jpg", "b.PNG", "deep/bad.gif", "deep/er/c.webp", "deep/gone.png")]]
+
+
+def test_predict_names_a_folder_that_may_not_be_listed(asked, pictures, capsys, monkeypatch):
+    real = os.scandir
+
+    def closed(folder):
+        if Path(folder).name == "er":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return real(folder)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    assert run(["predict", "m", str(pictures)]) == 3
+    assert f"{pictures}/deep/er: it cannot be listed (Permission denied)" in capsys.readouterr().err
+    assert asked == []
+
+
 def test_summary_counts_what_the_paper_counts(capsys):
     # He et al., arXiv 1512.03385, and torchvision's published figure.
     assert run(["summary", "resnet18", "--classes", "1000", "--json"]) == 0
@@ -127,6 +153,29 @@ def test_summary_counts_what_the_paper_counts(capsys):
     assert run(["summary", "resnet18", "--classes", "1000"]) == 0
     text = capsys.readouterr().out
     assert "11,689,512" in text and "1x3x224x224" in text
+
+
+def test_summary_of_a_known_name_is_not_that_of_a_folder(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name in ("mnist", "resnet-pad"):
+        (tmp_path / name).mkdir()
+        assert run(["summary", name]) == 0
+        assert run(["summary", f"./{name}"]) == 4
+    assert "no settings.yaml" in capsys.readouterr().err
+
+
+def test_names_that_are_not_utf8_come_out_as_they_are(tmp_path):
+    script = (
+        "import sys; from sightline.cli import app, output; app._let_any_name_through();"
+        "name = sys.stdin.read(); print(name); output.print_json({'file': name})"
+    )
+    strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], input=b"caf\xe9.png", capture_output=True, check=True, env=strict
+    )
+    plain, as_json = done.stdout.splitlines()
+    assert plain == b"caf\xe9.png"
+    assert os.fsencode(json.loads(as_json.decode("utf-8"))["file"]) == b"caf\xe9.png"
 
 
 def test_recipes_and_datasets_are_all_listed(capsys):

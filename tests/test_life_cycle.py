@@ -165,6 +165,22 @@ def test_the_step_is_that_of_the_weights_that_are_tested(tmp_path: Path, select:
     assert tested.report["step"] == int(row["step"])
 
 
+def test_tests_on_folders_of_one_name_do_not_replace_each_other(tmp_path: Path) -> None:
+    run_folder = few(tmp_path, steps=3)
+    accuracies: list[float] = []
+    for place in ("2024", "2025", "2024"):
+        for name in "0123456789":
+            picture = tmp_path / place / "photos" / name / "1.png"
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (8, 8), 10 * int(name) + int(place) % 10).save(picture)
+        found = sl.test(run_folder, tmp_path / place / "photos", device="cpu")
+        accuracies.append(found.accuracy)
+        assert found.folder is not None and found.report["data"] == str(tmp_path / place / "photos")
+        assert json.loads((found.folder / "metrics.json").read_text())["data"] == found.report["data"]
+    assert sorted(path.name for path in run_folder.glob("test-*")) == ["test-photos", "test-photos-002"]
+    assert accuracies[0] == accuracies[2]
+
+
 def test_without_validation_the_last_weights_and_their_step_are_tested(tmp_path: Path) -> None:
     folder = few(tmp_path, steps=7, watch_test=True)
     assert not RunFolder(folder).best_weights.exists()

@@ -14,6 +14,7 @@ from sightline.augment import build_augmentation
 from sightline.errors import UsageError
 from sightline.models import Network, build_model, summarize
 from sightline.models.initializers import initialize
+from sightline.models.pretrained.fit import first_convolution
 from sightline.models.sprint import build_sprint
 from sightline.settings import AugmentSettings
 from sightline.settings.model import (
@@ -195,6 +196,16 @@ def test_summary_neither_runs_nor_changes_the_model():
     assert not any(module._forward_hooks for module in model.modules())
     assert all(parameter.grad is None for parameter in model.parameters())
     assert torch.equal(torch.get_rng_state(), generator)
+
+
+def test_a_whitening_stem_counts_as_the_convolution_that_it_is():
+    networks = [
+        build_model(SprintSettings(stem=stem), channels=3, image_size=(32, 32), num_classes=10, seed=0)
+        for stem in ("whitening", "conv")
+    ]
+    counts = [summarize(network, 3, (32, 32)).macs for network in networks]
+    assert counts[0] == counts[1]
+    assert [first_convolution(network) for network in networks] == ["body.stem.layer.filters", "body.stem.layer.weight"]
 
 
 @pytest.mark.parametrize("settings", SMALL)

@@ -107,6 +107,17 @@ def test_answers_are_those_of_the_model_file(
     np.testing.assert_array_equal(loaded.probabilities(pixels), fitted.predict_proba(digits[0]).astype(np.float32))
 
 
+def test_of_a_recipe_neither_the_size_nor_the_test_images_hold(digits: tuple[Any, Any], tmp_path: Path) -> None:
+    recipe = tmp_path / "own.yaml"
+    recipe.write_text("data: {name: mnist, image_size: 12}\nmodel: {family: cnn}\ntraining: {watch_test: true}\n")
+    made = SightlineClassifier(recipe=str(recipe), steps=2, validation=0.2, threads=1, runs=str(tmp_path))
+    made.fit(*digits)
+    assert made.val_accuracy_ is not None
+    settings = RunFolder(made.run_).settings()
+    assert settings.data.image_size is None and not settings.training.watch_test
+    assert sl.load(made.run_).preprocessing.height == 8
+
+
 def test_what_fit_learned_of_the_values_holds_for_prediction(fitted: SightlineClassifier) -> None:
     bright, brighter = np.full((1, 64), 16.0), np.full((1, 64), 99.0)
     np.testing.assert_array_equal(fitted.predict_proba(bright), fitted.predict_proba(brighter))

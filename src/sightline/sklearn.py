@@ -62,12 +62,12 @@ class SightlineClassifier(ClassifierMixin, BaseEstimator):  # pyright: ignore[re
     Parameters are the settings by their flat names (`model`, `epochs`, `lr`, `batch_size`, ...), as in
     `sightline.train`; None leaves a setting to the recipe or its default. And these:
 
-    `recipe`: a recipe's name or YAML file; None for the plain defaults. `image_size`: what flat features are images of,
-    a side, (H, W) or (H, W, C); None for the square that they make; "pad" fills features that are no picture up to the
-    next square. `pixel_range`: the values that are black and white; None learns them in `fit`: 0 to 255 from uint8;
-    otherwise 0 to 1, 0 to 16 or 0 to 255, the first that holds all values, or else their smallest to their largest.
-    `runs`: a folder in which the run's folder is kept; None keeps none. `random_state`: the seed; 0 unless it is said
-    otherwise, None for another one at each `fit`. `verbose`: tell of the progress on stderr.
+    `recipe`: a recipe's name or YAML file, but for its size of images; None for the plain defaults. `image_size`: what
+    flat features are images of, a side, (H, W) or (H, W, C); None for the square that they make; "pad" fills features
+    that are no picture up to the next square. `pixel_range`: the values that are black and white; None learns them in
+    `fit`: 0 to 255 from uint8; otherwise 0 to 1, 0 to 16 or 0 to 255, the first that holds all values, or else their
+    smallest to their largest. `runs`: a folder in which the run's folder is kept; None keeps none. `random_state`: the
+    seed; 0 unless it is said otherwise, None for another one at each `fit`. `verbose`: tell of the progress on stderr.
 
     A tenth of the images picks the best epoch (`validation`), none of them where there are too few for that.
 
@@ -202,9 +202,13 @@ class SightlineClassifier(ClassifierMixin, BaseEstimator):  # pyright: ignore[re
         if self._get("runs") is None and flags["checkpoint_epochs"] is None:
             flags["checkpoint_epochs"] = "none"
         try:
-            return resolve(DATA_NAME, self._get("recipe") or NO_RECIPE, {**flags, "seed": int(seed)})
+            found = resolve(DATA_NAME, self._get("recipe") or NO_RECIPE, {**flags, "seed": int(seed)})
         except SightlineError as error:
             raise _refused(error) from error
+        # The images are what X makes them, and there are no test images to watch, whatever the recipe has.
+        data = found.data.model_copy(update={"image_size": None, "channels": None})
+        training = found.training.model_copy(update={"watch_test": False})
+        return found.model_copy(update={"data": data, "training": training})
 
     def _load(self) -> Classifier:
         from sightline.classifier import load

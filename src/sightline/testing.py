@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,12 @@ import numpy as np
 from sightline import arrays
 from sightline import data as data_room
 from sightline.classifier import Classifier, load
+from sightline.data.readers import READERS
 from sightline.errors import DataError, UsageError
 from sightline.evaluation import (
     EXPLANATIONS,
     EXPLANATIONS_PICTURE,
+    METRICS,
     AveragedViews,
     Predictions,
     evaluate,
@@ -26,7 +29,7 @@ from sightline.evaluation import (
     store_test,
     worst_mistakes,
 )
-from sightline.run_folder import RunFolder
+from sightline.run_folder import RunFolder, read_json
 from sightline.settings import DataSettings, data_name
 from sightline.statistics import wilson_interval
 
@@ -70,9 +73,10 @@ def test_model(
     """Test a run or a model file in float32.
 
     Without `settings` a run is tested on its own test images, which must be the same as when it was trained; `changes`
-    then replaces some of its data settings, such as `data_dir`. Files go to `out`, for a run to its test/ folder
-    (test-NAME/ for other data). `steps` looks only at the first batches, of the run's batch size; such a test leaves
-    the run's folder as it is and writes only to `out`. `tta` (test-time augmentation) also answers with the mean over
+    then replaces some of its data settings, such as `data_dir`. Files go to `out`, for a run to its test/ folder; for
+    other data, which the report's `data` names, to test-NAME/, or to test-NAME-002/ and so on where another folder of
+    that name was tested. `steps` looks only at the first batches, of the run's batch size; such a test leaves the run's
+    folder as it is and writes only to `out`. `tta` (test-time augmentation) also answers with the mean over
     views made as the run's training images were, which `report["tta"]` tells apart; all else is without it. The
     report of a calibrated model names its `temperature`. `explain` stores Grad-CAM maps of so many of the worst
     mistakes, or of the least sure answers where there is none, beside the other files.
@@ -86,7 +90,7 @@ def test_model(
         raise UsageError("--explain", f"{explain} found", "1 or more")
     folder = out
     if out is None and run is not None and steps is None:
-        folder = run.test_folder if settings is None else run.path / f"test-{data_name(settings)}"
+        folder = run.test_folder if settings is None else _folder_for(run, settings)
     if explain is not None and folder is None:
         raise UsageError("--explain", "there is no folder for what it draws", advice="add --out DIR")
     classifier = load(path, module=module, device=device)
@@ -99,6 +103,8 @@ def test_model(
         images = images.select(np.arange(min(limit, total)))
     predictions = evaluate(classifier, images)
     report = report_of(predictions, step, classifier.temperature)
+    if settings is not None:
+        report["data"] = _source(settings)
     if views is not None:
         figures = evaluate(views, images).metrics()
         interval = wilson_interval(figures.correct, figures.n)
@@ -151,6 +157,23 @@ def _store_explanations(
     gallery.draw(
         pixels, captions, folder / EXPLANATIONS_PICTURE, heat=maps, title="what spoke for the answer (Grad-CAM)"
     )
+
+
+def _source(settings: DataSettings) -> str:
+    """Tell data apart by more than the name: a dataset's name, or a folder's path."""
+    return settings.name if settings.name in READERS else str(data_room.folder_path(settings.name).resolve())
+
+
+def _folder_for(run: RunFolder, settings: DataSettings) -> Path:
+    """Find the folder of a test on other data than the run's own: its former one, or the next that is free."""
+    name, source = f"test-{data_name(settings)}", _source(settings)
+    folders = (run.path / (name if number == 1 else f"{name}-{number:03d}") for number in itertools.count(1))
+
+    def is_ours(folder: Path) -> bool:
+        metrics = folder / METRICS
+        return not metrics.is_file() or read_json(metrics).get("data") == source
+
+    return next(filter(is_ours, folders))
 
 
 def _views(path: Path, run: RunFolder | None, classifier: Classifier) -> AveragedViews:

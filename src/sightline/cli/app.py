@@ -7,6 +7,7 @@ imports (pydantic, torch) when it is run.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import traceback
@@ -195,6 +196,7 @@ STDIN = "<stdin>"
 def run(words: Sequence[str]) -> int:
     """Run one command line (without the program's name) and return its exit code. Never raises."""
     debug = "--debug" in words
+    _let_any_name_through()
     try:
         _dispatch(list(words))
         sys.stdout.flush()
@@ -309,6 +311,13 @@ def _as_sightline_error(error: BaseException) -> SightlineError:
     return SightlineError(
         "internal error", f"{type(error).__name__}: {error}", advice="run again with --debug and report it"
     )
+
+
+def _let_any_name_through() -> None:
+    """Read and write the names of files as the bytes that they are: not every one is UTF-8."""
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="surrogateescape")
 
 
 def _abandon_stdout() -> None:

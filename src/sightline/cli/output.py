@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import re
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 
+LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 OUTPUT = Group("Output", sort_key=90)
 
 
@@ -36,8 +38,12 @@ AS_TEXT = Output()
 
 
 def print_json(result: Any) -> None:
-    """Print `result` as one line of JSON on stdout, with null where a number is not finite."""
-    print(json.dumps(finite(result), ensure_ascii=False, allow_nan=False, default=str))
+    """Print `result` as one line of JSON on stdout, with null where a number is not finite.
+
+    Of a file's name that is not UTF-8 each odd byte is escaped, as json.loads reads it and os.fsencode takes it.
+    """
+    text = json.dumps(finite(result), ensure_ascii=False, allow_nan=False, default=str)
+    print(LONE_SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def finite(value: Any) -> Any:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +43,7 @@ __all__ = [
     "load",
     "load_test",
     "record",
+    "resized",
     "split",
     "status",
     "unit_preprocessing",
@@ -60,12 +60,7 @@ def load(settings: DataSettings, *, quiet: bool = False) -> ImageData:
     reader = READERS.get(settings.name)
     if reader is None:
         return load_folder(folder_path(settings.name), settings, quiet=quiet)
-    data = reader(settings, quiet=quiet)
-    height, width, channels = data.train.size
-    if settings.image_size is not None:
-        height = width = settings.image_size
-    size = (height, width, settings.channels or channels)
-    return _resized(data, size, settings.fit)
+    return resized(reader(settings, quiet=quiet), settings)
 
 
 def load_test(
@@ -102,17 +97,20 @@ def folder_path(name: str) -> Path:
     return path
 
 
-def _resized(data: ImageData, size: tuple[int, int, int], fit: Literal["squash", "crop", "pad"]) -> ImageData:
-    """Bring the pixels to `size`, once where the parts share them."""
+def resized(data: ImageData, settings: DataSettings) -> ImageData:
+    """Bring images that are there to the size and the channels that `settings` ask for, once where parts share them."""
+    height, width, channels = data.train.size
+    if settings.image_size is not None:
+        height = width = settings.image_size
+    size = (height, width, settings.channels or channels)
     done: dict[int, NDArray[np.uint8]] = {}
 
-    def resized(part: ImageSet | None) -> ImageSet | None:
-        if part is None:
-            return None
+    def bring(part: ImageSet) -> ImageSet:
+        if part.size == size:
+            return part
         if id(part.pixels) not in done:
-            done[id(part.pixels)] = fit_images(part.pixels, size, fit)
+            done[id(part.pixels)] = fit_images(part.pixels, size, settings.fit)
         return replace(part, pixels=done[id(part.pixels)])
 
-    train = resized(data.train)
-    assert train is not None
-    return replace(data, train=train, val=resized(data.val), test=resized(data.test))
+    val, test = (None if part is None else bring(part) for part in (data.val, data.test))
+    return replace(data, train=bring(data.train), val=val, test=test)

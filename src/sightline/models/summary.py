@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sightline.errors import UsageError
+from sightline.models.sprint import Whitening
 
 # Up to here an image is really computed, in less time than torch needs to import what works without values.
 COMPUTED_PIXELS = 256 * 256
@@ -103,9 +104,9 @@ def _recorder(name: str, outputs: dict[str, tuple[int, ...]], macs: dict[str, in
         if not isinstance(output, Tensor):
             return
         outputs[name] = tuple(output.shape)
-        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear):
-            each = module.weight[0].numel()
-            macs[name] = macs.get(name, 0) + output.numel() * each
+        kernels = module.filters if isinstance(module, Whitening) else getattr(module, "weight", None)
+        if kernels is not None and isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear | Whitening):
+            macs[name] = macs.get(name, 0) + output.numel() * kernels[0].numel()
 
     return record
 

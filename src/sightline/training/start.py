@@ -39,8 +39,8 @@ class RunImages:
 
     @classmethod
     def of(cls, settings: Settings, data: ImageData | None) -> RunImages:
-        """Read, unless they are there already, and split them."""
-        loaded = data or data_room.load(settings.data)
+        """Read, unless they are there already, bring them to the size and channels asked for, and split them."""
+        loaded = data_room.load(settings.data) if data is None else data_room.resized(data, settings.data)
         splits = data_room.split(loaded, settings.data, settings.training.watch_test)
         return cls(loaded, splits, data_room.fit_preprocessing(splits.train, settings.data))
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from sightline.errors import FileError
 from sightline.models.network import Network
 from sightline.models.pretrained.names import AUXILIARY, COUNTER, LAST_LAYER
+from sightline.models.sprint import Whitening
 
 SHOWN = 3
 LAST_WEIGHT = "head.dense.weight"
@@ -96,7 +97,13 @@ def _of_other_classes(
 
 def first_convolution(network: Network) -> str:
     """Name the kernel that sees the image's channels."""
-    return next(f"body.{name}.weight" for name, part in network.body.named_modules() if isinstance(part, nn.Conv2d))
+    kernels = {nn.Conv2d: "weight", Whitening: "filters"}
+    return next(
+        f"body.{name}.{kernel}"
+        for name, part in network.body.named_modules()
+        for kind, kernel in kernels.items()
+        if isinstance(part, kind)
+    )
 
 
 def _adaptable(found: Tensor, target: Tensor) -> bool:
