@@ -396,7 +396,9 @@ def test_a_search_without_a_comparison_shows_its_best_trial(searched: Path, tmp_
     pptx = pytest.importorskip("pptx", reason="python-pptx is not installed")
     folder = shutil.copytree(searched, tmp_path / "alone")
     results = json.loads((folder / "results.json").read_text())
-    (folder / "results.json").write_text(json.dumps({**results, "final": None}))
+    (folder / "results.json").write_text(
+        json.dumps({**results, "final": None, "budget": {**results["budget"], "seeds": []}})
+    )
     study = StudyFolder(folder)
     study.write_plan(replace(study.plan(), seeds=()))
     page, text = page_of(folder, slides=True)

@@ -70,6 +70,16 @@ def test_a_run_leaves_everything_behind(tmp_path: Path) -> None:
     assert json.dumps(result.to_dict(), allow_nan=False)
 
 
+def test_images_of_one_s_own_are_brought_to_the_size_that_is_asked_for(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 12, 12, 1), np.uint8)
+    images = ImageSet.of(pixels, np.arange(40) % 2, [str(number) for number in range(40)], ("a", "b"))
+    data = ImageData("own", images, None, images, files={}, skipped={})
+    result = sl.train(data, model="cnn", image_size=16, channels=3, steps=2, runs=tmp_path, quiet=True, threads=1)
+    parts = json.loads((result.run / "splits.json").read_text())["parts"]
+    assert [part["size"] for part in parts.values()] == [[16, 16, 3]] * 3
+    assert sl.load(result.run).preprocessing.height == 16
+
+
 def test_training_is_repeatable_and_seeds_matter(tmp_path: Path) -> None:
     weights = [
         RunFolder(small(tmp_path, seed=seed, dropout=0.3, shift=1).run).last_weights.read_bytes() for seed in (1, 1, 2)
@@ -205,6 +215,17 @@ def test_a_run_that_patience_ended_goes_on_when_it_is_made_longer(tmp_path: Path
     longer = sl.resume(ended.run, add_epochs=4, quiet=True)
     assert longer.epochs == ended.epochs + 2
     assert sl.resume(ended.run, quiet=True).epochs == longer.epochs
+
+
+def test_a_longer_run_that_was_killed_at_once_goes_on(tmp_path: Path) -> None:
+    folder = RunFolder(small(tmp_path, lr=1e-9, patience=2, epochs=9).run)
+    step = int(folder.results()[-1]["step"])
+    training = folder.settings().training.model_copy(update={"epochs": 20})
+    longer = folder.settings().model_copy(update={"training": training, "extended_from_step": step})
+    folder.write_settings(longer)
+    assert not folder.is_finished()
+    assert sl.resume(folder.path, quiet=True).epochs == 5
+    assert folder.is_finished()
 
 
 def test_patience_counts_epochs_where_not_each_is_validated(tmp_path: Path) -> None:

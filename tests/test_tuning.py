@@ -216,6 +216,29 @@ def test_what_was_asked_for_holds_after_a_stop(tmp_path: Path, monkeypatch: pyte
     assert more.results["trials"] == 3 and StudyFolder(path).plan().trials == 3
 
 
+def test_what_is_given_anew_lifts_an_end_that_is_reached(tmp_path: Path) -> None:
+    first = tune(tmp_path, trials=1000, seconds=0.001)
+    assert first.results["trials"] == 1
+    assert sl.resume_study(first.folder, trials=3, quiet=True).results["trials"] == 3
+    more = sl.resume_study(first.folder, seconds=0.001, quiet=True)
+    assert more.results["trials"] == 4 and more.results["budget"]["trials"] is None
+
+
+def test_a_search_that_goes_on_is_not_reported_as_ended(tmp_path: Path) -> None:
+    folder = StudyFolder(tune(tmp_path, trials=2).folder)
+    assert sl.report(folder.path).files
+    folder.write_plan(replace(folder.plan(), trials=5))
+    with pytest.raises(sl.FileError, match="this search has not ended"):
+        sl.report(folder.path)
+
+
+def test_fewer_seeds_leave_what_was_compared(tmp_path: Path) -> None:
+    first = tune(tmp_path, trials=2, seeds=2, lr=0.001)
+    again = sl.resume_study(first.folder, seeds=1, quiet=True)
+    assert again.comparison is not None and list(again.comparison.sides[0]["seeds"]) == [0, 1]
+    assert sl.report(first.folder).files
+
+
 def test_seconds_are_those_of_all_trials_and_of_every_sitting(tmp_path: Path) -> None:
     first = tune(tmp_path, space={"lr": {"choices": [0.1, 1e30]}}, trials=3, lr=1e30, seconds=600)
     assert first.results["failed"] >= 1

@@ -209,11 +209,15 @@ class RunFolder:
             return
         path = self.path / file
         text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+        written = [{key: as_written(value) for key, value in row.items()} for row in rows]
+        # Of its own accord csv quotes no carriage return, which its reader takes for the end of a record.
+        has_returns = any("\r" in value for row in written for value in row.values())
+        quoting = csv.QUOTE_ALL if has_returns else csv.QUOTE_MINIMAL
+        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n", quoting=quoting)
         with atomic.explain_disk(path):
             if not path.exists():
                 writer.writeheader()
-            writer.writerows({key: as_written(value) for key, value in row.items()} for row in rows)
+            writer.writerows(written)
             with path.open("ab") as stream:
                 stream.write(text.getvalue().encode("utf-8", FILE_NAMES))
                 stream.flush()
@@ -286,7 +290,9 @@ class RunFolder:
             try:
                 with safe_open(path, framework="numpy") as stream:
                     header: str = (stream.metadata() or {})[CHECKPOINT_HEADER]
-                return json.loads(header).get("stopped") is not None
+                found = json.loads(header)
+                # Where the run was made longer, what had ended it holds no more.
+                return found.get("stopped") is not None and found["step"] != self.settings().extended_from_step
             except (OSError, SafetensorError, KeyError, ValueError, AttributeError):
                 raise FileError(str(path), "damaged", "a checkpoint") from None
         return False

@@ -30,7 +30,7 @@ from sightline.training.tracking import check_tracking
 
 __all__ = [
     "ComparisonResult", "check_seconds", "check_seeds", "compare", "compare_runs", "compare_settings", "finished_runs",
-    "go_on", "has_sides",
+    "go_on", "has_sides", "seeds_of",
 ]  # fmt: skip
 
 UNSEEN = {"seed": 0, "log_steps": 100, "log_probabilities_steps": None, "track": "none"}
@@ -134,6 +134,11 @@ def has_sides(path: Path, sides: Sequence[Side]) -> bool:
     """Tell whether a comparison's folder is one of just these sides."""
     folder = ComparisonFolder(path)
     return folder.plan_path.is_file() and folder.plan().sides == tuple(sides)
+
+
+def seeds_of(path: Path) -> tuple[int, ...]:
+    """Give the seeds of a comparison's folder."""
+    return ComparisonFolder.open(path).plan().seeds
 
 
 def go_on(

@@ -19,7 +19,7 @@ from sightline.reporting import files
 from sightline.reporting.blocks import Cell
 from sightline.run_folder import RESULTS, RunFolder
 from sightline.settings import Settings, data_name
-from sightline.tuning.folder import StudyFolder, StudyPlan, trial_name
+from sightline.tuning.folder import StudyFolder, StudyPlan, budget_of, trial_name
 
 KIND = "pictures written by Sightline"
 
@@ -269,7 +269,9 @@ class Study:
         results = files.checked(
             found, files.StudyResults, path, f"{resume} --trials {found.get('trials', 1)} writes it anew"
         )
-        if self.plan.seeds and results["changes"] and results["final"] is None:
+        budget = results.get("budget")
+        is_compared = results["final"] is not None or not self.plan.seeds or not results["changes"]
+        if budget is not None and not (is_compared and budget == budget_of(self.plan)):
             raise FileError(str(self.folder.path), "this search has not ended", advice=f"go on with {resume}")
         return results
 

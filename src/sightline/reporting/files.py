@@ -247,6 +247,7 @@ class StudyResults(TypedDict):
     validation_before: float | None
     importance: dict[str, float]
     final: str | None
+    budget: NotRequired[dict[str, Any]]
     all_trials: list[Trial]
 
 

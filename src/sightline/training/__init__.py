@@ -163,7 +163,6 @@ def resume(
         trainer = Trainer(settings, folder, images.splits, images.preprocessing, module, compute, reporter)
         trainer.restore()
         if settings != folder.settings():
-            trainer.progress.stopped = None
             folder.write_settings(settings)
         reporter.note(f"{run}: goes on from step {trainer.progress.step} of {trainer.plan.total_steps}")
         trainer.run()

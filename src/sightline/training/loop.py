@@ -130,6 +130,8 @@ class Trainer:
                 checkpoints[0], self._networks(), self.optimizer, self.compute.device
             )
             self.take_step.scaler.load_state_dict(self.progress.scaler)
+            if self.progress.step == self.settings.extended_from_step:
+                self.progress.stopped = None  # the run was made longer since
             if self.progress.rate is None and self.progress.step:
                 # A schedule that runs again over the part that was added knows no rate before it.
                 self.progress.rate = self._rate(max(self.progress.step - 1, self.settings.extended_from_step))
@@ -196,7 +198,7 @@ class Trainer:
             start_step=self.settings.extended_from_step,
         )
 
-    def _passes(self, step: int) -> int | torch.Tensor:
+    def passes(self, step: int) -> int | torch.Tensor:
         """How often training went through all images before each image of a step: one number, or int64 (B,)."""
         if self.settings.training.last_batch == "keep":
             return step // self.plan.steps_per_epoch
@@ -216,7 +218,7 @@ class Trainer:
             inputs, labels = self.backbone.train_features.gather(at)
         else:
             inputs, labels = self.images.gather(indices, at)
-            inputs = self.augment(inputs, at, self._passes(step))
+            inputs = self.augment(inputs, at, self.passes(step))
         loss, logits = (self.recorded_step or self.take_step)(step, inputs, labels)
         self.sums.add(logits, labels)
         progress.step += 1
@@ -247,7 +249,7 @@ class Trainer:
         indices = self.order.indices(0)
         at = send(torch.from_numpy(indices), self.compute.device)
         pixels = self.images.gather(indices, at)[0]
-        augmented = self.augment(pixels, at, self._passes(0))
+        augmented = self.augment(pixels, at, self.passes(0))
         return pixels[:most].cpu().numpy(), augmented[:most].cpu().numpy()
 
     def _log_probabilities(self, indices: NDArray[np.int64], logits: torch.Tensor) -> None:

@@ -31,8 +31,8 @@ class StudyPlan:
     """What is searched: `space` around the recipe with `flags`. `storage` is None for study.db in the folder.
 
     `data`, `recipe` and `flags` are as `sightline train` takes them; `prunes` is off where trials differ in length. The
-    search ends after `trials`, or where this folder's have taken `seconds`; `seeds` are those of the comparison behind
-    it, none for no comparison.
+    search ends after `trials`, or where this folder's have taken `seconds`, None for no such end; `seeds` are those of
+    the comparison behind it, none for no comparison.
     """
 
     study: str
@@ -42,9 +42,14 @@ class StudyPlan:
     space: Space
     storage: str | None
     prunes: bool
-    trials: int = TRIALS
+    trials: int | None = TRIALS
     seconds: float | None = None
     seeds: tuple[int, ...] = SEEDS
+
+
+def budget_of(plan: StudyPlan) -> dict[str, Any]:
+    """Give what results.json says was asked for, by which a report tells whether the search has ended."""
+    return {"trials": plan.trials, "seconds": plan.seconds, "seeds": list(plan.seeds)}
 
 
 @dataclass(frozen=True)

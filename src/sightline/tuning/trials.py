@@ -94,11 +94,11 @@ def search(
     _take_up_broken_trials(study, folder)
     if not study.get_trials(deepcopy=False):
         _begin_where_we_are(study, plan)
-    while len(ended(study)) < plan.trials and (plan.seconds is None or seconds_of(study, folder) < plan.seconds):
+    while not (has_all_trials(study, plan) or has_used_its_seconds(study, folder, plan)):
         trial = study.ask()
         trial.set_user_attr(FOLDER, place_of(folder))
         _try(study, trial, folder, plan, images, reporter)
-        _tell(study, trial.number, plan.trials, reporter)
+        _tell(study, trial.number, plan, reporter)
 
 
 def ended(study: Study) -> list[FrozenTrial]:
@@ -106,6 +106,16 @@ def ended(study: Study) -> list[FrozenTrial]:
     broken = _broken_off(study)
     trials = study.get_trials(deepcopy=False)
     return [trial for trial in trials if trial.state.is_finished() and trial.number not in broken]
+
+
+def has_all_trials(study: Study, plan: StudyPlan) -> bool:
+    """Whether the study has as many trials as it was to have."""
+    return plan.trials is not None and len(ended(study)) >= plan.trials
+
+
+def has_used_its_seconds(study: Study, folder: StudyFolder, plan: StudyPlan) -> bool:
+    """Whether this folder's trials have taken as long as they might."""
+    return plan.seconds is not None and seconds_of(study, folder) >= plan.seconds
 
 
 def seconds_of(study: Study, folder: StudyFolder) -> float:
@@ -217,7 +227,7 @@ class _Watcher(Silence):
         self._reporter.end()
 
 
-def _tell(study: Study, number: int, trials: int, reporter: Reporter) -> None:
+def _tell(study: Study, number: int, plan: StudyPlan, reporter: Reporter) -> None:
     found = study.get_trials(deepcopy=False)[number]
     told = ", ".join(f"{name} {_short(value)}" for name, value in found.params.items())
     match found.state:
@@ -229,7 +239,8 @@ def _tell(study: Study, number: int, trials: int, reporter: Reporter) -> None:
             outcome = f"failed ({found.user_attrs.get(WHY, '')})"
     best = best_of(study)
     top = f"; best {100 * (best.value or 0):.2f}% (trial {best.number})" if best is not None else ""
-    reporter.note(f"trial {number} ({len(ended(study))} of {trials}): {outcome}: {told}{top}")
+    count = f"{len(ended(study))} of {plan.trials}" if plan.trials is not None else f"{len(ended(study))}"
+    reporter.note(f"trial {number} ({count}): {outcome}: {told}{top}")
 
 
 def best_of(study: Study) -> FrozenTrial | None:

@@ -30,7 +30,7 @@ from sightline.locks import only_one
 from sightline.settings import Settings, data_name, model_name
 from sightline.training.progress import Reporter, Silence
 from sightline.training.tracking import check_tracking
-from sightline.tuning.folder import SEEDS, TRIALS, StudyFolder, StudyPlan
+from sightline.tuning.folder import SEEDS, TRIALS, StudyFolder, StudyPlan, budget_of
 from sightline.tuning.space import Space, default_space, read_space, space_of, text
 from sightline.tuning.trials import (
     SECONDS,
@@ -38,6 +38,8 @@ from sightline.tuning.trials import (
     changes_of,
     check_space,
     ended,
+    has_all_trials,
+    has_used_its_seconds,
     interrupted,
     open_study,
     search,
@@ -59,7 +61,8 @@ class TuneResult:
     changes (the winner's settings by flat name), before (theirs before), validation (the winner's accuracy in its
     trial), validation_before (that of the settings that the search began from, None where they are not in the space),
     importance (of each setting, adding up to 1; empty below 4 complete trials), final (path of the comparison, None
-    where no seeds were asked for), all_trials (number, value, params, state of each).
+    where no seeds were asked for), budget (trials, seconds and seeds that were asked for), all_trials (number, value,
+    params, state of each).
     """
 
     folder: Path
@@ -133,18 +136,19 @@ def go_on(
 ) -> TuneResult:
     """Take a study up that was stopped, or let it go on to `trials`, for `seconds` more, to a comparison with `seeds`.
 
-    What is not given stays as it was asked for. Raises FileError where `path` is no study.
+    What is not given stays as it was asked for, but for an end that the search has come to: of `trials` and `seconds`
+    it then has the one that is given. Raises FileError where `path` is no study.
     """
     folder = StudyFolder.open(path)
     plan = folder.plan()
-    plan = replace(plan, trials=trials or plan.trials, seeds=plan.seeds if seeds is None else tuple(seeds))
-    _check(plan.trials if trials is None else trials, seconds, plan.seeds, {})
+    plan = plan if seeds is None else replace(plan, seeds=tuple(seeds))
+    _check(trials, seconds, plan.seeds, {})
     check_tracking(settings_of(plan, {}))
-    return _run(folder, plan, ImagesOnce(), reporter or Silence(), more_seconds=seconds)
+    return _run(folder, plan, ImagesOnce(), reporter or Silence(), trials, seconds)
 
 
-def _check(trials: int, seconds: float | None, seeds: Sequence[int], flags: Mapping[str, Any]) -> None:
-    if trials < 1:
+def _check(trials: int | None, seconds: float | None, seeds: Sequence[int], flags: Mapping[str, Any]) -> None:
+    if trials is not None and trials < 1:
         raise UsageError("--trials", f"{trials} found", "1 or more")
     comparing.check_seconds(seconds)
     comparing.check_seeds(seeds)
@@ -157,17 +161,25 @@ def _run(
     plan: StudyPlan,
     images: ImagesOnce,
     reporter: Reporter,
+    trials: int | None = None,
     more_seconds: float | None = None,
 ) -> TuneResult:
     base = settings_of(plan, {})
     with _only_one(folder), _quiet_optuna():
         study = open_study(folder, plan, seed=base.training.seed)
         if more_seconds is not None:
-            plan = replace(plan, seconds=seconds_of(study, folder) + more_seconds)
+            plan = replace(
+                plan,
+                seconds=seconds_of(study, folder) + more_seconds,
+                trials=None if has_all_trials(study, plan) else plan.trials,
+            )
+        elif trials is not None and has_used_its_seconds(study, folder, plan):
+            plan = replace(plan, seconds=None)
+        plan = plan if trials is None else replace(plan, trials=trials)
         if plan != folder.plan():
             folder.write_plan(plan)
-        budget = f", {plan.seconds:,.0f} s" if plan.seconds else ""
-        reporter.note(f"{folder.path}: up to {plan.trials} trials{budget}")
+        ends = {f"{plan.trials} trials": plan.trials, f"{plan.seconds or 0:,.0f} s": plan.seconds}
+        reporter.note(f"{folder.path}: up to {' or '.join(end for end, given in ends.items() if given is not None)}")
         try:
             with device_room.explain_memory("training"):
                 search(study, folder, plan, images=images, reporter=reporter)
@@ -204,7 +216,10 @@ def _compare(
     sides = [Side(start, base), Side(f"{start}, tuned", found)]
     for path in sorted(folder.final.glob("*-[0-9][0-9][0-9]")):
         if comparing.has_sides(path, sides):
-            return comparing.go_on(path, seeds=seeds, reporter=reporter)
+            # What was looked at with some seeds cannot be looked at with fewer.
+            there = comparing.seeds_of(path)
+            further = [seed for seed in seeds if seed not in there]
+            return comparing.go_on(path, seeds=[*there, *further], reporter=reporter)
     return comparing.compare_settings(sides, seeds=seeds, comparisons=folder.final, name="winner", reporter=reporter)
 
 
@@ -231,6 +246,7 @@ def _results(
         "validation_before": same[0] if same else None,
         "importance": _importance(study),
         "final": None,
+        "budget": budget_of(plan),
         "all_trials": _rows(trials),
     }
 
