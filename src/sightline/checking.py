@@ -14,6 +14,7 @@ from sightline.data.check import Check
 from sightline.data.check import check as check_data
 from sightline.data.check_problems import WITHOUT_PICTURES
 from sightline.data.duplicates import ALIKE
+from sightline.data.folder import as_text
 from sightline.errors import ImageError
 
 REPORT, SHEET = "check.json", "contact_sheet.png"
@@ -77,7 +78,7 @@ def _picture(read: Callable[[str], NDArray[np.uint8]], name: str) -> NDArray[np.
 def _as_text(value: Any) -> Any:
     """Give `value` as JSON in UTF-8 can hold it: a file's name may be any bytes."""
     if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+        return as_text(value)
     if isinstance(value, dict):
         return {_as_text(key): _as_text(item) for key, item in value.items()}
     return [_as_text(item) for item in value] if isinstance(value, list) else value

@@ -123,5 +123,6 @@ def _lines(problem: dict[str, Any], width: int) -> Iterator[str]:
 
 def _printable(text: str) -> str:
     """Leave out what would move the cursor, and what is no UTF-8: a file's name may hold either."""
-    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
-    return "".join(character if character.isprintable() else "?" for character in text)
+    from sightline.data.folder import as_text
+
+    return "".join(character if character.isprintable() else "?" for character in as_text(text))

@@ -68,7 +68,7 @@ def _summarize(
     name: str, shape: tuple[int, int, int] | None, classes: int | None, flags: dict[str, Any]
 ) -> ModelSummary:
     # As with data, a known name is meant even where a folder is called so; ./NAME is the folder.
-    is_path = name not in _known_names() and Path(name).exists()
+    is_path = not _is_known(name) and Path(name).exists()
     settings, own_shape, own_classes = _trained(name, flags) if is_path else _named(name, flags)
     from sightline.models import build_model, summarize
 
@@ -79,28 +79,27 @@ def _summarize(
     return summarize(network, channels, (height, width))
 
 
-def _known_names() -> set[str]:
+def _is_known(name: str) -> bool:
     from sightline.recipes import recipe_names
-    from sightline.settings import MODEL_PRESETS
-    from sightline.settings.merge import section_kinds
+    from sightline.settings.merge import network_names, section_kinds
 
-    families = section_kinds("model")
-    return {*recipe_names(), *MODEL_PRESETS, *families, *(name.replace("_", "-") for name in families)}
+    return name in {*recipe_names(), *network_names(), *section_kinds("model")}
 
 
 def _named(name: str, flags: dict[str, Any]) -> tuple[ModelSettings, tuple[int, int, int] | None, int | None]:
     """Give the network of a preset, a family or a recipe, changed by flags; with a recipe its input and classes."""
     from sightline.recipes import load_recipe, recipe_names
     from sightline.settings import build_settings
+    from sightline.settings.merge import network_names
 
     shape, classes = None, None
     if name in recipe_names():
         settings = build_settings(load_recipe(name).settings, flags)
         shape, classes = _input_of(settings.data)
-    elif name in (known := _known_names()):
+    elif _is_known(name):
         settings = build_settings({}, {"model": name, **flags})
     else:
-        raise unknown("MODEL", name, known)
+        raise unknown("MODEL", name, {*recipe_names(), *network_names()})
     assert settings.model is not None
     return settings.model, shape, classes
 

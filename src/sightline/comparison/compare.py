@@ -30,7 +30,7 @@ from sightline.training.tracking import check_tracking
 
 __all__ = [
     "ComparisonResult", "check_seconds", "check_seeds", "compare", "compare_runs", "compare_settings", "finished_runs",
-    "go_on", "has_sides", "seeds_of",
+    "go_on", "seeds_of",
 ]  # fmt: skip
 
 UNSEEN = {"seed": 0, "log_steps": 100, "log_probabilities_steps": None, "track": "none"}
@@ -130,15 +130,11 @@ def compare_settings(
     return _finish(folder, plan, processes, images, reporter)
 
 
-def has_sides(path: Path, sides: Sequence[Side]) -> bool:
-    """Tell whether a comparison's folder is one of just these sides."""
+def seeds_of(path: Path, sides: Sequence[Side]) -> tuple[int, ...] | None:
+    """Give the seeds of a comparison of just these sides, None where the folder is none."""
     folder = ComparisonFolder(path)
-    return folder.plan_path.is_file() and folder.plan().sides == tuple(sides)
-
-
-def seeds_of(path: Path) -> tuple[int, ...]:
-    """Give the seeds of a comparison's folder."""
-    return ComparisonFolder.open(path).plan().seeds
+    plan = folder.plan() if folder.plan_path.is_file() else None
+    return plan.seeds if plan is not None and plan.sides == tuple(sides) else None
 
 
 def go_on(

@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 from sightline.errors import SightlineError, UsageError, unknown
 from sightline.recipes import recipe_names, resolve
-from sightline.settings import MODEL_PRESETS, Settings, flat_fields
-from sightline.settings.merge import flag_of, section_kinds
+from sightline.settings import Settings, flat_fields
+from sightline.settings.merge import flag_of, network_names
 from sightline.settings.typed import value_of_text
 
 FORM = "a recipe, a network or a recipe's file is needed, changed as in mnist-cnn:lr=0.05,batch_size=256"
@@ -104,7 +104,7 @@ def _parse(text: str) -> _Asked:
     if match is None:
         raise UsageError("SIDE", f"'{text}' found", FORM)
     what, changes = match["what"], _changes(text, match["changes"])
-    networks = {*MODEL_PRESETS, *(name.replace("_", "-") for name in section_kinds("model"))}
+    networks = network_names()
     if what in recipe_names() or what.endswith((".yaml", ".yml")):
         return _Asked(text, what, changes)
     if what in networks or what.replace("_", "-") in networks:

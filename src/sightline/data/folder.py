@@ -57,7 +57,9 @@ def load_folder(root: Path, settings: DataSettings, *, quiet: bool = False) -> F
     unless `skip_bad`; ResourceError where neither disk nor memory holds the decoded pictures.
     """
     if not is_utf8(str(root)):
-        raise DataError(_shown(str(root)), "this path is no UTF-8, which settings.yaml cannot hold", advice="rename it")
+        raise DataError(
+            as_text(str(root)), "this path is no UTF-8, which settings.yaml cannot hold", advice="rename it"
+        )
     parts = _list_parts(root)
     names = parts["train"].class_names
     for part in parts.values():
@@ -182,7 +184,8 @@ def is_utf8(name: str) -> bool:
     return True
 
 
-def _shown(name: str) -> str:
+def as_text(name: str) -> str:
+    """Give a file's name, which may be any bytes, as text: other bytes than UTF-8's stand in it as escapes."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
@@ -203,7 +206,7 @@ def _list_part(root: Path, folder: Path) -> Part:
             ignored += 1
             continue
         if not is_utf8(entry.name):
-            found = f"the name of the class folder '{_shown(entry.name)}' is no UTF-8, which a model file cannot hold"
+            found = f"the name of the class folder '{as_text(entry.name)}' is no UTF-8, which a model file cannot hold"
             raise DataError(str(folder), found, advice="rename it")
         before = len(pictures)
         ignored += _list_class(Path(entry.path), f"{prefix}{entry.name}/", len(classes), pictures)

@@ -62,6 +62,11 @@ class FlatField:
         return next(iter(self.kinds.values()))
 
 
+def network_names() -> set[str]:
+    """The networks by name: presets, and families as they are typed, with hyphens."""
+    return {*MODEL_PRESETS, *(name.replace("_", "-") for name in section_kinds("model"))}
+
+
 def section_kinds(section: str) -> dict[str, type[BaseModel]]:
     """The models a section can be, by the name that chooses them ("" where there is only one)."""
     annotation = Settings.model_fields[section].annotation

@@ -215,9 +215,9 @@ def _compare(
     start = base.recipe or model_name(base.model)
     sides = [Side(start, base), Side(f"{start}, tuned", found)]
     for path in sorted(folder.final.glob("*-[0-9][0-9][0-9]")):
-        if comparing.has_sides(path, sides):
+        there = comparing.seeds_of(path, sides)
+        if there is not None:
             # What was looked at with some seeds cannot be looked at with fewer.
-            there = comparing.seeds_of(path)
             further = [seed for seed in seeds if seed not in there]
             return comparing.go_on(path, seeds=[*there, *further], reporter=reporter)
     return comparing.compare_settings(sides, seeds=seeds, comparisons=folder.final, name="winner", reporter=reporter)
