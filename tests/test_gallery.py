@@ -91,6 +91,18 @@ def test_a_sheet_shows_each_picture_in_its_colours(shape: tuple[int, int, int], 
         assert (np.abs(drawn.astype(int) - wanted).max(axis=1) < 3).sum() > 1000
 
 
+@pytest.mark.parametrize("line", ["not automobile abc, 96.1%", "W" * 60, "not T-shirt/top, 100.0%", "牛仔裤" * 20])
+def test_no_line_runs_into_the_next_picture_s(line: str, tmp_path: Path) -> None:
+    gallery.draw(np.zeros((2, 28, 28, 1), np.uint8), [(line,), (line,)], tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as picture:
+        drawn = np.asarray(picture.convert("L"))
+    under = drawn[gallery.MARGIN + gallery.SIDE + 2 :]
+    second = gallery.MARGIN + gallery.SIDE + gallery.GAP
+    assert (under[:, second : second + gallery.SIDE] < 200).any()
+    assert (under[:, second - 6 : second] > 200).all()
+    assert (under[:, -4:] > 200).all()
+
+
 # What a run keeps
 
 

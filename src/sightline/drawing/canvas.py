@@ -18,13 +18,16 @@ import matplotlib.style
 from matplotlib import font_manager
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from sightline import atomic
+from sightline.drawing.lettering import columns, shortened
 
 # Chinese fonts come in one weight or with odd ones, which it would report on stderr at each use.
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
 DPI = 150
+SHORTEST, LONGEST = 3, 200  # columns
 
 INK, GREY, PALE = "#222222", "#767676", "#dddddd"
 STYLE: Mapping[str, Any] = {
@@ -92,6 +95,23 @@ def write(path: Path, draw: Callable[[], Figure], *, trim: bool = False) -> None
         box = "tight" if trim else None
         write = partial(figure.savefig, format="png", dpi=DPI, bbox_inches=box, metadata={"Software": None})
         atomic.write_with(path, write)
+
+
+def fit(text: Text, line: str, width: float, front: float) -> None:
+    """Let `text`, a part of a figure, say `line` in at most `width` pixels, without its middle where it is longer.
+
+    `front` is the part kept in front of it. Letters are measured, since an "m" is as wide as three of "i".
+    """
+    figure = text.get_figure(root=True)
+    assert figure is not None
+    agg = figure.canvas if isinstance(figure.canvas, FigureCanvasAgg) else FigureCanvasAgg(figure)
+    most = min(columns(line), LONGEST)
+    while True:
+        text.set_text(shortened(line, most, front))
+        wide = text.get_window_extent(agg.get_renderer()).width
+        if wide <= width or most <= SHORTEST:
+            return
+        most = max(SHORTEST, min(most - 1, int(most * width / wide) + 1))
 
 
 def draws_chinese() -> bool:

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from sightline.data.decoder import resize
 from sightline.drawing import canvas
-from sightline.drawing.lettering import shortened
 
 Pixels = NDArray[np.uint8]
 
-SIDE, GAP, MARGIN, LINE, HEAD = 132, 20, 16, 19, 40
+SIDE, GAP, MARGIN, LINE, HEAD = 148, 20, 16, 19, 40
+ROOM = 10  # by which a line may be longer than its picture is wide
 FONT = 6.5
-LONGEST_LINE, FRONT = 23, 1 / 2
+FRONT = 1 / 2
 PAPER, TILE_PAPER = 255, 238
 HEAT_COLOURS, HEAT_PART = "inferno", 0.55
 
@@ -60,8 +60,8 @@ def draw(
                 put_picture(sheet, _warmed(picture, heat[index]), top, left + SIDE + GAP // 4, SIDE)
             for number, line in enumerate(caption):
                 place = top + SIDE + 4 + number * LINE
-                longest = LONGEST_LINE * cell // SIDE
-                drawn.text(left / width, 1 - place / height, shortened(line, longest, FRONT), fontsize=FONT, va="top")
+                text = drawn.text(left / width, 1 - place / height, "", fontsize=FONT, va="top")
+                canvas.fit(text, line, cell + ROOM, FRONT)
         drawn.figimage(sheet, 0, 0, zorder=-1)
         return drawn
 
