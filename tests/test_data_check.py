@@ -19,7 +19,7 @@ import sightline
 from sightline import data
 from sightline.cli.app import run
 from sightline.data import duplicates, picture_facts
-from sightline.drawing.contact_sheet import Cell, Group, contact_sheet
+from sightline.drawing.contact_sheet import CELL, HEADING, MARGIN, Cell, Group, contact_sheet
 from sightline.errors import DataError, UsageError
 from sightline.settings.data import DataSettings
 
@@ -458,3 +458,20 @@ def test_the_sheet_shows_each_picture_with_its_path(tmp_path, monkeypatch):
     assert int((pixels == (255, 0, 0)).all(axis=2).sum()) == 6 * 140 * 70
     boxes = [text.get_window_extent() for text in drawn[0].texts]
     assert max(box.x1 for box in boxes) <= pixels.shape[1] and min(box.y0 for box in boxes) >= 0
+
+
+LINES = {"wide": "WWWW/" * 20 + "M.jpg", "chinese": "牛仔裤/" * 20 + "裤.jpg", "short": "train/short.jpg"}
+
+
+@pytest.mark.parametrize("line", LINES.values(), ids=LINES)
+def test_no_path_runs_into_the_next_picture_s(line, tmp_path):
+    grey = np.full((28, 28, 1), 90, np.uint8)
+    contact_sheet([Group(line * 4, [Cell([grey, grey], [line, line], line)] * 4)], tmp_path / "sheet.png")
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        pixels = np.asarray(sheet.convert("L"))
+    for column in range(1, 4):
+        second = MARGIN + column * (CELL + MARGIN)
+        words = pixels[MARGIN + HEADING :]
+        assert (words[:, second : second + CELL] < 200).any()
+        assert (words[:, second - MARGIN + 2 : second] > 200).all()
+    assert (pixels[:, -MARGIN + 2 :] > 200).all()

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from sightline.drawing import canvas
 from sightline.drawing.canvas import GREY
 from sightline.drawing.gallery import PAPER, put_picture
-from sightline.drawing.lettering import shortened
 
 Pixels = NDArray[np.uint8]
 
@@ -23,7 +22,7 @@ SIDE, GAP, MARGIN, LINE, HEADING = 144, 8, 18, 17, 34
 CELL = 2 * SIDE + GAP
 ACROSS = 4
 FONT, HEADING_FONT = 6, 8.5
-LONGEST_LINE, LONGEST_HEADING, FRONT = 42, 150, 1 / 3
+FRONT = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -57,12 +56,13 @@ def contact_sheet(groups: Sequence[Group], path: Path) -> None:
     def draw() -> Figure:
         figure = canvas.of_pixels(width, height)
 
-        def text(left: int, top: int, words: str, size: float = FONT, **options: Any) -> None:
-            figure.text(left / width, 1 - top / height, words, fontsize=size, va="top", **options)
+        def text(left: int, top: int, words: str, room: int, size: float = FONT, **options: Any) -> None:
+            drawn = figure.text(left / width, 1 - top / height, "", fontsize=size, va="top", **options)
+            canvas.fit(drawn, words, room, FRONT)
 
         top = MARGIN
         for group in groups:
-            text(MARGIN, top, shortened(group.heading, LONGEST_HEADING, FRONT), HEADING_FONT, weight="bold")
+            text(MARGIN, top, group.heading, width - 2 * MARGIN, HEADING_FONT, weight="bold")
             for index, cell in enumerate(group.cells):
                 left = MARGIN + index % ACROSS * (CELL + MARGIN)
                 cell_top = top + HEADING + index // ACROSS * _cell_height(group)
@@ -70,11 +70,10 @@ def contact_sheet(groups: Sequence[Group], path: Path) -> None:
                     put_picture(sheet, picture, cell_top, left + place * (SIDE + GAP), SIDE)
                     if picture is None:
                         middle = left + place * (SIDE + GAP) + SIDE // 2
-                        text(middle, cell_top + SIDE // 2, "no picture", ha="center", color=GREY)
-                lines = [shortened(line, LONGEST_LINE, FRONT) for line in (*cell.paths, cell.say) if line]
-                for number, line in enumerate(lines):
+                        text(middle, cell_top + SIDE // 2, "no picture", SIDE, ha="center", color=GREY)
+                for number, line in enumerate(line for line in (*cell.paths, cell.say) if line):
                     colour = GREY if number >= len(cell.paths) else "black"
-                    text(left, cell_top + SIDE + 5 + number * LINE, line, color=colour)
+                    text(left, cell_top + SIDE + 5 + number * LINE, line, CELL, color=colour)
             top += _height(group)
         figure.figimage(sheet, 0, 0, zorder=-1)
         return figure
