@@ -92,7 +92,8 @@ def serve(
             if output.json:
                 print_json({"url": url, "port": listener.getsockname()[1], "max_batch": app.max_batch})
             else:
-                print(f"{model} is served at {url}", f"Up to {app.max_batch} pictures at once. Ctrl-C ends.", sep="\n")
+                print(f"{model} is served at {url}")
+                print(f"Calls are answered in batches of up to {app.max_batch} pictures. Ctrl-C ends.")
             sys.stdout.flush()  # whoever started this waits for the address
 
         run(app, listener, started=tell)
