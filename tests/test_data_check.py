@@ -469,9 +469,9 @@ def test_no_path_runs_into_the_next_picture_s(line, tmp_path):
     contact_sheet([Group(line * 4, [Cell([grey, grey], [line, line], line)] * 4)], tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:
         pixels = np.asarray(sheet.convert("L"))
+    words = pixels[MARGIN + HEADING :]
     for column in range(1, 4):
         second = MARGIN + column * (CELL + MARGIN)
-        words = pixels[MARGIN + HEADING :]
         assert (words[:, second : second + CELL] < 200).any()
         assert (words[:, second - MARGIN + 2 : second] > 200).all()
     assert (pixels[:, -MARGIN + 2 :] > 200).all()

@@ -97,18 +97,24 @@ def write(path: Path, draw: Callable[[], Figure], *, trim: bool = False) -> None
         atomic.write_with(path, write)
 
 
-def fit(text: Text, line: str, width: float, front: float) -> None:
-    """Let `text`, a part of a figure, say `line` in at most `width` pixels, without its middle where it is longer.
-
-    `front` is the part kept in front of it. Letters are measured, since an "m" is as wide as three of "i".
-    """
+def width_of(text: Text) -> float:
+    """Measure how many pixels wide `text`, a part of a figure, is drawn: an "m" is as wide as three of "i"."""
     figure = text.get_figure(root=True)
     assert figure is not None
     agg = figure.canvas if isinstance(figure.canvas, FigureCanvasAgg) else FigureCanvasAgg(figure)
+    return text.get_window_extent(agg.get_renderer()).width
+
+
+def fit(text: Text, width: float, front: float) -> None:
+    """Leave out the middle of `text`, a part of a figure, where it is wider than `width` pixels.
+
+    `front` is the part kept in front of it.
+    """
+    line = text.get_text()
     most = min(columns(line), LONGEST)
     while True:
         text.set_text(shortened(line, most, front))
-        wide = text.get_window_extent(agg.get_renderer()).width
+        wide = width_of(text)
         if wide <= width or most <= SHORTEST:
             return
         most = max(SHORTEST, min(most - 1, int(most * width / wide) + 1))

@@ -57,8 +57,8 @@ def contact_sheet(groups: Sequence[Group], path: Path) -> None:
         figure = canvas.of_pixels(width, height)
 
         def text(left: int, top: int, words: str, room: int, size: float = FONT, **options: Any) -> None:
-            drawn = figure.text(left / width, 1 - top / height, "", fontsize=size, va="top", **options)
-            canvas.fit(drawn, words, room, FRONT)
+            drawn = figure.text(left / width, 1 - top / height, words, fontsize=size, va="top", **options)
+            canvas.fit(drawn, room, FRONT)
 
         top = MARGIN
         for group in groups:

@@ -60,8 +60,8 @@ def draw(
                 put_picture(sheet, _warmed(picture, heat[index]), top, left + SIDE + GAP // 4, SIDE)
             for number, line in enumerate(caption):
                 place = top + SIDE + 4 + number * LINE
-                text = drawn.text(left / width, 1 - place / height, "", fontsize=FONT, va="top")
-                canvas.fit(text, line, cell + ROOM, FRONT)
+                text = drawn.text(left / width, 1 - place / height, line, fontsize=FONT, va="top")
+                canvas.fit(text, cell + ROOM, FRONT)
         drawn.figimage(sheet, 0, 0, zorder=-1)
         return drawn
 

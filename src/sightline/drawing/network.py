@@ -9,7 +9,6 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
@@ -95,9 +94,9 @@ def draw(network: Mapping[str, Any], classes: int, path: Path, *, words: Words =
 
 def _fit(figure: Figure) -> None:
     """Make words smaller that are wider than their box, as a name of capitals is."""
-    renderer, room = FigureCanvasAgg(figure).get_renderer(), 0.94 * BOX_WIDTH * canvas.DPI
+    room = 0.94 * BOX_WIDTH * canvas.DPI
     for text in figure.axes[0].texts:
-        wide = text.get_window_extent(renderer).width
+        wide = canvas.width_of(text)
         if wide > room:
             text.set_fontsize(FONT * room / wide)
 
