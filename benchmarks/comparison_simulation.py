@@ -8,7 +8,7 @@ each kind has, for each seed's true accuracy, a probability of being answered ri
 networks mostly fall on the same images, as they do in reality). In the second table a part of what makes an image hard
 is each side's own. docs/statistics.md says what the columns mean and what came of it.
 
-The tests are those of sightline.statistics, taken for all comparisons of a row at once; the first comparisons of each
+The tests are those of sightline.stats, taken for all comparisons of a row at once; the first comparisons of each
 row go through `compare_sides` itself, and any disagreement ends the script with exit code 1.
 """
 
@@ -25,7 +25,7 @@ import numpy as np
 from scipy.special import ndtr
 from scipy.stats import norm, t
 
-from sightline.statistics import compare_sides
+from sightline.stats import compare_sides
 
 SHARED = 0.85  # of what decides an answer: how hard the image is; the rest is chance, new with each seed
 GAP = 2.5

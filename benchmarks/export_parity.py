@@ -18,10 +18,10 @@ from torch import nn
 
 from sightline.classifier import Classifier
 from sightline.classifier.onnx_backend import from_bytes
+from sightline.classifier.onnx_export import compare, random_pictures, to_onnx
 from sightline.classifier.torch_backend import TorchBackend
 from sightline.data.preprocessing import Preprocessing
 from sightline.device import channels_last
-from sightline.exporting import compare, random_pictures, to_onnx
 from sightline.models import build_model
 from sightline.settings import build_settings
 

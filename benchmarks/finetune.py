@@ -27,7 +27,7 @@ from safetensors.torch import load_file
 import sightline as sl
 from sightline.data import load
 from sightline.models import build_model
-from sightline.run_folder import RESULTS, RunFolder
+from sightline.runs.folder import RESULTS, RunFolder
 from sightline.settings import build_settings
 
 NAMES = (

@@ -33,12 +33,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import sightline as sl
 from gpu_sides import FORMS, PLAIN, TRAINING, Case, OurSide, PlainSide, build_network, timed
-from sightline import atomic
 from sightline import data as data_room
 from sightline import device as device_room
+from sightline.files import atomic
 from sightline.recipes import load_recipe
 from sightline.settings import build_settings
-from sightline.training.recorded_step import WARM_UP_STEPS
+from sightline.training.cuda_graph import WARM_UP_STEPS
 
 RESNET18: Mapping[str, Any] = {"model": "resnet18", "stem": "small"}
 CASES = (

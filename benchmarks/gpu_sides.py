@@ -17,12 +17,12 @@ from torch.utils.data import DataLoader, Dataset
 from sightline import device as device_room
 from sightline.data import Preprocessing, Splits
 from sightline.models import build_model
-from sightline.run_folder import RunFolder
+from sightline.runs.folder import RunFolder
 from sightline.settings import Settings, build_settings
 from sightline.training.clock import Clock
-from sightline.training.loop import Trainer
-from sightline.training.progress import Silence
-from sightline.training.recorded_step import WARM_UP_STEPS
+from sightline.training.cuda_graph import WARM_UP_STEPS
+from sightline.training.reporter import Silence
+from sightline.training.trainer import Trainer
 
 SEARCHED, PLAIN = "graph, cuDNN searched", "plain PyTorch"
 FORMS = ("eager", "graph", SEARCHED, "compile")

@@ -24,7 +24,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from sightline.run_folder import RESULTS, TIME_COLUMNS, RunFolder
+from sightline.runs.folder import RESULTS, TIME_COLUMNS, RunFolder
 
 RUN = shlex.split(
     "synthetic --recipe none --image-size 16 --channels 3 --synthetic-count 600 --model cnn"
@@ -37,7 +37,7 @@ COMMAND = [sys.executable, "-m", "sightline", "train"]
 # Runs the command, but dies half-way through writing its second checkpoint.
 DIES_WRITING = """
 import os, signal, sys
-from sightline import atomic
+from sightline.files import atomic
 from sightline.training import checkpoints
 written = 0
 def write_half(path, content):

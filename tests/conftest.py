@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from sightline import atomic
 from sightline.drawing import canvas
+from sightline.files import atomic
 
 # A shell's background job starts with Ctrl-C ignored and hands that down, so that programs under test would not end.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -25,9 +25,9 @@ def test_every_public_name_is_there_and_documented() -> None:
 
 
 def test_without_data_it_is_the_recipe_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sightline import training
+    from sightline.training import train
 
-    monkeypatch.setattr(training, "train", lambda settings, **_: settings.data.name)
+    monkeypatch.setattr(train, "train_settings", lambda settings, **_: settings.data.name)
     assert sl.train(recipe="mnist-cnn") == "mnist"
     assert sl.train("digits", recipe="mnist-cnn") == "digits"
     assert sl.train() == "digits"

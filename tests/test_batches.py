@@ -7,8 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sightline.batches import BatchOrder, ResidentImages
 from sightline.data.image_set import ImageSet
+from sightline.training.batches import BatchOrder, ResidentImages
 
 counts = st.integers(2, 60)
 sizes = st.integers(2, 70)

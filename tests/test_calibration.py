@@ -14,14 +14,16 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, log_loss
 
 import sightline as sl
-from sightline import calibration, metrics, run_folder
-from sightline.calibration import fit_temperature, softmax
 from sightline.classifier import model_file
 from sightline.cli.app import run
 from sightline.drawing import canvas, reliability
 from sightline.errors import DataError, FileError, ResourceError, UsageError
-from sightline.evaluation import Predictions
-from sightline.run_folder import RunFolder
+from sightline.evaluation import calibrate as calibration
+from sightline.evaluation import metrics
+from sightline.evaluation.calibrate import fit_temperature, softmax
+from sightline.evaluation.predictions import Predictions
+from sightline.runs import folder as run_folder
+from sightline.runs.folder import RunFolder
 
 pytestmark = pytest.mark.draws
 

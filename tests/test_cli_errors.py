@@ -7,10 +7,10 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
+import sightline
 from sightline.cli.app import COMMANDS, run
 from sightline.errors import (
     DataError,
@@ -96,8 +96,7 @@ def failing(monkeypatch):
         def train(*_args, **_more):
             raise error
 
-        fake = SimpleNamespace(make_reporter=lambda **_: None, train=train)
-        monkeypatch.setitem(sys.modules, "sightline.training", fake)
+        monkeypatch.setattr(sightline, "train", train)
 
     return fail_with
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+import sightline
 from sightline.cli.app import run
 from sightline.cli.flags import SECTIONS, given, setting_flags
 from sightline.settings import Settings, build_settings, flat_fields
 from sightline.settings.merge import DISCRIMINATORS, flag_of, section_kinds
+from sightline.training import train
 
 RESULT = SimpleNamespace(to_dict=lambda: {"run": "runs/x-001"})
 CASES = [
@@ -26,12 +27,8 @@ CASES = [
 def trained(monkeypatch):
     """The settings that `sightline train` would train with; nothing is trained."""
     calls = []
-    fake = SimpleNamespace(
-        make_reporter=lambda **_: None,
-        train=lambda settings, **more: calls.append((settings, more)) or RESULT,
-        resume=lambda path, **more: calls.append((path, more)) or RESULT,
-    )
-    monkeypatch.setitem(sys.modules, "sightline.training", fake)
+    monkeypatch.setattr(train, "train_settings", lambda settings, **more: calls.append((settings, more)) or RESULT)
+    monkeypatch.setattr(sightline, "resume", lambda path, **more: calls.append((path, more)) or RESULT)
     return calls
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import sightline
 from sightline.cli.app import run
 from sightline.cli.output import finite
 
@@ -73,7 +74,7 @@ def test_train_json_is_one_object_and_nothing_else(capsys, monkeypatch):
         print("a library that talks")
         return SimpleNamespace(to_dict=lambda: result)
 
-    monkeypatch.setitem(sys.modules, "sightline.training", SimpleNamespace(train=train, make_reporter=lambda **_: None))
+    monkeypatch.setattr(sightline, "train", train)
     assert run(["train", "digits", "--json"]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out, parse_constant=pytest.fail) == result | {"val_accuracy": None}

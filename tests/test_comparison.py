@@ -24,10 +24,10 @@ from sightline.comparison.compare import _name
 from sightline.comparison.folder import ComparisonFolder
 from sightline.comparison.running import ImagesOnce, Job, run_one
 from sightline.comparison.sides import build_sides
-from sightline.evaluation import Predictions
-from sightline.run_folder import RunFolder
+from sightline.evaluation.predictions import Predictions
+from sightline.runs.folder import RunFolder
 from sightline.settings import SprintSettings
-from sightline.training.progress import Silence
+from sightline.training.reporter import Silence
 
 FAST: dict[str, Any] = {"batch_size": 64, "threads": 1, "precision": "fp32"}
 

@@ -18,7 +18,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestIndPower, TTestPower
 
 from sightline.errors import DataError
-from sightline.statistics import (
+from sightline.stats import (
     Difference,
     compare_sides,
     holm,

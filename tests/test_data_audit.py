@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from sightline import data
+from sightline.checking.audit import audit as audit_images
+from sightline.checking.audit import audit_lines
 from sightline.data.folder import FolderData
 from sightline.data.image_set import ImageData, ImageSet
-from sightline.data.splits import Splits
+from sightline.data.split import Splits
 from sightline.settings.data import DataSettings
 
 
@@ -28,7 +30,7 @@ def clean():
 
 
 def audit(splits, **facts):
-    found = data.audit(splits, FolderData("made", splits.train, None, splits.test, {}, **{"skipped": {}, **facts}))
+    found = audit_images(splits, FolderData("made", splits.train, None, splits.test, {}, **{"skipped": {}, **facts}))
     return json.loads(json.dumps(found, allow_nan=False))
 
 
@@ -38,7 +40,7 @@ def test_clean_images(clean):
     assert found["imbalance"] == 1
     assert found["duplicates"]["across"] == {"pairs": 0, "other_label": 0, "with_test": 0, "named": []}
     assert set(map(tuple, (part.values() for part in found["duplicates"]["inside"].values()))) == {(0, 0)}
-    assert data.audit_lines(found) == [
+    assert audit_lines(found) == [
         "train: 40 images in 2 classes, 20 a class",
         "validation: 10 images in 2 classes, 5 a class",
         "test: 12 images in 2 classes, 6 a class",
@@ -66,7 +68,7 @@ def test_planted_duplicates(clean):
         {"parts": ["train", "test"], "images": ["train/1", "test/0"], "same_label": False},
         {"parts": ["validation", "test"], "images": ["val/9", "test/5"], "same_label": True},
     ]
-    lines = data.audit_lines(audit(clean))
+    lines = audit_lines(audit(clean))
     assert "3 exact duplicates inside train, 1 with another label" in lines
     assert any(
         line.startswith("3 exact duplicates across parts, 1 with another label: train/10 = val/4") for line in lines
@@ -94,13 +96,13 @@ def test_imbalance_skipped_and_ignored(clean):
     found = audit(splits, skipped={"train/cat/x.jpg": "cut short"}, ignored=4)
     assert found["imbalance"] == 3
     assert found["skipped"] == {"train/cat/x.jpg": "cut short"}
-    lines = data.audit_lines(found)
+    lines = audit_lines(found)
     assert "the largest class has 3.0 times the images of the smallest" in lines
     assert "1 unreadable picture left out: train/cat/x.jpg" in lines
     assert "4 files without a picture's suffix ignored" in lines
     alone = audit(Splits(clean.train.select(np.array([0, 2])), None, None))
     assert alone["imbalance"] is None
-    assert "train has no image of dog" in data.audit_lines(alone)
+    assert "train has no image of dog" in audit_lines(alone)
 
 
 def test_seventy_thousand_images_take_about_a_second():
@@ -114,7 +116,7 @@ def test_seventy_thousand_images_take_about_a_second():
     test = ImageSet.of(train.pixels[:10_000], train.labels[:10_000], train.ids[:10_000], train.class_names)
     everything = ImageData("made", train, None, test, {}, {})
     start = time.process_time()
-    found = data.audit(Splits(train, None, test), everything)
+    found = audit_images(Splits(train, None, test), everything)
     assert time.process_time() - start < 4  # with room for a busy machine
     assert found["duplicates"]["across"]["pairs"] == 10_000
 
@@ -125,6 +127,6 @@ def test_seventy_thousand_images_take_about_a_second():
 def test_mnist_has_no_exact_duplicates_across_parts():
     settings = DataSettings(name="mnist")
     loaded = data.load(settings)
-    found = data.audit(data.split(loaded, settings, watch_test=False), loaded)
+    found = audit_images(data.split(loaded, settings, watch_test=False), loaded)
     assert found["duplicates"]["across"]["pairs"] == 0
     assert 1.2 < found["imbalance"] < 1.3

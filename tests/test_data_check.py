@@ -17,8 +17,8 @@ from PIL import Image
 
 import sightline
 from sightline import data
+from sightline.checking import duplicates, picture_facts
 from sightline.cli.app import run
-from sightline.data import duplicates, picture_facts
 from sightline.drawing.contact_sheet import CELL, HEADING, MARGIN, Cell, Group, contact_sheet
 from sightline.errors import DataError, UsageError
 from sightline.settings.data import DataSettings

@@ -16,10 +16,10 @@ import pytest
 from PIL import Image
 
 from sightline import data
+from sightline.checking.check import check
 from sightline.cli.app import run
 from sightline.data import cache, decode_workers, decoder
 from sightline.data import folder as folder_module
-from sightline.data.check import check
 from sightline.errors import DataError, ImageError, ResourceError, UsageError
 from sightline.settings.data import DataSettings
 
@@ -274,7 +274,7 @@ def test_links_that_lead_nowhere_are_unreadable_pictures(tmp_path):
     loaded = load(root, skip_bad=True)
     assert (len(loaded.train), len(loaded.test)) == (12, 12)
     assert loaded.skipped == dict.fromkeys(links, "no such file")
-    problem = check(DataSettings(name=str(root)), near=False, quiet=True).report["problems"][0]
+    problem = check(str(root), near=False, quiet=True).report["problems"][0]
     assert problem["kind"] == "unreadable"
     assert sorted((*entry["files"], entry["say"]) for entry in problem["found"]) == sorted(loaded.skipped.items())
     paint(tmp_path / "elsewhere.png")

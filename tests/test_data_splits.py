@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -12,9 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
-from sightline.data import splits as module
 from sightline.data.image_set import ImageData, ImageSet
-from sightline.data.splits import record, split, stratified, verify
+from sightline.data.split import record, split, stratified, verify
 from sightline.errors import DataError, FileError, UsageError
 from sightline.settings.data import DataSettings
 
@@ -137,7 +137,7 @@ def test_record_is_json_and_holds_what_it_says():
 def test_content_hash_does_not_depend_on_chunks(monkeypatch, chunk):
     parts = split(image_data(), DataSettings(), False)
     before = record(parts)
-    monkeypatch.setattr(module, "CHUNK_BYTES", chunk)
+    monkeypatch.setattr(import_module("sightline.data.split"), "CHUNK_BYTES", chunk)
     assert record(parts) == before
 
 

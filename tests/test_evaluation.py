@@ -16,10 +16,10 @@ import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, log_loss
 from statsmodels.stats.proportion import proportion_confint
 
-from sightline import evaluation
 from sightline.data.image_set import ImageSet
 from sightline.errors import DataError, FileError, NumericError, ResourceError, UsageError
-from sightline.evaluation import Predictions, evaluate, worst_mistakes
+from sightline.evaluation import predictions as evaluation
+from sightline.evaluation.predictions import Predictions, evaluate, worst_mistakes
 
 NAMES = ("cat", "dog", "飞机")
 
@@ -296,7 +296,7 @@ def test_every_truncation_and_many_damages_are_refused_or_harmless(tmp_path):
 
 def test_no_torch_and_no_drawing():
     heavy = {"torch", "matplotlib", "sklearn", "scipy"}
-    code = f"import sys, sightline.evaluation; bad = {heavy} & set(sys.modules); assert not bad, bad"
+    code = f"import sys, sightline.evaluation.predictions; bad = {heavy} & set(sys.modules); assert not bad, bad"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

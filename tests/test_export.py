@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 import sightline
-from sightline import exporting
 from sightline.classifier import model_file
+from sightline.classifier import onnx_export as exporting
 from sightline.classifier.input_step import InputStep
 from sightline.data.preprocessing import Preprocessing
 from sightline.errors import FileError, NumericError, UsageError

@@ -13,13 +13,13 @@ import torch
 from PIL import Image
 
 import sightline as sl
-from sightline import arrays
 from sightline.cli.app import run
 from sightline.drawing import gallery
 from sightline.drawing.lettering import columns, shortened
-from sightline.evaluation import Predictions, report_of, store_test
+from sightline.evaluation.predictions import Predictions, report_of, store_test
+from sightline.files import arrays
 from sightline.models import build_model
-from sightline.run_folder import RunFolder
+from sightline.runs.folder import RunFolder
 from sightline.settings import ResNetSettings, build_settings
 
 pytestmark = pytest.mark.draws
@@ -151,7 +151,7 @@ def test_grad_cam_of_mean_pooling_and_one_layer_is_the_class_activation_map() ->
     from sightline.classifier import Classifier
     from sightline.classifier.torch_backend import TorchBackend
     from sightline.data.preprocessing import unit_preprocessing
-    from sightline.explanation import grad_cam
+    from sightline.evaluation.grad_cam import grad_cam
 
     settings = ResNetSettings(stage_depths=(1, 1), stage_widths=(8, 16))
     network = build_model(settings, channels=1, image_size=(16, 16), num_classes=3, seed=0).eval()

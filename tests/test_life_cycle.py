@@ -18,9 +18,9 @@ import sightline as sl
 from sightline.classifier.model_file import pack, unpack
 from sightline.cli.app import run
 from sightline.errors import UsageError
-from sightline.run_folder import RESULTS, RunFolder
+from sightline.runs.folder import RESULTS, RunFolder
 from sightline.training.checkpoints import read_progress
-from sightline.training.progress import Lines, Live, Silence, epoch_line
+from sightline.training.reporter import Lines, Live, Silence, epoch_line
 from test_resume import Stop, facts, stop_at
 
 # Digits: 1797 images, of which the recipe keeps 20 % for the test and 10 % of the rest for validation.

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from sightline import metrics
 from sightline.errors import DataError, NumericError
+from sightline.evaluation import metrics
 
 
 def random_case(seed: int, n: int = 200, classes: int = 7, *, ties: bool = False, absent: tuple[int, ...] = ()):

@@ -343,9 +343,9 @@ def test_the_mean_pooling_is_exported():
     pytest.importorskip("onnxscript", reason="the extra `export` is not installed")
     from sightline.classifier import Classifier
     from sightline.classifier.onnx_backend import from_bytes
+    from sightline.classifier.onnx_export import to_onnx
     from sightline.classifier.torch_backend import TorchBackend
     from sightline.data import unit_preprocessing
-    from sightline.exporting import to_onnx
 
     model = build_model(AlexNetSettings(hidden=8), channels=1, image_size=(66, 130), num_classes=3, seed=0)
     preprocessing = unit_preprocessing((66, 130, 1))
@@ -504,7 +504,7 @@ def test_auxiliary_outputs_compile_to_one_graph():
 def test_summary_takes_each_networks_usual_images(name, shape, capsys, monkeypatch):
     # shapes only, without storage: the large ones take seconds
     monkeypatch.setattr(Network, "to_empty", lambda self, device: self)
-    monkeypatch.setattr("sightline.models.initialize", lambda *_: None)
+    monkeypatch.setattr("sightline.models.build.initialize", lambda *_: None)
     assert run(["summary", name, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["input"] == shape
     assert run(["summary", name, "--classes", "1000"]) == 0

@@ -43,7 +43,7 @@ SMALL = [
 def test_every_preset_gives_logits_for_a_small_image(name, monkeypatch):
     # shapes only, without storage: the large ones take seconds
     monkeypatch.setattr(Network, "to_empty", lambda self, device: self)
-    monkeypatch.setattr("sightline.models.initialize", lambda *_: None)
+    monkeypatch.setattr("sightline.models.build.initialize", lambda *_: None)
     model = build_model(
         ADAPTER.validate_python(dict(MODEL_PRESETS[name])), channels=1, image_size=(64, 72), num_classes=4
     )

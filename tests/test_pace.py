@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from sightline.batches import BatchOrder
 from sightline.device import Compute
 from sightline.settings import Settings, build_settings
-from sightline.training import loop, pace, training_pace
-from sightline.training.recorded_step import GRAPH_FROM_STEPS, Execution
+from sightline.training import pace
+from sightline.training import trainer as loop
+from sightline.training.batches import BatchOrder
+from sightline.training.cuda_graph import GRAPH_FROM_STEPS, Execution
+from sightline.training.pace import training_pace
 from test_recorded_step import Tapes
 from test_training import SMALL
 

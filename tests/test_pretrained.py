@@ -20,7 +20,7 @@ from sightline.data.preprocessing import unit_preprocessing
 from sightline.errors import FileError, ResourceError, UsageError
 from sightline.models import build_model
 from sightline.models.pretrained import hub, load_pretrained
-from sightline.run_folder import RunFolder
+from sightline.runs.folder import RunFolder
 from sightline.settings import MODEL_PRESETS, GoogLeNetSettings, ResNetSettings, Settings
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}

@@ -18,16 +18,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import sightline as sl
-from sightline.batches import BatchOrder
 from sightline.classifier.input_step import InputStep
 from sightline.data.preprocessing import unit_preprocessing
 from sightline.device import Compute, resolve
 from sightline.settings import build_settings
 from sightline.settings.merge import settings_from_yaml, settings_to_yaml
-from sightline.training import loop
+from sightline.training import trainer as loop
+from sightline.training.batches import BatchOrder
 from sightline.training.checkpoints import EpochSums
-from sightline.training.optimizers import build_optimizer, prepare_update, recordable
-from sightline.training.recorded_step import (
+from sightline.training.cuda_graph import (
     COMPILE_FROM_STEPS,
     GRAPH_FROM_STEPS,
     WARM_UP_STEPS,
@@ -37,6 +36,7 @@ from sightline.training.recorded_step import (
     Work,
     decide,
 )
+from sightline.training.optimizers import build_optimizer, prepare_update, recordable
 from sightline.training.step import TrainingStep
 from test_resume import Stop, facts, stop_at
 from test_training import small
@@ -413,13 +413,13 @@ def decided(total_steps: int, *, device: torch.device = CUDA, own: bool = False,
 
 
 def test_the_length_of_the_run_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sightline.training.recorded_step._can_compile", lambda: True)
+    monkeypatch.setattr("sightline.training.cuda_graph._can_compile", lambda: True)
     forms = [
         (found.compiled, found.recorded)
         for found in map(decided, (1, GRAPH_FROM_STEPS - 1, GRAPH_FROM_STEPS, COMPILE_FROM_STEPS - 1, 10**6))
     ]
     assert forms == [(False, False), (False, False), (False, True), (False, True), (True, True)]
-    monkeypatch.setattr("sightline.training.recorded_step._can_compile", lambda: False)
+    monkeypatch.setattr("sightline.training.cuda_graph._can_compile", lambda: False)
     assert not decided(10**6).compiled
     assert decided(10**6, device=CPU) == decided(10**6, device=torch.device("mps")) == Execution()
 

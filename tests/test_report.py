@@ -24,13 +24,13 @@ import yaml
 from PIL import Image, ImageFont
 
 import sightline as sl
-from sightline import arrays, atomic
 from sightline.cli.app import run as command
 from sightline.cli.seeds import seeds_of
 from sightline.comparison.folder import ComparisonFolder
 from sightline.drawing import canvas
 from sightline.drawing.words import ENGLISH
-from sightline.evaluation import Predictions
+from sightline.evaluation.predictions import Predictions
+from sightline.files import arrays, atomic
 from sightline.reporting import words as words_room
 from sightline.reporting.blocks import Cell, Table
 from sightline.reporting.make import report

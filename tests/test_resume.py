@@ -16,7 +16,7 @@ import pytest
 
 import sightline as sl
 from sightline.classifier import model_file
-from sightline.run_folder import CHECKPOINT_HEADER, RESULTS, STEPS, TIME_COLUMNS, RunFolder
+from sightline.runs.folder import CHECKPOINT_HEADER, RESULTS, STEPS, TIME_COLUMNS, RunFolder
 from test_training import SMALL, small
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
@@ -37,7 +37,7 @@ class Stop(Exception):
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Let training die without a word at the start of a step."""
-    from sightline.training.loop import Trainer
+    from sightline.training.trainer import Trainer
 
     real = Trainer._step
 

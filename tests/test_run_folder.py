@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from sightline import atomic
 from sightline.errors import FileError, ResourceError
-from sightline.run_folder import PROBABILITIES, RESULTS, RunFolder
+from sightline.files import atomic
+from sightline.runs.folder import PROBABILITIES, RESULTS, RunFolder
 from sightline.settings import build_settings
 
 
@@ -142,7 +142,7 @@ def test_a_full_disk_is_one_line_and_keeps_the_old_file(tmp_path: Path) -> None:
         """
         import resource, signal, sys
         from pathlib import Path
-        from sightline import atomic
+        from sightline.files import atomic
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         try:

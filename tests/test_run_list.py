@@ -20,7 +20,7 @@ import pytest
 import sightline as sl
 from sightline.cli.app import run as command
 from sightline.errors import FileError, ResourceError, UsageError
-from sightline.run_folder import RESULTS, RunFolder
+from sightline.runs.folder import RESULTS, RunFolder
 from test_resume import Stop, stop_at
 from test_training import small
 
@@ -68,7 +68,7 @@ def test_a_stopped_run_is_interrupted_until_it_is_resumed(tmp_path: Path, monkey
 def test_a_run_is_running_while_it_is_trained_and_no_other_process_can_train_it(
     runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sightline.run_folder.LOCK_SECONDS", 0)
+    monkeypatch.setattr("sightline.runs.folder.LOCK_SECONDS", 0)
     with RunFolder(runs / "first-001").in_work():
         assert state_of(runs) == "running"
         assert state_of(runs) == "running", "looking must not free the run"
@@ -78,7 +78,7 @@ def test_a_run_is_running_while_it_is_trained_and_no_other_process_can_train_it(
 
 
 def test_a_killed_process_holds_its_run_no_longer(runs: Path) -> None:
-    hold = "import sys, time; from pathlib import Path; from sightline.run_folder import RunFolder\n"
+    hold = "import sys, time; from pathlib import Path; from sightline.runs.folder import RunFolder\n"
     hold += "with RunFolder(Path(sys.argv[1])).in_work(): print('held', flush=True); time.sleep(60)"
     process = subprocess.Popen([sys.executable, "-c", hold, str(runs / "first-001")], stdout=subprocess.PIPE)
     assert process.stdout is not None and process.stdout.readline() == b"held\n"
@@ -90,7 +90,7 @@ def test_a_killed_process_holds_its_run_no_longer(runs: Path) -> None:
 
 
 def test_training_holds_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sightline.training.loop import Trainer
+    from sightline.training.trainer import Trainer
 
     seen: list[str] = []
     real = Trainer._step

@@ -20,7 +20,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 import sightline as sl
 from sightline.errors import SightlineError
-from sightline.run_folder import RunFolder
+from sightline.runs.folder import RunFolder
 from sightline.settings import flat_fields
 from sightline.sklearn import PARAMETERS, SightlineClassifier
 

@@ -12,7 +12,7 @@ from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
 from sightline.errors import DataError
-from sightline.statistics import (
+from sightline.stats import (
     bootstrap_difference,
     compare_images,
     mcnemar_exact,
@@ -120,7 +120,7 @@ def test_the_bootstrap_repeats_and_does_not_depend_on_its_chunks(monkeypatch):
     found = bootstrap_difference(a, b, seed=3)
     assert bootstrap_difference(a, b, seed=3) == found
     assert bootstrap_difference(a, b, seed=4) != found
-    monkeypatch.setattr("sightline.statistics.images.CHUNK", 100)
+    monkeypatch.setattr("sightline.stats.images.CHUNK", 100)
     assert bootstrap_difference(a, b, seed=3) == found
 
 

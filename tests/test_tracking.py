@@ -15,7 +15,7 @@ import pytest
 
 import sightline as sl
 from sightline.errors import UsageError
-from sightline.run_folder import RESULTS, STEPS, RunFolder
+from sightline.runs.folder import RESULTS, STEPS, RunFolder
 from test_resume import Stop, stop_at
 from test_training import SMALL, small
 

@@ -17,7 +17,7 @@ from torch import nn
 
 import sightline as sl
 from sightline.data.image_set import ImageData, ImageSet
-from sightline.run_folder import PROBABILITIES, RESULTS, STEPS, RunFolder
+from sightline.runs.folder import PROBABILITIES, RESULTS, STEPS, RunFolder
 from sightline.settings import build_settings
 from sightline.training.optimizers import KINDS, build_optimizer
 from sightline.training.schedules import learning_rate
@@ -96,7 +96,7 @@ def test_the_same_picture_gets_the_same_answer_everywhere(tmp_path: Path) -> Non
         **{k: SMALL[k] for k in ("image_size", "channels", "synthetic_classes", "synthetic_count")},
     )
     assert stored.accuracy == result.test_accuracy == again.accuracy
-    from sightline.evaluation import Predictions
+    from sightline.evaluation.predictions import Predictions
 
     in_training = Predictions.load(result.run / "test" / "predictions.npz").probabilities
     np.testing.assert_allclose(again.predictions.probabilities, in_training, atol=1e-6)
@@ -180,7 +180,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_update(tmp_path: Pat
 
 
 def test_the_best_weights_survive_a_loss_that_is_not_finite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sightline.training import loop
+    from sightline.training import trainer as loop
 
     real = loop.learning_rate
 
@@ -254,7 +254,7 @@ def test_a_threshold_for_the_watched_test_images_stands(tmp_path: Path) -> None:
 
 
 def test_wrapped_batches_flip_each_image_every_second_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sightline.training import loop
+    from sightline.training import trainer as loop
 
     seen: dict[int, list[bool]] = {}
     real = loop.build_augmentation

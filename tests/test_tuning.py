@@ -13,7 +13,7 @@ import pytest
 import sightline as sl
 from sightline.cli.app import run
 from sightline.comparison import compare as comparing
-from sightline.run_folder import RunFolder
+from sightline.runs.folder import RunFolder
 from sightline.settings import build_settings
 
 pytest.importorskip("optuna", reason="Optuna is not installed")
@@ -176,7 +176,7 @@ def test_going_on_adds_trials_and_leaves_the_others(tmp_path: Path) -> None:
 def test_a_trial_that_was_broken_off_is_done_again_with_its_values(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = trial_room.train
+    whole = trial_room.train_settings
     runs = 0
 
     def breaks(*words: Any, **options: Any) -> Any:
@@ -186,7 +186,7 @@ def test_a_trial_that_was_broken_off_is_done_again_with_its_values(
             raise KeyboardInterrupt
         return whole(*words, **options)
 
-    monkeypatch.setattr(trial_room, "train", breaks)
+    monkeypatch.setattr(trial_room, "train_settings", breaks)
     with pytest.raises(sl.Interrupted, match=r"go on with sightline tune --resume"):
         tune(tmp_path, trials=3)
     (path,) = tmp_path.iterdir()

@@ -22,10 +22,10 @@ from sightline.data import ImageData, ImageSet, load, unit_preprocessing
 from sightline.errors import UsageError
 from sightline.models import build_model
 from sightline.recipes import recipe_names
-from sightline.run_folder import RunFolder
+from sightline.runs.folder import RunFolder
 from sightline.settings import ModelSettings, Settings, build_settings
-from sightline.training import train as train_run
-from sightline.training.progress import Silence
+from sightline.training.reporter import Silence
+from sightline.training.train import train_settings
 
 PACKAGES = ("sightline", "torch", "numpy", "pillow")
 MODELS: dict[str, dict[str, Any]] = {
@@ -79,7 +79,7 @@ def step_ends(settings: Settings, pixels: NDArray[np.uint8], labels: NDArray[np.
     data = ImageData("synthetic", part("train", 0, count), val, test, {}, {})
     reporter = StepEnds()
     with tempfile.TemporaryDirectory() as runs:
-        result = train_run(settings, runs=Path(runs), data=data, reporter=reporter)
+        result = train_settings(settings, runs=Path(runs), data=data, reporter=reporter)
         precision = RunFolder.open(result.run).fact("environment")["precision"]
     return reporter.ends, precision
 

@@ -15,11 +15,11 @@ import torch
 from PIL import Image
 
 from sightline.augment import build_augmentation
-from sightline.batches import BatchOrder, ResidentImages
 from sightline.data import ImageSet, load, unit_preprocessing
 from sightline.data.decode_workers import decode_chunks
 from sightline.recipes import resolve
 from sightline.settings import AugmentSettings, build_settings
+from sightline.training.batches import BatchOrder, ResidentImages
 
 LONGEST_PRODUCT = 10.0
 MOVES = AugmentSettings(shift=4, fill="reflect", flip="alternate")

@@ -16,12 +16,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sightline.api import calibrate, compare, export, resume, resume_comparison, resume_study, test, train, tune
-    from sightline.calibration import CalibrationResult
-    from sightline.checking import check
+    from sightline.checking.check import CheckResult, check
     from sightline.classifier import Classifier, Prediction, load
-    from sightline.comparison.compare import ComparisonResult
-    from sightline.data.check import Check
+    from sightline.classifier.onnx_export import ExportResult, export
+    from sightline.classifier.summary import summary
+    from sightline.comparison.compare import ComparisonResult, compare, resume_comparison
     from sightline.errors import (
         DataError,
         FileError,
@@ -32,14 +31,16 @@ if TYPE_CHECKING:
         SightlineError,
         UsageError,
     )
-    from sightline.exporting import ExportResult
+    from sightline.evaluation.calibrate import CalibrationResult, calibrate
+    from sightline.evaluation.test import TestResult, test
+    from sightline.models import ModelSummary
     from sightline.reporting.card import CardResult, card
     from sightline.reporting.make import ReportResult, report
-    from sightline.run_list import ListedRun, RunList, list_runs
+    from sightline.runs.listing import ListedRun, RunList, list_runs
     from sightline.settings import Settings
-    from sightline.testing import TestResult
-    from sightline.training import TrainResult
-    from sightline.tuning.tune import TuneResult
+    from sightline.training.resume import resume
+    from sightline.training.train import TrainResult, train
+    from sightline.tuning.tune import TuneResult, resume_study, tune
 
 # Torch's threads spin while they wait for each other. Where another program has one of the cores, each wait then lasts
 # until the system takes the core away: small networks trained 30 times slower. Must be set before torch is loaded.
@@ -47,12 +48,25 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 _ROOMS = {
-    "api": ("calibrate", "compare", "export", "resume", "resume_comparison", "resume_study", "test", "train", "tune"),
-    "calibration": ("CalibrationResult",),
-    "checking": ("check",),
-    "comparison.compare": ("ComparisonResult",),
-    "classifier": ("Classifier", "Prediction", "load"),
-    "data.check": ("Check",),
+    "checking.check": (
+        "CheckResult",
+        "check",
+    ),
+    "classifier": (
+        "Classifier",
+        "Prediction",
+        "load",
+    ),
+    "classifier.onnx_export": (
+        "ExportResult",
+        "export",
+    ),
+    "classifier.summary": ("summary",),
+    "comparison.compare": (
+        "ComparisonResult",
+        "compare",
+        "resume_comparison",
+    ),
     "errors": (
         "DataError",
         "FileError",
@@ -63,21 +77,46 @@ _ROOMS = {
         "SightlineError",
         "UsageError",
     ),
-    "exporting": ("ExportResult",),
-    "reporting.card": ("CardResult", "card"),
-    "reporting.make": ("ReportResult", "report"),
-    "run_list": ("ListedRun", "RunList", "list_runs"),
+    "evaluation.calibrate": (
+        "CalibrationResult",
+        "calibrate",
+    ),
+    "evaluation.test": (
+        "TestResult",
+        "test",
+    ),
+    "models": ("ModelSummary",),
+    "reporting.card": (
+        "CardResult",
+        "card",
+    ),
+    "reporting.make": (
+        "ReportResult",
+        "report",
+    ),
+    "runs.listing": (
+        "ListedRun",
+        "RunList",
+        "list_runs",
+    ),
     "settings": ("Settings",),
-    "testing": ("TestResult",),
-    "training": ("TrainResult",),
-    "tuning.tune": ("TuneResult",),
+    "training.resume": ("resume",),
+    "training.train": (
+        "TrainResult",
+        "train",
+    ),
+    "tuning.tune": (
+        "TuneResult",
+        "resume_study",
+        "tune",
+    ),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 __all__ = [
     "CalibrationResult",
     "CardResult",
-    "Check",
+    "CheckResult",
     "Classifier",
     "ComparisonResult",
     "DataError",
@@ -86,6 +125,7 @@ __all__ = [
     "ImageError",
     "Interrupted",
     "ListedRun",
+    "ModelSummary",
     "NumericError",
     "Prediction",
     "ReportResult",
@@ -108,6 +148,7 @@ __all__ = [
     "resume",
     "resume_comparison",
     "resume_study",
+    "summary",
     "test",
     "train",
     "tune",

@@ -168,8 +168,9 @@ class SightlineClassifier(ClassifierMixin, BaseEstimator):  # pyright: ignore[re
         return pixels.reshape(len(X), *self.image_shape_)
 
     def _train(self, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
-        from sightline.run_folder import RunFolder
-        from sightline.training import make_reporter, train
+        from sightline.runs.folder import RunFolder
+        from sightline.training.reporter import make_reporter
+        from sightline.training.train import train_settings
 
         names = tuple(str(name) for name in self.classes_)
         if len(set(names)) < len(names):
@@ -182,7 +183,9 @@ class SightlineClassifier(ClassifierMixin, BaseEstimator):  # pyright: ignore[re
             settings = self._settings(images)
             reporter = make_reporter(quiet=not self._get("verbose"))
             try:
-                done = train(settings, runs=Path(keep or temporary), data=data, reporter=reporter, draws=bool(keep))
+                done = train_settings(
+                    settings, runs=Path(keep or temporary), data=data, reporter=reporter, draws=bool(keep)
+                )
             except UsageError as error:
                 raise _refused(error) from error
             self.model_ = RunFolder(done.run).model_file().read_bytes()

@@ -19,9 +19,9 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from sightline import atomic
 from sightline.classifier.header import CALIBRATED_VERSION, FORMAT_VERSION, HEADER_KEY, ModelHeader, read_header
 from sightline.errors import FileError
+from sightline.files import atomic
 
 
 def save(path: Path, tensors: Mapping[str, torch.Tensor], header: ModelHeader) -> None:

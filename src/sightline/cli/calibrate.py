@@ -12,7 +12,7 @@ from sightline.cli.flags import given, setting_flags
 from sightline.cli.output import AS_TEXT, Output, print_json
 
 if TYPE_CHECKING:
-    from sightline.calibration import CalibrationResult
+    from sightline.evaluation.calibrate import CalibrationResult
 
     DataFlags = Any
     NONE_GIVEN: Any = None
@@ -42,7 +42,7 @@ def calibrate(
     """Fit a temperature, and print what it does."""
     with output.working():
         import sightline
-        from sightline.run_folder import RunFolder
+        from sightline.runs.folder import RunFolder
 
         result = sightline.calibrate(run, write=write, **given(flags))
     exported = RunFolder(run).onnx_path

@@ -27,9 +27,9 @@ def card(
 ) -> None:
     """Write the card, and print where."""
     with output.working():
-        from sightline.reporting.card import card as make_card
+        import sightline
 
-        found = make_card(run, out=out, license=license, force=force)
+        found = sightline.card(run, out=out, license=license, force=force)
     if output.json:
         print_json(found.to_dict())
     else:

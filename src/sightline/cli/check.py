@@ -69,7 +69,7 @@ def check(
 def _show(report: dict[str, Any], data: str, out: Path | None) -> None:
     from rich.console import Console
 
-    from sightline.checking import REPORT, SHEET
+    from sightline.checking.check import REPORT, SHEET
     from sightline.cli.tables import table
 
     width = max(NARROWEST, min(Console().width, WIDEST))

@@ -16,7 +16,7 @@ from sightline.reporting.numerals import p_value
 from sightline.settings.merge import flag_of
 
 if TYPE_CHECKING:
-    from sightline.comparison.compare import ComparisonResult
+    from sightline import ComparisonResult
 
     CompareFlags = Any
     NONE_GIVEN: Any = None
@@ -88,33 +88,21 @@ def compare(
     """Compare, or go on, and print the verdict."""
     typed = given(flags)
     which = seeds_of(seeds) if seeds is not None else None
-    texts = sides or []
-    trained = {
-        "--data": data,
-        "--seconds": seconds,
-        "--own-lengths": own_lengths or None,
-        **{flag_of(setting): value for setting, value in typed.items()},
-    }
     own = {"comparisons": comparisons, "name": name, "confidence": confidence}
     chosen: dict[str, Any] = {key: value for key, value in own.items() if value is not None}
+    if resume is not None:
+        settings = {"data": data, "seconds": seconds, "own_lengths": own_lengths or None, **typed, **own}
+        leave_out({"SIDE": sides or None, **{flag_of(key): value for key, value in settings.items()}},
+                  "--resume", "a comparison keeps its sides and settings; only seeds can be added")  # fmt: skip
     with output.working():
-        from sightline.comparison import compare as room
-        from sightline.training import make_reporter
+        import sightline
 
-        reporter = make_reporter(quiet=quiet)
-        runs = room.finished_runs(texts)
         if resume is not None:
-            leave_out({"SIDE": texts or None, **trained, **{flag_of(key): value for key, value in own.items()}},
-                       "--resume", "a comparison keeps its sides and settings; only seeds can be added")  # fmt: skip
-            found = room.go_on(resume, seeds=which, processes=jobs, reporter=reporter)
-        elif runs:
-            leave_out({"--seeds": seeds, "--jobs": None if jobs == 1 else jobs, **trained},
-                       "finished runs", "they stay as they are")  # fmt: skip
-            found = room.compare_runs(runs, **chosen)
+            found = sightline.resume_comparison(resume, seeds=which, jobs=jobs, quiet=quiet)
         else:
-            found = room.compare(
-                texts, data=data, seeds=range(5) if which is None else which, seconds=seconds,
-                one_length=not own_lengths, processes=jobs, flags=typed, reporter=reporter, **chosen,
+            found = sightline.compare(
+                sides or [], data=data, seeds=which, seconds=seconds, own_lengths=own_lengths, jobs=jobs, quiet=quiet,
+                **chosen, **typed,
             )  # fmt: skip
     if output.json:
         print_json(found.to_dict())

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from sightline.errors import UsageError
 from sightline.settings import MODEL_PRESETS, Settings, flat_fields
 from sightline.settings.merge import DISCRIMINATORS, FlatField, flag_of, section_kinds
-from sightline.settings.typed import choices, kinds_of_value, value_of_text
+from sightline.settings.text import choices, kinds_of_value, value_of_text
 
 # Two parts of a setting that a docstring cannot hold, since the field that chooses a section has one value in each.
 CHOOSERS = {

@@ -32,9 +32,9 @@ def report(
 ) -> None:
     """Write the report, and print where."""
     with output.working():
-        from sightline.reporting.make import report as make_report
+        import sightline
 
-        found = make_report(folder, slides=slides, markdown=markdown, lang=lang, out=out)
+        found = sightline.report(folder, slides=slides, markdown=markdown, lang=lang, out=out)
     if output.json:
         print_json(found.to_dict())
         return

@@ -13,7 +13,7 @@ from cyclopts import Group, Parameter
 from sightline.cli.output import AS_TEXT, Output, print_json
 
 if TYPE_CHECKING:
-    from sightline.run_list import ListedRun, RunList
+    from sightline.runs.listing import ListedRun, RunList
 
 RUNS = Group("Runs", sort_key=1)
 MOST_NAMED = 10
@@ -44,9 +44,9 @@ def runs(
     output: Output = AS_TEXT,
 ) -> None:
     """List runs with their figures."""
-    from sightline.run_list import list_runs
+    import sightline
 
-    found = list_runs(*(folders or []), data=data, model=model, sort=sort, everywhere=all)
+    found = sightline.list_runs(*(folders or []), data=data, model=model, sort=sort, everywhere=all)
     if output.json:
         print_json(found.to_dict())
     elif found.runs:

@@ -10,12 +10,11 @@ from cyclopts import Group, Parameter
 from sightline.cli.flags import SECTIONS, given, leave_out, setting_flags
 from sightline.cli.output import AS_TEXT, OUTPUT, Output, print_json
 from sightline.errors import UsageError
-from sightline.recipes import resolve
 from sightline.settings import build_settings
 from sightline.settings.merge import flag_of
 
 if TYPE_CHECKING:
-    from sightline.training import TrainResult
+    from sightline import TrainResult
 
     SettingFlags = Any
     NONE_GIVEN: Any = None
@@ -76,24 +75,19 @@ def train(
                     flag, "given without --resume", "the run that is to be made longer",
                     "add --resume RUN, or use --epochs or --steps",
                 )  # fmt: skip
-        # Before torch is imported, which takes a while: wrong settings are told at once.
-        settings = resolve(data, recipe, typed)
         with output.working():
-            from sightline.training import make_reporter
-            from sightline.training import train as begin
+            import sightline
 
-            result = begin(settings, runs=runs or Path("runs"), name=name, reporter=make_reporter(quiet=quiet))
+            result = sightline.train(data, recipe=recipe, runs=runs or "runs", name=name, quiet=quiet, **typed)
     else:
         _only_longer({"data": data, "recipe": recipe, "runs": runs, "name": name, **typed})
         epochs, steps = (_count(typed, unit) for unit in LONGER)
         with output.working():
-            from sightline.training import make_reporter
-            from sightline.training import resume as go_on
+            import sightline
 
-            result = go_on(
-                resume, epochs=epochs, steps=steps, add_epochs=add_epochs, add_steps=add_steps,
-                reporter=make_reporter(quiet=quiet),
-            )  # fmt: skip
+            result = sightline.resume(
+                resume, epochs=epochs, steps=steps, add_epochs=add_epochs, add_steps=add_steps, quiet=quiet
+            )
     if output.json:
         print_json(result.to_dict())
     else:

@@ -11,11 +11,11 @@ from cyclopts import Group, Parameter
 from sightline.cli.flags import SECTIONS, given, leave_out, setting_flags
 from sightline.cli.output import AS_TEXT, OUTPUT, Output, print_json
 from sightline.cli.seeds import seeds_of
-from sightline.errors import UsageError, needs
+from sightline.errors import UsageError
 from sightline.settings.merge import flag_of
 
 if TYPE_CHECKING:
-    from sightline.tuning.tune import TuneResult
+    from sightline import TuneResult
 
     TuneFlags = Any
     NONE_GIVEN: Any = None
@@ -111,18 +111,14 @@ def tune(
     elif data is None:
         raise UsageError("DATA", "none given", "a dataset's name or a folder", "or --resume STUDY")
     with output.working():
-        with needs("tune", "tune", "optuna", package="Optuna"):
-            from sightline.tuning import tune as tuning
-        from sightline.training import make_reporter
+        import sightline
 
-        reporter = make_reporter(quiet=quiet)
         if resume is not None:
-            found = tuning.go_on(resume, reporter=reporter, **budget)
+            found = sightline.resume_study(resume, quiet=quiet, **budget)
         else:
             assert data is not None
-            found = tuning.tune(
-                data, recipe=recipe, space=tuning.read_space(space) if space else None, storage=storage, study=study,
-                flags=typed, reporter=reporter, **budget,
+            found = sightline.tune(
+                data, recipe=recipe, space=space, storage=storage, study=study, quiet=quiet, **budget, **typed,
                 **{key: value for key, value in places.items() if value is not None},
             )  # fmt: skip
     if output.json:

@@ -1,7 +1,7 @@
 """From sides to results: train what is not there yet, then compare.
 
-`compare` begins one, `go_on` takes one up that was stopped or gives it more seeds, `compare_runs` compares runs that
-are finished already. All three give the results that results.json holds; docs/statistics.md says what they mean.
+`compare` begins one, or compares runs that are finished already; `resume_comparison` takes one up that was stopped or
+gives it more seeds. Both give the results that results.json holds; docs/statistics.md says what they mean.
 """
 
 from __future__ import annotations
@@ -22,18 +22,15 @@ from sightline.comparison.sides import LENGTHS, Side, build_sides, length
 from sightline.data.decode_workers import usable_cores
 from sightline.drawing import comparison as comparison_drawing
 from sightline.errors import UsageError
-from sightline.run_folder import RunFolder
+from sightline.runs.folder import RunFolder
 from sightline.settings import Settings, data_name
-from sightline.training import training_pace
-from sightline.training.progress import Reporter, Silence
+from sightline.settings.merge import flag_of
+from sightline.training.pace import training_pace
+from sightline.training.reporter import Reporter, Silence, make_reporter
 from sightline.training.tracking import check_tracking
 
-__all__ = [
-    "ComparisonResult", "check_seconds", "check_seeds", "compare", "compare_runs", "compare_settings", "finished_runs",
-    "go_on", "seeds_of",
-]  # fmt: skip
-
 UNSEEN = {"seed": 0, "log_steps": 100, "log_probabilities_steps": None, "track": "none"}
+SEEDS = 5
 DIFFERENT_SEEDS = "different whole numbers, 0 or more"
 NUMBERED = re.compile(r"(-s\d+)?-\d{3}$")
 
@@ -63,40 +60,52 @@ class ComparisonResult:
 
 
 def compare(
-    sides: Sequence[str],
+    sides: Sequence[str | Path],
     *,
-    data: str | None = None,
-    seeds: Sequence[int] = (0, 1, 2, 3, 4),
+    data: str | Path | None = None,
+    seeds: int | Sequence[int] | None = None,
     seconds: float | None = None,
-    one_length: bool = True,
+    own_lengths: bool = False,
     confidence: float = 0.95,
-    processes: int = 1,
-    flags: Mapping[str, Any] | None = None,
-    comparisons: Path = Path("comparisons"),
+    jobs: int = 1,
+    comparisons: str | Path = "comparisons",
     name: str | None = None,
-    reporter: Reporter | None = None,
+    quiet: bool = False,
+    **settings: Any,
 ) -> ComparisonResult:
-    """Train every side with every seed, and compare their test accuracies, in a new folder below `comparisons`.
+    """Tell whether one classifier is better than another: several seeds of each side, and a verdict on each pair.
 
-    `sides` are recipes, networks or recipe files, each with changes: "mnist-cnn:lr=0.05,batch_size=256". All have the
-    images of the first, and the same length: `flags` (settings of all sides by flat name) may have it as epochs or
-    steps; `seconds` gives each side as many steps as it does in that time here; `one_length=False` leaves each recipe
-    its own. `processes` runs that many at a time, the cores shared out.
+    `sides`: two or more recipes, networks or recipe files, each with changes: `"mnist-cnn:lr=0.05,batch_size=256"`; or
+    the folders of finished runs, of which those that differ in nothing but the seed are one side. All have the images
+    of the first, and the same length. `seeds`: how many, from 0, or which; left out, five. `settings`: settings of all
+    sides by their flat names, `epochs` or `steps` among them; `seconds` gives each side as many steps as it does in
+    that time here; `own_lengths` leaves each recipe its own. `jobs`: runs at a time, the cores shared out. A comparison
+    that was stopped goes on with `resume_comparison`.
 
-    Raises UsageError for sides that cannot be compared, Interrupted with all that was trained kept, and what a run
-    raises.
+    Raises UsageError where the sides cannot be compared, DataError for runs that were tested on different images,
+    Interrupted with all that was trained kept, and what `train` raises.
     """
-    reporter, flags = reporter or Silence(), dict(flags or {})
-    _check(seeds, seconds, confidence, processes)
-    said = {**flags, "seconds": seconds, "own-lengths": None if one_length else True}
+    texts, place = [str(side) for side in sides], Path(comparisons)
+    if runs := _finished_runs(texts):
+        trained = {**settings, "data": data, "seconds": seconds, "own_lengths": own_lengths or None}
+        trained |= {"seeds": seeds, "jobs": None if jobs == 1 else jobs}
+        for setting, value in trained.items():
+            if value is not None:
+                raise UsageError(flag_of(setting), "given with finished runs", "they stay as they are", "leave it out")
+        return compare_runs(runs, confidence=confidence, comparisons=place, name=name)
+    reporter = make_reporter(quiet=quiet)
+    chosen = _seeds(SEEDS if seeds is None else seeds)
+    _check(chosen, seconds, confidence, jobs)
+    said = {**settings, "seconds": seconds, "own-lengths": own_lengths or None}
     given = [f"--{name}" for name in (*LENGTHS, "seconds", "own-lengths") if said.get(name) is not None]
     if len(given) > 1:
         raise UsageError(given[1], f"given together with {given[0]}", "one of them says how long a run is to be")
-    built, notes = build_sides(sides, data, flags, lengths="paced" if seconds else "one" if one_length else "own")
+    lengths = "paced" if seconds else "own" if own_lengths else "one"
+    built, notes = build_sides(texts, None if data is None else str(data), settings, lengths=lengths)
     for note in notes:
         reporter.note(note)
     return compare_settings(
-        built, seeds=seeds, seconds=seconds, confidence=confidence, processes=processes, comparisons=comparisons,
+        built, seeds=chosen, seconds=seconds, confidence=confidence, processes=jobs, comparisons=place,
         name=name or _name(built), reporter=reporter,
     )  # fmt: skip
 
@@ -137,30 +146,37 @@ def seeds_of(path: Path, sides: Sequence[Side]) -> tuple[int, ...] | None:
     return plan.seeds if plan is not None and plan.sides == tuple(sides) else None
 
 
-def go_on(
-    path: Path, *, seeds: Sequence[int] | None = None, processes: int = 1, reporter: Reporter | None = None
+def resume_comparison(
+    folder: str | Path,
+    *,
+    seeds: int | Sequence[int] | None = None,
+    jobs: int = 1,
+    quiet: bool = False,
+    reporter: Reporter | None = None,
 ) -> ComparisonResult:
-    """Take up a comparison that was stopped, or give one more `seeds`: what is finished stays as it is.
+    """Go on with a comparison that was stopped, or give it more seeds. Finished runs stay as they are.
 
-    Raises FileError where `path` is no comparison, UsageError where `seeds` lacks some that it has.
+    `reporter` is told of the progress; left out, it goes to stderr unless `quiet`. Raises FileError where `folder` is
+    no comparison, UsageError where `seeds` leaves out some that it has.
     """
-    reporter = reporter or Silence()
-    folder = ComparisonFolder.open(path)
-    plan = folder.plan()
-    if seeds is not None and tuple(seeds) != plan.seeds:
+    reporter = reporter or make_reporter(quiet=quiet)
+    place = ComparisonFolder.open(Path(folder))
+    plan = place.plan()
+    chosen = plan.seeds if seeds is None else _seeds(seeds)
+    if chosen != plan.seeds:
         if plan.runs:
-            raise UsageError("--seeds", f"{path} compares runs that were there before", "a comparison that trains")
-        _check(seeds, None, plan.confidence, processes)
-        if missing := [str(seed) for seed in plan.seeds if seed not in seeds]:
+            raise UsageError("--seeds", f"{folder} compares runs that were there before", "a comparison that trains")
+        _check(chosen, None, plan.confidence, jobs)
+        if missing := [str(seed) for seed in plan.seeds if seed not in chosen]:
             raise UsageError("--seeds", f"seed {', '.join(missing)} is left out", "those that it has, and more")
-        plan = replace(plan, seeds=tuple(seeds))
-        folder.write_plan(plan)
+        plan = replace(plan, seeds=chosen)
+        place.write_plan(plan)
     if plan.runs:
-        return _conclude(folder, plan, [_kept_runs(folder, plan, index) for index in range(len(plan.sides))])
-    return _finish(folder, plan, processes, ImagesOnce(), reporter)
+        return _conclude(place, plan, [_kept_runs(place, plan, index) for index in range(len(plan.sides))])
+    return _finish(place, plan, jobs, ImagesOnce(), reporter)
 
 
-def finished_runs(sides: Sequence[str]) -> list[Path]:
+def _finished_runs(sides: Sequence[str]) -> list[Path]:
     """Give the folders of runs if all sides are such, else nothing: they are compared as they are."""
     paths = [Path(side) for side in sides]
     return paths if paths and all(path.is_dir() for path in paths) else []
@@ -194,6 +210,10 @@ def compare_runs(
             folder.path.rmdir()
         raise
     return result
+
+
+def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    return tuple(range(seeds) if isinstance(seeds, int) else seeds)
 
 
 def _check(seeds: Sequence[int], seconds: float | None, confidence: float, processes: int) -> None:

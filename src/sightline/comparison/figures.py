@@ -23,17 +23,17 @@ from typing import Any
 
 import numpy as np
 
-from sightline.batches import BatchOrder
 from sightline.classifier import Classifier, load
 from sightline.classifier.torch_backend import TorchBackend
 from sightline.comparison.folder import ComparisonFolder, Plan
 from sightline.comparison.sides import length
 from sightline.errors import DataError, FileError
-from sightline.evaluation import PREDICTIONS, Predictions
+from sightline.evaluation.predictions import PREDICTIONS, Predictions
 from sightline.models import summarize
-from sightline.run_folder import RESULTS, RunFolder
+from sightline.runs.folder import RESULTS, RunFolder
 from sightline.settings import Settings
-from sightline.statistics import ImageDetail, PairSummary, SideSummary, compare_images, compare_sides
+from sightline.stats import ImageDetail, PairSummary, SideSummary, compare_images, compare_sides
+from sightline.training.batches import BatchOrder
 
 LATENCY_CALLS, LATENCY_WARM_UP = 30, 5
 

@@ -17,10 +17,10 @@ from typing import Any
 
 import yaml
 
-from sightline import atomic
 from sightline.comparison.sides import Side
 from sightline.errors import FileError
-from sightline.run_folder import RunFolder, new_folder, read_json
+from sightline.files import atomic
+from sightline.runs.folder import RunFolder, new_folder, read_json
 from sightline.settings import Settings
 
 SCHEMA_VERSION = 1

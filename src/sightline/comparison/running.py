@@ -21,14 +21,16 @@ from typing import TYPE_CHECKING, Any, cast
 from sightline import data as data_room
 from sightline.comparison.folder import ComparisonFolder, Plan
 from sightline.errors import Interrupted, ResourceError, SightlineError
-from sightline.locks import only_one
-from sightline.run_folder import RunFolder
-from sightline.training import make_reporter, resume, train
+from sightline.files.locks import only_one
+from sightline.runs.folder import RunFolder
+from sightline.training.reporter import make_reporter
+from sightline.training.resume import resume
+from sightline.training.train import train_settings
 
 if TYPE_CHECKING:
     from sightline.data import ImageData
     from sightline.settings import DataSettings
-    from sightline.training.progress import Reporter
+    from sightline.training.reporter import Reporter
 
 LOCK_SECONDS = 60
 """How long a run whose former process is still writing its checkpoint is waited for."""
@@ -121,7 +123,7 @@ def run_one(job: Job, plan: Plan, images: ImagesOnce, reporter: Reporter) -> Non
             return
         training = settings.training.model_copy(update={"seed": job.seed})
         settings = settings.model_copy(update={"training": training})
-        train(settings, runs=job.folder.runs, name=job.run_name, data=data, reporter=reporter)
+        train_settings(settings, runs=job.folder.runs, name=job.run_name, data=data, reporter=reporter)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,7 @@ from sightline.errors import SightlineError, UsageError, unknown
 from sightline.recipes import recipe_names, resolve
 from sightline.settings import Settings, flat_fields
 from sightline.settings.merge import flag_of, network_names
-from sightline.settings.typed import value_of_text
+from sightline.settings.text import value_of_text
 
 FORM = "a recipe, a network or a recipe's file is needed, changed as in mnist-cnn:lr=0.05,batch_size=256"
 SHARED = (

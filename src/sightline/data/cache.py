@@ -23,12 +23,12 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.atomic import TEMPORARY_PREFIX, write_json, write_with
 from sightline.data.decode_workers import WorkerError, decode_chunks
 from sightline.data.decoder import DECODER_VERSION, OutOfMemoryError
 from sightline.data.lookup import cache_folder
 from sightline.data.preprocessing import Preprocessing, unit_preprocessing
 from sightline.errors import DataError, ResourceError
+from sightline.files.atomic import TEMPORARY_PREFIX, write_json, write_with
 
 Pixels = NDArray[np.uint8]
 Size = tuple[int, int, int]

@@ -19,7 +19,7 @@ from sightline.data.cache import Decoded, Picture, Request, Size, decoded, listi
 from sightline.data.decoder import SUFFIXES, probe
 from sightline.data.image_set import ImageData, ImageSet
 from sightline.data.preprocessing import Preprocessing
-from sightline.data.splits import hold_out
+from sightline.data.split import hold_out
 from sightline.errors import DataError, ImageError
 from sightline.settings.data import DataSettings
 

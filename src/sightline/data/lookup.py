@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sightline.atomic import explain_disk
 from sightline.data.catalog import DATASETS, Source
 from sightline.errors import DataError, ResourceError, UsageError, unknown
+from sightline.files.atomic import explain_disk
 from sightline.settings.data import DataSettings
 
 DATA_VARIABLE, CACHE_VARIABLE = "SIGHTLINE_DATA", "SIGHTLINE_CACHE"

@@ -14,12 +14,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.atomic import sha256_of
 from sightline.data.catalog import DATASETS
 from sightline.data.image_set import ImageData, ImageSet
 from sightline.data.lookup import find_files
-from sightline.data.splits import stratified
+from sightline.data.split import stratified
 from sightline.errors import DataError
+from sightline.files.atomic import sha256_of
 from sightline.settings.data import DataSettings
 
 Pixels = NDArray[np.uint8]

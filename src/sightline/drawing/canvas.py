@@ -20,8 +20,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from sightline import atomic
 from sightline.drawing.lettering import columns, shortened
+from sightline.files import atomic
 
 # Chinese fonts come in one weight or with odd ones, which it would report on stderr at each use.
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)

@@ -7,82 +7,9 @@ and for the auxiliary heads that some have in training.
 
 from __future__ import annotations
 
-import torch
-
-from sightline.errors import UsageError
-from sightline.models.alexnet import build_alexnet
-from sightline.models.cnn import build_cnn
-from sightline.models.googlenet import build_googlenet
-from sightline.models.initializers import initialize
+from sightline.models.build import build_model, lay_out
 from sightline.models.network import Network, Output
-from sightline.models.resnet import build_resnet, zero_residual_branches
-from sightline.models.resnet_pad import build_resnet_pad
-from sightline.models.sprint import build_sprint, start_as_identity, whiten
+from sightline.models.sprint import whiten
 from sightline.models.summary import ModelSummary, Part, summarize
-from sightline.settings.model import (
-    AlexNetSettings,
-    CnnSettings,
-    GoogLeNetSettings,
-    ModelSettings,
-    PadResNetSettings,
-    ResNetSettings,
-    SprintSettings,
-)
 
 __all__ = ["ModelSummary", "Network", "Output", "Part", "build_model", "lay_out", "summarize", "whiten"]
-
-
-def build_model(
-    settings: ModelSettings, *, channels: int, image_size: tuple[int, int], num_classes: int, seed: int | None = None
-) -> Network:
-    """Build the network that `settings` describe, in float32 on the CPU, with fresh weights.
-
-    `image_size` is (H, W). The weights depend on `seed` alone, and torch's global generator is neither read nor
-    changed; None takes a seed from the operating system. Raises UsageError for an image that is too small, naming the
-    least size, and for stages that no parameter-free shortcut can join.
-    """
-    network = lay_out(settings, channels=channels, image_size=image_size, num_classes=num_classes)
-    network.to_empty(device="cpu")
-    generator = torch.Generator()
-    if seed is None:
-        generator.seed()
-    else:
-        generator.manual_seed(seed)
-    initialize(network, settings.init, generator, "fan_in" if isinstance(settings, GoogLeNetSettings) else "fan_out")
-    if isinstance(settings, ResNetSettings) and settings.zero_residual:
-        zero_residual_branches(network)
-    if isinstance(settings, SprintSettings) and settings.identity_start:
-        start_as_identity(network)
-    return network
-
-
-def lay_out(settings: ModelSettings, *, channels: int, image_size: tuple[int, int], num_classes: int) -> Network:
-    """Build the same network without memory for its tensors, which have names and shapes only. Errors as there."""
-    _check_counts(channels, image_size, num_classes)
-    with torch.device("meta"):  # it allocates and draws nothing, so every value comes from `initialize` or a file
-        return _layers(settings, channels, image_size, num_classes)
-
-
-def _layers(settings: ModelSettings, channels: int, image_size: tuple[int, int], num_classes: int) -> Network:
-    match settings:
-        case CnnSettings():
-            return build_cnn(settings, channels, image_size, num_classes)
-        case ResNetSettings():
-            return build_resnet(settings, channels, image_size, num_classes)
-        case PadResNetSettings():
-            return build_resnet_pad(settings, channels, image_size, num_classes)
-        case AlexNetSettings():
-            return build_alexnet(settings, channels, image_size, num_classes)
-        case GoogLeNetSettings():
-            return build_googlenet(settings, channels, image_size, num_classes)
-        case SprintSettings():
-            return build_sprint(settings, channels, image_size, num_classes)
-
-
-def _check_counts(channels: int, image_size: tuple[int, int], num_classes: int) -> None:
-    height, width = image_size
-    if min(height, width) < 1:
-        raise UsageError("--image-size", f"{height}x{width} found", "the least size is 1x1")
-    for subject, count in (("channels", channels), ("classes", num_classes)):
-        if count < 1:
-            raise UsageError(subject, f"{count} found", "at least 1 is needed")

@@ -15,9 +15,9 @@ from typing import Any
 
 import yaml
 
-from sightline import atomic
 from sightline.data.catalog import DATASETS
 from sightline.errors import FileError, UsageError
+from sightline.files import atomic
 from sightline.reporting.facts import Comparison, Run, Study, read
 from sightline.reporting.files import Metrics
 from sightline.reporting.markdown import markdown

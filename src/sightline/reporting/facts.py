@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline import arrays
 from sightline.comparison.folder import ComparisonFolder, Plan
 from sightline.errors import FileError
-from sightline.evaluation import EXPLANATIONS, METRICS, MISTAKES, PREDICTIONS, Predictions
+from sightline.evaluation.predictions import EXPLANATIONS, METRICS, MISTAKES, PREDICTIONS, Predictions
+from sightline.files import arrays
 from sightline.reporting import files
 from sightline.reporting.blocks import Cell
-from sightline.run_folder import RESULTS, RunFolder
+from sightline.runs.folder import RESULTS, RunFolder
 from sightline.settings import Settings, data_name
 from sightline.tuning.folder import StudyFolder, StudyPlan, budget_of, trial_name
 

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from typing_extensions import TypedDict  # pydantic refuses that of typing before Python 3.12
 
 from sightline.errors import FileError
-from sightline.run_folder import read_json
+from sightline.runs.folder import read_json
 
 T = TypeVar("T")
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sightline import atomic
 from sightline.drawing import canvas
 from sightline.drawing.lettering import columns
 from sightline.errors import FileError
+from sightline.files import atomic
 from sightline.reporting.facts import Comparison, Run, Study, read
 from sightline.reporting.html import page
 from sightline.reporting.markdown import markdown as set_markdown

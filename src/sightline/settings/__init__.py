@@ -9,7 +9,13 @@ from __future__ import annotations
 
 from sightline.settings.augment import AugmentSettings
 from sightline.settings.data import DataSettings, data_name
-from sightline.settings.merge import Settings, build_settings, flat_fields, settings_from_yaml, settings_to_yaml
+from sightline.settings.merge import (
+    build_data_settings,
+    build_settings,
+    flat_fields,
+    settings_from_yaml,
+    settings_to_yaml,
+)
 from sightline.settings.model import (
     MODEL_PRESETS,
     AlexNetSettings,
@@ -22,6 +28,7 @@ from sightline.settings.model import (
     model_name,
 )
 from sightline.settings.optimizer import OptimizerSettings, ScheduleSettings
+from sightline.settings.run import Settings
 from sightline.settings.training import CheckpointSettings, DeviceSettings, FinetuneSettings, TrainingSettings
 
 __all__ = [
@@ -42,6 +49,7 @@ __all__ = [
     "Settings",
     "SprintSettings",
     "TrainingSettings",
+    "build_data_settings",
     "build_settings",
     "data_name",
     "flat_fields",

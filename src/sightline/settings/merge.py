@@ -6,39 +6,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated, Any, get_args
+from typing import Any, get_args
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from sightline.errors import FileError, UsageError, unknown
-from sightline.settings.augment import AugmentSettings
-from sightline.settings.base import Section
 from sightline.settings.data import DataSettings
-from sightline.settings.model import MODEL_PRESETS, CnnSettings, ModelSettings, preset_layout
-from sightline.settings.optimizer import ConstantSettings, OptimizerSettings, ScheduleSettings, SgdSettings
-from sightline.settings.training import CheckpointSettings, DeviceSettings, FinetuneSettings, TrainingSettings
-
-
-class Settings(Section):
-    """Everything that decides what a run does."""
-
-    recipe: str | None = None
-    """The recipe it began from."""
-    extended_from_step: Annotated[int, Field(ge=0)] = 0
-    """Step at which a finished run was made longer: cosine and one-cycle schedules run again from there."""
-    data: DataSettings = DataSettings()
-    augment: AugmentSettings = AugmentSettings()
-    model: ModelSettings | None = Field(default_factory=CnnSettings)
-    """None where the user brought a module of their own."""
-    optimizer: OptimizerSettings = Field(default_factory=SgdSettings)
-    schedule: ScheduleSettings = Field(default_factory=ConstantSettings)
-    training: TrainingSettings = TrainingSettings()
-    finetune: FinetuneSettings = FinetuneSettings()
-    checkpoints: CheckpointSettings = CheckpointSettings()
-    device: DeviceSettings = DeviceSettings()
-
+from sightline.settings.model import MODEL_PRESETS, preset_layout
+from sightline.settings.run import Settings
 
 # The same in C where there is one: a list of runs reads hundreds of these files.
 SAFE_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -148,6 +125,13 @@ def build_settings(
         return Settings.model_validate({**merged, "recipe": recipe_name})
     except ValidationError as error:
         raise one_line(error) from None
+
+
+def build_data_settings(flags: Mapping[str, Any]) -> tuple[DataSettings | None, dict[str, Any]]:
+    """The settings of the data that `flags` name, None where they name none, and those of them that are given."""
+    data = flags.get("data")
+    found = build_settings(None, {**flags, "data": None if data is None else str(data)}).data
+    return None if data is None else found, {name: getattr(found, name) for name in found.model_fields_set}
 
 
 def _choose(merged: dict[str, Any], section: str, key: str, chosen: Any) -> None:

@@ -17,7 +17,7 @@ from sightline.classifier.torch_backend import evaluation_mode
 from sightline.data import ImageSet, Splits
 from sightline.device import as_tensor, full_precision
 from sightline.errors import UsageError
-from sightline.evaluation import Predictions
+from sightline.evaluation.predictions import Predictions
 from sightline.settings import Settings
 
 # The same on every machine, so that a run goes on elsewhere as it began.

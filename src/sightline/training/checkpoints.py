@@ -15,10 +15,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sightline import atomic
 from sightline.classifier.model_file import fill, pack, unpack
 from sightline.errors import FileError
-from sightline.run_folder import CHECKPOINT_HEADER
+from sightline.files import atomic
+from sightline.runs.folder import CHECKPOINT_HEADER
 
 FORMAT_VERSION = 1
 

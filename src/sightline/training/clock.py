@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from sightline.batches import BatchOrder
 from sightline.settings import Settings
+from sightline.training.batches import BatchOrder
 from sightline.training.checkpoints import Progress
 
 

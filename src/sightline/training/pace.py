@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightline import device as device_room
-from sightline.batches import BatchOrder
 from sightline.device import Compute
-from sightline.run_folder import RunFolder
+from sightline.runs.folder import RunFolder
 from sightline.settings import CheckpointSettings, Settings
-from sightline.training.loop import Trainer
-from sightline.training.progress import Silence
-from sightline.training.recorded_step import Execution, decide
-from sightline.training.start import RunImages, begin, with_augmentation
+from sightline.training.batches import BatchOrder
+from sightline.training.cuda_graph import Execution, decide
+from sightline.training.prepare import RunImages, begin, with_augmentation
+from sightline.training.reporter import Silence
+from sightline.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from sightline.data import ImageData

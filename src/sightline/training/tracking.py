@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sightline import atomic
 from sightline.errors import needs
-from sightline.run_folder import RESULTS, STEPS, RunFolder, as_written
+from sightline.files import atomic
+from sightline.runs.folder import RESULTS, STEPS, RunFolder, as_written
 from sightline.settings import Settings, settings_to_yaml
 
 if TYPE_CHECKING:

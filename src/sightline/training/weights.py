@@ -10,9 +10,9 @@ import torch
 from sightline.classifier import model_file
 from sightline.classifier.header import ModelHeader
 from sightline.errors import FileError
-from sightline.evaluation import forget_explanations
-from sightline.run_folder import RunFolder
-from sightline.training.progress import Reporter
+from sightline.evaluation.predictions import forget_explanations
+from sightline.runs.folder import RunFolder
+from sightline.training.reporter import Reporter
 
 
 def save_tested(

@@ -17,9 +17,9 @@ from typing import Any
 
 import yaml
 
-from sightline import atomic
 from sightline.errors import FileError
-from sightline.run_folder import new_folder, read_json
+from sightline.files import atomic
+from sightline.runs.folder import new_folder, read_json
 from sightline.tuning.space import Space, space_of
 
 SCHEMA_VERSION = 1

@@ -22,7 +22,7 @@ import yaml
 from sightline.comparison.sides import SHARED
 from sightline.errors import FileError, UsageError, unknown
 from sightline.settings import Settings, flat_fields
-from sightline.settings.typed import kinds_of_value
+from sightline.settings.text import kinds_of_value
 
 if TYPE_CHECKING:
     from optuna.trial import Trial

@@ -16,8 +16,8 @@ from sightline.errors import Interrupted, NumericError, ResourceError, Sightline
 from sightline.recipes import resolve
 from sightline.settings import Settings, flat_fields
 from sightline.settings.merge import DISCRIMINATORS
-from sightline.training import train
-from sightline.training.progress import Reporter, Silence
+from sightline.training.reporter import Reporter, Silence
+from sightline.training.train import train_settings
 from sightline.tuning.folder import StudyFolder, StudyPlan, trial_name
 
 if TYPE_CHECKING:
@@ -178,7 +178,9 @@ def _try(
         settings = settings_of(plan, choices)
         data = replace(images.load(settings.data), test=None)
         watcher = _Watcher(trial, reporter, prunes=plan.prunes)
-        result = train(settings, runs=folder.trials, name=trial_name(trial.number), data=data, reporter=watcher)
+        result = train_settings(
+            settings, runs=folder.trials, name=trial_name(trial.number), data=data, reporter=watcher
+        )
     except _Pruned:
         end(state=TrialState.PRUNED)
     except (NumericError, UsageError) as error:

@@ -1,8 +1,8 @@
 """From a space of settings to a winner, and an honest comparison of it with where the search began.
 
-`tune` begins a study, `go_on` takes one up. A trial is one run with one seed, so the winner's validation accuracy
-flatters it: it is the best of many draws. Therefore the winner and the settings that the search began from are trained
-anew with several seeds, and tested once.
+`tune` begins a study, `resume_study` takes one up. A trial is one run with one seed, so the winner's validation
+accuracy flatters it: it is the best of many draws. Therefore the winner and the settings that the search began from are
+trained anew with several seeds, and tested once.
 """
 
 from __future__ import annotations
@@ -14,10 +14,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import optuna
-from optuna.importance import PedAnovaImportanceEvaluator
-from optuna.trial import FrozenTrial, TrialState
-
 from sightline import device as device_room
 from sightline.augment import resolve_augment
 from sightline.comparison import compare as comparing
@@ -25,30 +21,34 @@ from sightline.comparison.compare import ComparisonResult
 from sightline.comparison.running import ImagesOnce
 from sightline.comparison.sides import LENGTHS, Side
 from sightline.drawing import study as study_drawing
-from sightline.errors import DataError, Interrupted, ResourceError, UsageError
-from sightline.locks import only_one
+from sightline.errors import DataError, Interrupted, ResourceError, UsageError, needs
+from sightline.files.locks import only_one
 from sightline.settings import Settings, data_name, model_name
-from sightline.training.progress import Reporter, Silence
+from sightline.training.reporter import Reporter, make_reporter
 from sightline.training.tracking import check_tracking
 from sightline.tuning.folder import SEEDS, TRIALS, StudyFolder, StudyPlan, budget_of
-from sightline.tuning.space import Space, default_space, read_space, space_of, text
-from sightline.tuning.trials import (
-    SECONDS,
-    best_of,
-    changes_of,
-    check_space,
-    ended,
-    has_all_trials,
-    has_used_its_seconds,
-    interrupted,
-    open_study,
-    search,
-    seconds_of,
-    settings_of,
-    value_of,
-)
+from sightline.tuning.space import default_space, read_space, space_of, text
 
-__all__ = ["TuneResult", "go_on", "read_space", "space_of", "text", "tune"]
+with needs("tune", "tune", "optuna", package="Optuna"):
+    import optuna
+    from optuna.importance import PedAnovaImportanceEvaluator
+    from optuna.trial import FrozenTrial, TrialState
+
+    from sightline.tuning.trials import (
+        SECONDS,
+        best_of,
+        changes_of,
+        check_space,
+        ended,
+        has_all_trials,
+        has_used_its_seconds,
+        interrupted,
+        open_study,
+        search,
+        seconds_of,
+        settings_of,
+        value_of,
+    )  # fmt: skip
 
 FEWEST_FOR_IMPORTANCE = 4
 
@@ -76,42 +76,46 @@ class TuneResult:
 
 
 def tune(
-    data: str,
+    data: str | Path,
     *,
     recipe: str | None = None,
-    space: Space | None = None,
+    space: Mapping[str, Any] | str | Path | None = None,
     trials: int = TRIALS,
     seconds: float | None = None,
-    seeds: Sequence[int] = SEEDS,
+    seeds: int | Sequence[int] = SEEDS,
     storage: str | None = None,
     study: str | None = None,
-    flags: Mapping[str, Any] | None = None,
-    studies: Path = Path("studies"),
+    studies: str | Path = "studies",
     name: str | None = None,
-    reporter: Reporter | None = None,
+    quiet: bool = False,
+    **settings: Any,
 ) -> TuneResult:
-    """Search for better settings, in a new folder below `studies`, then compare the winner with the start.
+    """Search for better settings on validation images, then compare the winner with where the search began.
 
-    `recipe` and `flags` are as `train` takes them: what the search begins from. `space` is what is searched, by default
-    one around these settings. It ends after `trials`, or with the trial in which `seconds` are over. `storage` is an
-    Optuna storage URL instead of a file in the folder, and `study` the name there: machines that give the same search
-    together. `seeds` are those of the comparison at the end; none for no comparison.
+    `recipe` and `settings` say where it begins, as in `train`. `space`: what is searched, a YAML file or a dictionary
+    such as `{"lr": {"low": 0.01, "high": 1, "log": True}, "flip": {"choices": ["none", "random"]}}`; left out: learning
+    rate, batch size, width, depth and augmentation. It ends after `trials`, or with the trial in which `seconds` are
+    over. `seeds`: those of the comparison at the end, the only look at the test images; 0 or () for none. `storage` and
+    `study`: an Optuna storage URL and the name in it, for machines that search together.
 
-    Raises UsageError for settings that cannot be searched, DataError where there are no validation images, Interrupted
-    with all finished trials kept.
+    Needs Optuna: `pip install 'sightline[tune]'`. Raises UsageError without it and for settings that cannot be
+    searched, DataError where there are no validation images, Interrupted with all finished trials kept, and what
+    `train` raises.
     """
-    reporter, flags = reporter or Silence(), dict(flags or {})
-    _check(trials, seconds, seeds, flags)
+    reporter = make_reporter(quiet=quiet)
+    chosen = _seeds(seeds)
+    asked = read_space(Path(space)) if isinstance(space, str | Path) else space_of(space, "space") if space else None
+    _check(trials, seconds, chosen, settings)
     if storage is not None and study is None:
         raise UsageError("--storage", "given without --study", "the name that the machines share in it")
-    plan = StudyPlan(study or "sightline", data, recipe, flags, space or {}, storage, prunes=True, trials=trials,
-                     seconds=seconds, seeds=tuple(seeds))  # fmt: skip
+    plan = StudyPlan(study or "sightline", str(data), recipe, settings, asked or {}, storage, prunes=True,
+                     trials=trials, seconds=seconds, seeds=chosen)  # fmt: skip
     base, images = settings_of(plan, {}), ImagesOnce()
     check_tracking(base)
     loaded = images.load(base.data)
     if base.data.validation == 0 and loaded.val is None:
         raise UsageError("--validation", "0 found", "validation images, which alone decide between trials")
-    if space is None:
+    if asked is None:
         augment = base.augment.model_copy(update={"flip": "auto"})
         flip = resolve_augment(augment, data_name(base.data), loaded.train.class_names)[0].flip
         assert flip != "auto"
@@ -119,32 +123,36 @@ def tune(
     # Trials of different lengths cannot be compared half-way.
     plan = replace(plan, prunes=not {*LENGTHS} & {*plan.space})
     check_space(plan)
-    folder = StudyFolder.create(studies, name or _name(base))
+    folder = StudyFolder.create(Path(studies), name or _name(base))
     folder.write_plan(plan)
     for setting, dimension in plan.space.items():
         reporter.note(f"{setting}: {_told(dimension.to_dict())}, at first {text(value_of(base, setting))}")
     return _run(folder, plan, images, reporter)
 
 
-def go_on(
-    path: Path,
+def resume_study(
+    folder: str | Path,
     *,
     trials: int | None = None,
     seconds: float | None = None,
-    seeds: Sequence[int] | None = None,
-    reporter: Reporter | None = None,
+    seeds: int | Sequence[int] | None = None,
+    quiet: bool = False,
 ) -> TuneResult:
-    """Take a study up that was stopped, or let it go on to `trials`, for `seconds` more, to a comparison with `seeds`.
+    """Go on with a study that was stopped, or to `trials` of them, or for `seconds` more; then compare as `tune` does.
 
     What is not given stays as it was asked for, but for an end that the search has come to: of `trials` and `seconds`
-    it then has the one that is given. Raises FileError where `path` is no study.
+    it then has the one that is given. Raises FileError where `folder` is no study.
     """
-    folder = StudyFolder.open(path)
-    plan = folder.plan()
-    plan = plan if seeds is None else replace(plan, seeds=tuple(seeds))
+    place = StudyFolder.open(Path(folder))
+    plan = place.plan()
+    plan = plan if seeds is None else replace(plan, seeds=_seeds(seeds))
     _check(trials, seconds, plan.seeds, {})
     check_tracking(settings_of(plan, {}))
-    return _run(folder, plan, ImagesOnce(), reporter or Silence(), trials, seconds)
+    return _run(place, plan, ImagesOnce(), make_reporter(quiet=quiet), trials, seconds)
+
+
+def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:
+    return tuple(range(seeds) if isinstance(seeds, int) else seeds)
 
 
 def _check(trials: int | None, seconds: float | None, seeds: Sequence[int], flags: Mapping[str, Any]) -> None:
@@ -219,7 +227,7 @@ def _compare(
         if there is not None:
             # What was looked at with some seeds cannot be looked at with fewer.
             further = [seed for seed in seeds if seed not in there]
-            return comparing.go_on(path, seeds=[*there, *further], reporter=reporter)
+            return comparing.resume_comparison(path, seeds=[*there, *further], reporter=reporter)
     return comparing.compare_settings(sides, seeds=seeds, comparisons=folder.final, name="winner", reporter=reporter)
 
 

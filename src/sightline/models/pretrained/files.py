@@ -13,8 +13,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from sightline.atomic import sha256_of
 from sightline.errors import FileError
+from sightline.files.atomic import sha256_of
 
 EXPECTED = "a state dict of torch.save (.pth, .pt), or safetensors"
 # Where training scripts keep the state dict in a larger checkpoint.

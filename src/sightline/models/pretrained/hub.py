@@ -10,8 +10,8 @@ import contextlib
 from collections.abc import Generator
 from pathlib import Path
 
-from sightline.atomic import explain_disk
 from sightline.errors import FileError, UsageError
+from sightline.files.atomic import explain_disk
 
 NAME = "imagenet"
 REPOSITORIES = {f"resnet{depth}": f"timm/resnet{depth}.tv_in1k" for depth in (18, 34, 50, 101, 152)}

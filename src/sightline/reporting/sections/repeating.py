@@ -8,9 +8,9 @@ from pathlib import Path
 
 import yaml
 
-from sightline.atomic import sha256_of
 from sightline.comparison.folder import Plan
 from sightline.comparison.sides import have_the_same_images
+from sightline.files.atomic import sha256_of
 from sightline.reporting.blocks import Block, Cell, Code, Paragraph, Section, Slide, Table
 from sightline.reporting.facts import Comparison, Run, Study, every_value, file_of
 from sightline.reporting.sections.images import part_name

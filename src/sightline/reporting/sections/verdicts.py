@@ -7,8 +7,8 @@ from sightline.reporting.facts import Comparison
 from sightline.reporting.files import Pair
 from sightline.reporting.numerals import whole
 from sightline.reporting.words import Words
-from sightline.statistics import MOST_SEEDS
-from sightline.statistics.verdict import points
+from sightline.stats import MOST_SEEDS
+from sightline.stats.verdict import points
 
 
 def verdict_cells(comparison: Comparison, words: Words) -> list[Cell]:

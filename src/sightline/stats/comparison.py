@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sightline.errors import DataError
-from sightline.statistics import verdict as verdicts
-from sightline.statistics.differences import (
+from sightline.stats import verdict as verdicts
+from sightline.stats.differences import (
     EQUAL,
     Difference,
     holm,
@@ -18,8 +18,8 @@ from sightline.statistics.differences import (
     seeds_needed,
     welch_difference,
 )
-from sightline.statistics.intervals import mean_and_deviation, t_interval
-from sightline.statistics.verdict import Verdict
+from sightline.stats.intervals import mean_and_deviation, t_interval
+from sightline.stats.verdict import Verdict
 
 
 @dataclass(frozen=True)

@@ -1,30 +1,22 @@
-"""`sightline check`: everything that may be wrong with a dataset, looked for in one pass over its pictures.
-
-Training tells the same in brief (`audit`), about the images that it has decoded anyway. This looks at the files
-themselves: it stops at none, reads each in its own size, and searches for near duplicates as well.
-"""
+"""Every picture of a dataset, looked at once: what is readable, what each is, and which are the same or nearly so."""
 
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sightline.checking.duplicates import SIDE, exact_copies, near_duplicates, pixel_digest, thumbnail
+from sightline.checking.listing import Listing, list_folder
+from sightline.checking.picture_facts import PictureFacts, all_picture_facts
 from sightline.data import folder_path
 from sightline.data.cache import progress
-from sightline.data.check_listing import Listing, list_folder
-from sightline.data.check_problems import find_problems
 from sightline.data.decoder import decode_raw
-from sightline.data.duplicates import ALIKE, SIDE, exact_copies, near_duplicates, pixel_digest, thumbnail
 from sightline.data.image_set import ImageSet
-from sightline.data.picture_facts import PictureFacts, all_picture_facts
 from sightline.data.readers import READERS
-from sightline.errors import UsageError
 from sightline.settings.data import DataSettings
 
 Pixels = NDArray[np.uint8]
@@ -59,51 +51,8 @@ class Pair:
     similarity: float
 
 
-@dataclass(frozen=True)
-class Check:
-    """What was found. `report` can be written as JSON; `picture` gives a picture's pixels by its id.
-
-    `report`: `parts` (pictures and class counts), `problems` (each with `kind`, `count`, `wrong`, `text`, `advice` and
-    `found`, a list of `files` with what is to be said of them), `pictures`, `unreadable`, `wrong`, `seconds`.
-    """
-
-    report: dict[str, Any]
-    picture: Callable[[str], Pixels]
-
-    @property
-    def wrong(self) -> bool:
-        """Whether something is wrong that should be put right before training, and not only worth knowing."""
-        return bool(self.report["wrong"])
-
-
-def check(settings: DataSettings, *, near: bool = True, alike: float = ALIKE, quiet: bool = False) -> Check:
-    """Look over a dataset with a name, or a folder of pictures.
-
-    `near`: search for near duplicates, whose thumbnails correlate by at least `alike`, above 0 to 1. Raises UsageError
-    for a name that is neither, DataError where there is no folder or no class in it; never for what is in a picture.
-    """
-    if not 0.5 <= alike <= 1:
-        raise UsageError("--alike", f"{alike:g} found", "0.5 to 1")
-    start = time.perf_counter()
-    survey, picture = _survey(settings, quiet=quiet)
-    exact = _exact_pairs(survey)
-    near_pairs = _near_pairs(survey, exact, alike, quiet=quiet) if near else []
-    problems = find_problems(survey, exact, near_pairs)
-    report = {
-        "data": settings.name,
-        "files": len(survey.ids) + len(survey.bad),
-        "pictures": len(survey.ids),
-        "unreadable": len(survey.bad),
-        "parts": _counts(survey),
-        "near_duplicates": {"searched": near, "alike": alike},
-        "wrong": any(problem["wrong"] for problem in problems),
-        "problems": problems,
-        "seconds": round(time.perf_counter() - start, 2),
-    }
-    return Check(report, picture)
-
-
-def _survey(settings: DataSettings, *, quiet: bool) -> tuple[Survey, Callable[[str], Pixels]]:
+def survey_of(settings: DataSettings, *, quiet: bool) -> tuple[Survey, Callable[[str], Pixels]]:
+    """Look at every picture of a dataset with a name, or of a folder; also give what reads a picture by its id."""
     if settings.name in READERS:
         data = READERS[settings.name](settings, quiet=quiet)
         parts = {"train": data.train, "val": data.val, "test": data.test}
@@ -160,7 +109,8 @@ def _survey_arrays(parts: Mapping[str, ImageSet], *, quiet: bool) -> tuple[Surve
     return survey, picture
 
 
-def _exact_pairs(survey: Survey) -> list[Pair]:
+def exact_pairs(survey: Survey) -> list[Pair]:
+    """Find the pictures that have the same pixels."""
     rows: dict[str, list[int]] = {name: [] for name in survey.part_names}
     for row, part in enumerate(survey.parts):
         rows[survey.part_names[part]].append(row)
@@ -169,7 +119,7 @@ def _exact_pairs(survey: Survey) -> list[Pair]:
     return [Pair(rows[copy.first_part][copy.first], rows[copy.part][copy.later], 1.0) for copy in copies]
 
 
-def _near_pairs(survey: Survey, exact: list[Pair], alike: float, *, quiet: bool) -> list[Pair]:
+def near_pairs(survey: Survey, exact: list[Pair], alike: float, *, quiet: bool) -> list[Pair]:
     """Search among the first of equals only: copies would bring all their pairs again."""
     copies = {pair.later for pair in exact}
     rows = np.array([row for row in range(len(survey.ids)) if row not in copies], np.int64)
@@ -177,17 +127,3 @@ def _near_pairs(survey: Survey, exact: list[Pair], alike: float, *, quiet: bool)
     with progress("Comparing", len(rows), quiet=quiet) as advance:
         found = near_duplicates(survey.thumbnails[rows], parts, alike=alike, advance=advance)
     return [Pair(int(rows[pair.first]), int(rows[pair.later]), pair.similarity) for pair in found]
-
-
-def _counts(survey: Survey) -> dict[str, Any]:
-    counts = {name: dict.fromkeys(classes, 0) for name, classes in survey.classes.items()}
-    for part, label in zip(survey.parts, survey.labels, strict=True):
-        counts[survey.part_names[part]][label] += 1
-    return {
-        name: {
-            "pictures": sum(found.values()),
-            "classes": found,
-            "imbalance": round(max(found.values()) / min(found.values()), 3) if found and min(found.values()) else None,
-        }
-        for name, found in counts.items()
-    }

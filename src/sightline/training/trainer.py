@@ -13,23 +13,23 @@ from numpy.typing import NDArray
 from torch import nn
 
 from sightline.augment import build_augmentation
-from sightline.batches import BatchOrder, ResidentImages, mixed_seed
 from sightline.classifier import Classifier, model_file
 from sightline.classifier.input_step import InputStep
 from sightline.classifier.torch_backend import TorchBackend
 from sightline.data import ImageSet, Preprocessing, Splits
 from sightline.device import Compute, channels_last, seed_generator, send
 from sightline.errors import Interrupted, NumericError, UsageError
-from sightline.evaluation import Predictions, evaluate
-from sightline.run_folder import PROBABILITIES, RESULTS, STEPS, RunFolder
+from sightline.evaluation.predictions import Predictions, evaluate
+from sightline.runs.folder import PROBABILITIES, RESULTS, STEPS, RunFolder
 from sightline.settings import Settings
 from sightline.training.backbone import Backbone
+from sightline.training.batches import BatchOrder, ResidentImages, mixed_seed
 from sightline.training.checkpoints import EpochSums, Progress, load_checkpoint, save_checkpoint
 from sightline.training.clock import Clock, Plan
+from sightline.training.cuda_graph import CudaGraphs, RecordedStep, decide
 from sightline.training.interruption import Interruption, watch_for_interruption
 from sightline.training.optimizers import FUSED, build_optimizer, prepare_update
-from sightline.training.progress import Reporter
-from sightline.training.recorded_step import CudaGraphs, RecordedStep, decide
+from sightline.training.reporter import Reporter
 from sightline.training.schedules import learning_rate
 from sightline.training.step import TrainingStep
 from sightline.training.tracking import Tracker

@@ -14,10 +14,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline import arrays, atomic, metrics
 from sightline.data.image_set import ImageSet
 from sightline.errors import DataError, FileError, NumericError, UsageError
-from sightline.statistics import wilson_interval
+from sightline.evaluation import metrics
+from sightline.files import arrays, atomic
+from sightline.stats import wilson_interval
 
 BATCH_SIZE = 1024
 METRICS, PREDICTIONS = "metrics.json", "predictions.npz"

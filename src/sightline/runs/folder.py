@@ -29,9 +29,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline import arrays, atomic
 from sightline.errors import FileError, ResourceError
-from sightline.locks import is_held, only_one
+from sightline.files import arrays, atomic
+from sightline.files.locks import is_held, only_one
 from sightline.settings import Settings, model_name, settings_from_yaml, settings_to_yaml
 
 SCHEMA_VERSION = 1

@@ -17,7 +17,7 @@ from sightline.classifier.input_step import InputStep
 from sightline.errors import FileError, UsageError
 from sightline.models import Network, build_model, summarize, whiten
 from sightline.models.pretrained import PretrainedReport, load_pretrained
-from sightline.run_folder import RunFolder
+from sightline.runs.folder import RunFolder
 from sightline.settings import Settings, SprintSettings, data_name
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from sightline.statistics.differences import EQUAL, MOST_SEEDS
+from sightline.stats.differences import EQUAL, MOST_SEEDS
 
 Outcome = Literal["better", "not distinguishable", "no verdict"]
 Reason = Literal["one seed", "equal in every seed", "no spread"]

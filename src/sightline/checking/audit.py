@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from sightline.data.duplicates import exact_copies, pixel_digest
+from sightline.checking.duplicates import exact_copies, pixel_digest
 from sightline.data.folder import FolderData
 from sightline.data.image_set import ImageData, ImageSet
-from sightline.data.splits import Splits
+from sightline.data.split import Splits
 
 CHUNK_BYTES = 1 << 26
 NAMED_PAIRS = 20

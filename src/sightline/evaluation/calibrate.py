@@ -11,20 +11,19 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline import data as data_room
-from sightline import metrics
 from sightline.classifier import load, model_file, torch_backend
 from sightline.data import ImageSet
 from sightline.device import find_device
 from sightline.errors import DataError, NumericError, UsageError
-from sightline.evaluation import evaluate, report_of, store_test
-from sightline.run_folder import RunFolder
+from sightline.evaluation.predictions import evaluate, metrics, report_of, store_test
+from sightline.runs.folder import RunFolder
+from sightline.runs.images import images_of_run
+from sightline.settings import build_data_settings
 
 if TYPE_CHECKING:
     from torch import nn
@@ -143,31 +142,29 @@ def fit_temperature(labels: metrics.Labels, logits: NDArray[np.floating[Any]]) -
     return FittedTemperature(math.exp(found.x), (low, high))
 
 
-def calibrate_run(
-    path: Path,
-    *,
-    changes: Mapping[str, Any] = MappingProxyType({}),
-    write: bool = False,
-    module: nn.Module | None = None,
-    device: str = "auto",
+def calibrate(
+    run: str | Path, *, write: bool = False, module: nn.Module | None = None, device: str = "auto", **settings: Any
 ) -> CalibrationResult:
-    """Fit a temperature to a run's selected weights on its validation images, and see what it does to the test images.
+    """Fit a temperature to a run's probabilities on its validation images, and tell what it does to the test images'.
 
-    `changes` replaces some of the run's data settings, such as `data_dir`. With `write` the model file gets the
-    temperature, calibration.json the result, and the run is tested anew, since the figures of its probabilities are
-    others now. The file of the last weights has none: a temperature belongs to the weights it was fitted to. The run is
-    held meanwhile, so that nothing trains it and puts other weights there.
+    Nothing is changed unless `write` puts the temperature into the model file of the run; answers stay the same then,
+    their probabilities do not. calibration.json gets the result, and the run is tested anew. The file of the last
+    weights has none: a temperature belongs to the weights it was fitted to. The run is held meanwhile, so that nothing
+    trains it and puts other weights there. `module`: an instance of your own class, where the run trained one.
+    `settings`: settings of the data by their flat names, e.g. `data_dir`.
 
-    Raises UsageError for a file, FileError for a folder that is no run, DataError where there are no validation
-    images or they have changed, and with `write` where the temperature is of no use; ResourceError with `write` where
-    another process trains the run.
+    Raises UsageError for anything but a folder, FileError for one that is no run, DataError where there are no
+    validation images or they have changed, and where `write` is asked for and `doubt` says why the temperature is of no
+    use; ResourceError with `write` where another process trains the run.
     """
+    path = Path(run)
+    _, changes = build_data_settings(settings)
     if path.is_file():
         found = "a file, which does not know the validation images"
         raise UsageError(str(path), found, "a run's folder", "give the folder that holds weights/ and splits.json")
-    run = RunFolder.open(path)
-    with run.in_work() if write else contextlib.nullcontext():
-        return _calibrate(run, changes, write=write, module=module, device=device)
+    folder = RunFolder.open(path)
+    with folder.in_work() if write else contextlib.nullcontext():
+        return _calibrate(folder, changes, write=write, module=module, device=device)
 
 
 def _calibrate(
@@ -175,7 +172,7 @@ def _calibrate(
 ) -> CalibrationResult:
     path = run.path
     file = run.model_file()
-    splits = _splits(run, changes)
+    splits = images_of_run(run, changes)
     if splits.validation is None:
         raise DataError(
             str(path),
@@ -204,14 +201,6 @@ def _calibrate(
         told = {name: value for name, value in result.to_dict().items() if name not in ("run", "doubt")}
         run.write_fact("calibration", {**told, "stored": file.relative_to(path).as_posix()})
     return result
-
-
-def _splits(run: RunFolder, changes: Mapping[str, Any]) -> data_room.Splits:
-    own = run.settings()
-    settings = own.data.model_copy(update=dict(changes))
-    splits = data_room.split(data_room.load(settings), settings, own.training.watch_test)
-    data_room.verify(run.fact("splits"), splits)
-    return splits
 
 
 def _logits(backend: torch_backend.TorchBackend, images: ImageSet) -> NDArray[np.float32]:

@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,18 +24,18 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from sightline import atomic
 from sightline.classifier import ONNX_SUFFIX, Classifier, load
 from sightline.classifier.header import HEADER_KEY, OnnxHeader
+from sightline.classifier.images import images_to_test
 from sightline.classifier.input_step import InputStep
 from sightline.classifier.onnx_backend import INPUT, OUTPUT, OnnxBackend, from_bytes
 from sightline.classifier.torch_backend import TorchBackend
 from sightline.data.decoder import fit_images
 from sightline.data.preprocessing import Preprocessing
 from sightline.errors import DataError, NumericError, UsageError, needs
-from sightline.run_folder import RunFolder
-from sightline.settings import DataSettings
-from sightline.testing import images_to_test
+from sightline.files import atomic
+from sightline.runs.folder import RunFolder
+from sightline.settings import DataSettings, build_data_settings
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -94,38 +93,41 @@ class Served(nn.Module):
         return torch.softmax(logits if self.temperature == 1 else logits / self.temperature, dim=1)
 
 
-def export_model(
-    path: Path,
+def export(
+    path: str | Path,
     *,
-    out: Path | None = None,
+    out: str | Path | None = None,
     force: bool = False,
-    settings: DataSettings | None = None,
-    changes: Mapping[str, Any] = MappingProxyType({}),
+    data: str | Path | None = None,
     images: int = IMAGES,
     module: nn.Module | None = None,
+    **settings: Any,
 ) -> ExportResult:
-    """Write the ONNX file of a run's selected weights, or of a model file, if it gives the same answers.
+    """Write a run's selected weights, or a model file, as one ONNX file: uint8 (N, H, W, C) in, probabilities out.
 
-    `out` is RUN/model.onnx, or beside the model file, where none is given; `force` lets it replace a file. Compared are
-    `images` pictures: a run's own test images (`changes` replaces some of its data settings), or the test images that
-    `settings` name; where there are none, random ones.
+    It is written to `out`, else to RUN/model.onnx or beside the model file, and only if its answers for `images`
+    pictures are the classifier's: the run's own test images, those of `data`, or random ones where there are none.
+    `force` lets it replace a file. `module`: an instance of your own class, where the file holds one. `settings`:
+    settings of the data by their flat names, e.g. `data_dir`.
 
-    Raises UsageError without the packages of the extra `export`, for a file that exists, and for a network that cannot
-    be exported; NumericError where the answers differ, and then nothing is written.
+    Needs ONNX and ONNX Runtime: `pip install 'sightline[export]'`. Raises UsageError without them, for a file that
+    exists and for a network that cannot be exported, FileError where `path` is neither run nor model file,
+    NumericError where the answers differ, and then nothing is written.
     """
+    path = Path(path)
+    named, changes = build_data_settings({**settings, "data": data})
     if images < 1:
         raise UsageError("--images", f"{images} found", "1 or more")
     if path.suffix.lower() == ONNX_SUFFIX and path.is_file():
         raise UsageError(str(path), "it is an ONNX file already", "a run's folder, or a model file")
     run = RunFolder.open(path) if path.is_dir() else None
-    if out is None:
-        out = run.onnx_path if run else path.with_suffix(ONNX_SUFFIX)
+    out = Path(out) if out is not None else run.onnx_path if run else path.with_suffix(ONNX_SUFFIX)
     if out.is_dir():
         raise UsageError("--out", f"{out} is a folder", "a file's path")
     if out.exists() and not force:
         raise UsageError("--out", f"{out} exists", "nothing is overwritten unasked", "add --force, or --out FILE")
     classifier = load(path, module=module, device="cpu")
-    pixels, labels, images_from = _pictures(path, run, classifier, settings, changes, images)
+    pixels, labels, images_from = _pictures(path, run, classifier, named, changes, images)
     content = to_onnx(classifier)
     backend, _ = from_bytes(content, "the exported network")
     parity = compare(backend, classifier, pixels, labels)

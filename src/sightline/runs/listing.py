@@ -14,7 +14,7 @@ from textwrap import shorten
 from typing import Any, Literal
 
 from sightline.errors import FileError, UsageError, unknown
-from sightline.run_folder import RESULTS, RunFolder, read_json
+from sightline.runs.folder import RESULTS, RunFolder, read_json
 from sightline.settings import data_name
 
 State = Literal["done", "running", "interrupted"]

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sightline import arrays
 from sightline import data as data_room
 from sightline.classifier import Classifier, load
+from sightline.classifier.images import images_to_test
 from sightline.data.readers import READERS
-from sightline.errors import DataError, UsageError
-from sightline.evaluation import (
+from sightline.errors import UsageError
+from sightline.evaluation.predictions import (
     EXPLANATIONS,
     EXPLANATIONS_PICTURE,
     METRICS,
@@ -29,9 +27,10 @@ from sightline.evaluation import (
     store_test,
     worst_mistakes,
 )
-from sightline.run_folder import RunFolder, read_json
-from sightline.settings import DataSettings, data_name
-from sightline.statistics import wilson_interval
+from sightline.files import arrays
+from sightline.runs.folder import RunFolder, read_json
+from sightline.settings import DataSettings, build_data_settings, data_name
+from sightline.stats import wilson_interval
 
 if TYPE_CHECKING:
     from torch import nn
@@ -58,53 +57,54 @@ class TestResult:
         return self.report["accuracy"]
 
 
-def test_model(
-    path: Path,
-    settings: DataSettings | None = None,
+def test(
+    path: str | Path,
+    data: str | Path | None = None,
     *,
-    changes: Mapping[str, Any] = MappingProxyType({}),
-    out: Path | None = None,
+    out: str | Path | None = None,
     steps: int | None = None,
     tta: bool = False,
     explain: int | None = None,
     module: nn.Module | None = None,
     device: str = "auto",
+    **settings: Any,
 ) -> TestResult:
-    """Test a run or a model file in float32.
+    """Test a run or a model file in float32, on its own test images or on other data with the same classes.
 
-    Without `settings` a run is tested on its own test images, which must be the same as when it was trained; `changes`
-    then replaces some of its data settings, such as `data_dir`. Files go to `out`, for a run to its test/ folder; for
-    other data, which the report's `data` names, to test-NAME/, or to test-NAME-002/ and so on where another folder of
-    that name was tested. `steps` looks only at the first batches, of the run's batch size; such a test leaves the run's
-    folder as it is and writes only to `out`. `tta` (test-time augmentation) also answers with the mean over
-    views made as the run's training images were, which `report["tta"]` tells apart; all else is without it. The
-    report of a calibrated model names its `temperature`. `explain` stores Grad-CAM maps of so many of the worst
-    mistakes, or of the least sure answers where there is none, beside the other files.
+    A run's own test images must be the same as when it was trained. Files go to `out`, for a run to its test/ folder;
+    for other data, which the report's `data` names, to test-NAME/, or to test-NAME-002/ and so on where another folder
+    of that name was tested. `steps` looks only at the first so many batches of the run's batch size; what the run's
+    folder holds of a full test then stays, and files are written only to `out`. `tta` (test-time augmentation) also
+    answers with the mean over views made as the run's training images were, which `report["tta"]` tells apart; all else
+    is without it. The report of a calibrated model names its `temperature`. `explain` stores Grad-CAM maps of so many
+    of the worst mistakes, or of the least sure answers where there is none (`pip install 'sightline[explain]'`).
+    `settings`: settings of the data by their flat names, e.g. `data_dir`, `skip_bad`.
 
     Raises DataError where there are no test images or their classes or bytes are not the model's, UsageError for a
     model file without data, with `steps` or `tta`, for `tta` where the run neither shifted nor mirrored, and for
     `explain` where no files are written, FileError for what is neither run nor model file.
     """
+    path, folder = Path(path), None if out is None else Path(out)
+    named, changes = build_data_settings({**settings, "data": data})
     run = RunFolder.open(path) if path.is_dir() else None
     if explain is not None and explain < 1:
         raise UsageError("--explain", f"{explain} found", "1 or more")
-    folder = out
     if out is None and run is not None and steps is None:
-        folder = run.test_folder if settings is None else _folder_for(run, settings)
+        folder = run.test_folder if named is None else _folder_for(run, named)
     if explain is not None and folder is None:
         raise UsageError("--explain", "there is no folder for what it draws", advice="add --out DIR")
     classifier = load(path, module=module, device=device)
     limit = None if steps is None else _limit(path, run, steps)
     views = _views(path, run, classifier) if tta else None
-    images = images_to_test(path, run, classifier, settings, changes)
+    images = images_to_test(path, run, classifier, named, changes)
     step = run.tested_step() if run is not None else None
     total = len(images)
     if limit is not None:
         images = images.select(np.arange(min(limit, total)))
     predictions = evaluate(classifier, images)
     report = report_of(predictions, step, classifier.temperature)
-    if settings is not None:
-        report["data"] = _source(settings)
+    if named is not None:
+        report["data"] = _source(named)
     if views is not None:
         figures = evaluate(views, images).metrics()
         interval = wilson_interval(figures.correct, figures.n)
@@ -115,29 +115,6 @@ def test_model(
     return TestResult(report, predictions, folder, total)
 
 
-def images_to_test(
-    path: Path,
-    run: RunFolder | None,
-    classifier: Classifier,
-    settings: DataSettings | None,
-    changes: Mapping[str, Any] = MappingProxyType({}),
-) -> ImageSet:
-    """Find the images that a test of `path` looks at: those that `settings` name, else the run's own, which must be the
-    same as when it was trained. Errors as `test_model`.
-    """
-    if settings is not None:
-        return data_room.load_test(settings, classifier.class_names, classifier.preprocessing)
-    if run is None:
-        raise UsageError(str(path), "a model file without data", "name the data", "add --data NAME or --data FOLDER")
-    own = run.settings()
-    data = own.data.model_copy(update=dict(changes))
-    splits = data_room.split(data_room.load(data), data, own.training.watch_test)
-    data_room.verify(run.fact("splits"), splits)
-    if splits.test is None:
-        raise DataError(str(path), "this run has no test images", advice="add --data")
-    return splits.test
-
-
 def _store_explanations(
     classifier: Classifier, predictions: Predictions, images: ImageSet, count: int | None, folder: Path
 ) -> None:
@@ -146,7 +123,7 @@ def _store_explanations(
         forget_explanations(folder)
         return
     from sightline.drawing import gallery
-    from sightline.explanation import grad_cam
+    from sightline.evaluation.grad_cam import grad_cam
 
     surest_last = np.argsort(predictions.probabilities.max(axis=1), kind="stable")
     rows = np.array((worst_mistakes(predictions, count) or surest_last.tolist())[:count], np.int64)

@@ -7,8 +7,8 @@ differences and confidences are fractions; sentences say percent points.
 
 from __future__ import annotations
 
-from sightline.statistics.comparison import Comparison, PairSummary, SideSummary, compare_sides, summarize_side
-from sightline.statistics.differences import (
+from sightline.stats.comparison import Comparison, PairSummary, SideSummary, compare_sides, summarize_side
+from sightline.stats.differences import (
     MOST_SEEDS,
     Difference,
     holm,
@@ -16,7 +16,7 @@ from sightline.statistics.differences import (
     seeds_needed,
     welch_difference,
 )
-from sightline.statistics.images import (
+from sightline.stats.images import (
     BootstrapInterval,
     ImageDetail,
     McNemar,
@@ -24,8 +24,8 @@ from sightline.statistics.images import (
     compare_images,
     mcnemar_exact,
 )
-from sightline.statistics.intervals import mean_and_deviation, t_interval, wilson_interval
-from sightline.statistics.verdict import Verdict
+from sightline.stats.intervals import mean_and_deviation, t_interval, wilson_interval
+from sightline.stats.verdict import Verdict
 
 __all__ = [
     "MOST_SEEDS",

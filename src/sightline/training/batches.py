@@ -15,12 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from sightline.data.image_set import ImageSet
-from sightline.device import as_tensor, send
-
-
-def mixed_seed(*numbers: int) -> int:
-    """One well-mixed 64-bit seed from several whole numbers, e.g. (seed, step)."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
+from sightline.device import as_tensor, mixed_seed, send
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import TiffImagePlugin
 
+from sightline.checking.duplicates import pixel_digest, thumbnail
 from sightline.data.decode_workers import usable_cores
 from sightline.data.decoder import FORMATS, GRAY_MODES, TIFF_BITS, OutOfMemoryError, decode_raw
-from sightline.data.duplicates import pixel_digest, thumbnail
 from sightline.errors import ImageError
 
 CHUNK = 64

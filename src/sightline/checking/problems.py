@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sightline.data.audit import IMBALANCE_WORTH_TELLING
-from sightline.data.check_listing import WHOLE
-from sightline.data.duplicates import flat
+from sightline.checking.audit import IMBALANCE_WORTH_TELLING
+from sightline.checking.duplicates import flat
+from sightline.checking.listing import WHOLE
+from sightline.checking.survey import Pair, Survey
 from sightline.data.folder import VALIDATION_NAMES, is_utf8
 
 if TYPE_CHECKING:
-    from sightline.data.check import Pair, Survey
+    from sightline.checking.survey import Pair, Survey
 
 Problem = dict[str, Any]
 Entry = dict[str, Any]

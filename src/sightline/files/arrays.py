@@ -10,8 +10,8 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline import atomic
 from sightline.errors import FileError
+from sightline.files import atomic
 
 
 def save(path: Path, **arrays: NDArray[Any]) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from sightline import atomic
 from sightline.errors import ResourceError
+from sightline.files import atomic
 
 
 @contextlib.contextmanager

@@ -25,11 +25,11 @@ from typing import Protocol
 
 import torch
 
-from sightline.batches import BatchOrder
 from sightline.device import Compute
 from sightline.errors import UsageError
 from sightline.settings import Settings
 from sightline.settings.optimizer import AdamSettings
+from sightline.training.batches import BatchOrder
 from sightline.training.optimizers import FUSED, recordable
 from sightline.training.step import TrainingStep
 

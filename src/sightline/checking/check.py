@@ -1,0 +1,142 @@
+"""`sightline check`: everything that may be wrong with a dataset, looked for in one pass over its pictures.
+
+Training tells the same in brief (`audit`), about the images that it has decoded anyway. This looks at the files
+themselves: it stops at none, reads each in its own size, and searches for near duplicates as well. Free of torch, so
+that it starts at once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightline.checking.duplicates import ALIKE
+from sightline.checking.problems import WITHOUT_PICTURES, find_problems
+from sightline.checking.survey import Pixels, Survey, exact_pairs, near_pairs, survey_of
+from sightline.data.folder import as_text
+from sightline.errors import ImageError, UsageError
+from sightline.files import atomic
+from sightline.settings import DataSettings, build_settings
+
+REPORT, SHEET = "check.json", "contact_sheet.png"
+CELLS_A_PROBLEM = 8
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What was found. `report` can be written as JSON; `picture` gives a picture's pixels by its id.
+
+    `report`: `parts` (pictures and class counts), `problems` (each with `kind`, `count`, `wrong`, `text`, `advice` and
+    `found`, a list of `files` with what is to be said of them), `pictures`, `unreadable`, `wrong`, `seconds`.
+    """
+
+    report: dict[str, Any]
+    picture: Callable[[str], Pixels]
+
+    @property
+    def wrong(self) -> bool:
+        """Whether something is wrong that should be put right before training, and not only worth knowing."""
+        return bool(self.report["wrong"])
+
+
+def check(
+    data: str | Path,
+    *,
+    out: str | Path | None = None,
+    near: bool = True,
+    alike: float = ALIKE,
+    quiet: bool = False,
+    **settings: Any,
+) -> CheckResult:
+    """Find what is wrong with a dataset with a name, or a folder of pictures.
+
+    `out`: a folder for check.json, which is the answer's `report`, and contact_sheet.png, the pictures in question.
+    `near`: search for near duplicates too, whose thumbnails correlate by `alike` at least (0.5 to 1). `settings`:
+    settings of the data by their flat names, e.g. `data_dir`. Raises UsageError, DataError where there is no dataset
+    at all, ResourceError where `out` cannot be written; never for what is in a picture.
+    """
+    data_settings = build_settings(None, {**settings, "data": str(data)}).data
+    found = _look_over(data_settings, near=near, alike=alike, quiet=quiet)
+    if out is not None:
+        folder = Path(out)
+        atomic.write_json(folder / REPORT, _as_text(found.report))
+        _write_sheet(found, folder / SHEET)
+    return found
+
+
+def _look_over(settings: DataSettings, *, near: bool, alike: float, quiet: bool) -> CheckResult:
+    if not 0.5 <= alike <= 1:
+        raise UsageError("--alike", f"{alike:g} found", "0.5 to 1")
+    start = time.perf_counter()
+    survey, picture = survey_of(settings, quiet=quiet)
+    exact = exact_pairs(survey)
+    problems = find_problems(survey, exact, near_pairs(survey, exact, alike, quiet=quiet) if near else [])
+    report = {
+        "data": settings.name,
+        "files": len(survey.ids) + len(survey.bad),
+        "pictures": len(survey.ids),
+        "unreadable": len(survey.bad),
+        "parts": _counts(survey),
+        "near_duplicates": {"searched": near, "alike": alike},
+        "wrong": any(problem["wrong"] for problem in problems),
+        "problems": problems,
+        "seconds": round(time.perf_counter() - start, 2),
+    }
+    return CheckResult(report, picture)
+
+
+def _counts(survey: Survey) -> dict[str, Any]:
+    counts = {name: dict.fromkeys(classes, 0) for name, classes in survey.classes.items()}
+    for part, label in zip(survey.parts, survey.labels, strict=True):
+        counts[survey.part_names[part]][label] += 1
+    return {
+        name: {
+            "pictures": sum(found.values()),
+            "classes": found,
+            "imbalance": round(max(found.values()) / min(found.values()), 3) if found and min(found.values()) else None,
+        }
+        for name, found in counts.items()
+    }
+
+
+def _write_sheet(found: CheckResult, path: Path) -> None:
+    """Draw the pictures in question; where there are none, an older sheet goes, since it would be believed."""
+    from sightline.drawing.contact_sheet import Cell, Group, contact_sheet
+
+    groups: list[Group] = []
+    for problem in found.report["problems"]:
+        if problem["kind"] in WITHOUT_PICTURES:
+            continue
+        cells: list[Cell] = []
+        for entry in problem["found"][:CELLS_A_PROBLEM]:
+            pictures = [_picture(found.picture, name) for name in entry["files"]]
+            cells.append(Cell(pictures, entry["files"], entry["say"]))
+        more = problem["count"] - len(cells)
+        groups.append(Group(problem["text"] + (f"; {more:,} more in {REPORT}" if more else ""), cells))
+    if groups:
+        contact_sheet(groups, path)
+    else:
+        with atomic.explain_disk(path):
+            path.unlink(missing_ok=True)
+
+
+def _picture(read: Callable[[str], NDArray[np.uint8]], name: str) -> NDArray[np.uint8] | None:
+    try:
+        return read(name)
+    except (ImageError, OSError):
+        return None
+
+
+def _as_text(value: Any) -> Any:
+    """Give `value` as JSON in UTF-8 can hold it: a file's name may be any bytes."""
+    if isinstance(value, str):
+        return as_text(value)
+    if isinstance(value, dict):
+        return {_as_text(key): _as_text(item) for key, item in value.items()}
+    return [_as_text(item) for item in value] if isinstance(value, list) else value

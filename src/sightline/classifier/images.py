@@ -1,0 +1,40 @@
+"""The images that a trained classifier is looked at with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from sightline.data import load_test
+from sightline.errors import DataError, UsageError
+from sightline.runs.folder import RunFolder
+from sightline.runs.images import images_of_run
+
+if TYPE_CHECKING:
+    from sightline.classifier.classifier import Classifier
+    from sightline.data import ImageSet
+    from sightline.settings import DataSettings
+
+
+def images_to_test(
+    path: Path,
+    run: RunFolder | None,
+    classifier: Classifier,
+    settings: DataSettings | None,
+    changes: Mapping[str, Any] = MappingProxyType({}),
+) -> ImageSet:
+    """Find the images that a test or an export of `path` looks at: those that `settings` name, else the run's own.
+
+    The run's own must be the same as when it was trained. Raises UsageError for a model file without data, DataError
+    where there are no test images, or not the same.
+    """
+    if settings is not None:
+        return load_test(settings, classifier.class_names, classifier.preprocessing)
+    if run is None:
+        raise UsageError(str(path), "a model file without data", "name the data", "add --data NAME or --data FOLDER")
+    test = images_of_run(run, changes).test
+    if test is None:
+        raise DataError(str(path), "this run has no test images", advice="add --data")
+    return test

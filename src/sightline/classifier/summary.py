@@ -1,0 +1,122 @@
+"""`sightline summary`: a network part by part, by its name, its recipe, or as it was trained."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sightline.classifier.load import load
+from sightline.data.catalog import DATASETS
+from sightline.errors import UsageError, unknown
+from sightline.recipes import load_recipe, recipe_names
+from sightline.settings import (
+    AlexNetSettings,
+    DataSettings,
+    GoogLeNetSettings,
+    ModelSettings,
+    ResNetSettings,
+    build_settings,
+)
+from sightline.settings.merge import flag_of, network_names, section_kinds
+
+if TYPE_CHECKING:
+    from sightline.models import ModelSummary
+
+INPUT = re.compile(r"([1-9]\d{0,3})x([1-9]\d{0,4})x([1-9]\d{0,4})")
+
+
+def summary(
+    model: str | Path,
+    *,
+    input: str | tuple[int, int, int] | None = None,
+    classes: int | None = None,
+    **settings: Any,
+) -> ModelSummary:
+    """Tell a network's parts, the shape that each gives for one image, its parameters and multiply-adds.
+
+    `model`: a preset, a family, a recipe, a run's folder or a model file; a known name is meant even where a folder is
+    called so, and `./NAME` is the folder. `input`: channels, height and width of an image, or as in "1x224x224"; left
+    out, those that the network was trained with or made for. `classes`: how many, left out the model's or 10.
+    `settings`: settings of the network by their flat names, for one that is not trained.
+
+    Raises UsageError for an unknown name, setting or shape, FileError for a damaged file.
+    """
+    name = str(model)
+    shape = _shape(input) if isinstance(input, str) else input
+    if classes is not None and classes < 2:
+        raise UsageError("--classes", f"{classes} found", "it should be at least 2")
+    is_path = not _is_known(name) and Path(name).exists()
+    network_settings, own_shape, own_classes = _trained(name, settings) if is_path else _named(name, settings)
+    from sightline.models import build_model, summarize
+
+    channels, height, width = shape or own_shape or _usual_input(network_settings)
+    number = classes or own_classes or 10
+    network = build_model(network_settings, channels=channels, image_size=(height, width), num_classes=number, seed=0)
+    return summarize(network, channels, (height, width))
+
+
+def _shape(text: str) -> tuple[int, int, int]:
+    match = INPUT.fullmatch(text.lower())
+    if match is None:
+        raise UsageError(
+            "--input", f"'{text}' found", "channels, height and width are needed", "as in --input 1x224x224"
+        )
+    channels, height, width = map(int, match.groups())
+    return channels, height, width
+
+
+def _is_known(name: str) -> bool:
+    return name in {*recipe_names(), *network_names(), *section_kinds("model")}
+
+
+def _named(name: str, flags: Mapping[str, Any]) -> tuple[ModelSettings, tuple[int, int, int] | None, int | None]:
+    """Give the network of a preset, a family or a recipe, changed by flags; with a recipe its input and classes."""
+    shape, classes = None, None
+    if name in recipe_names():
+        settings = build_settings(load_recipe(name).settings, flags)
+        shape, classes = _input_of(settings.data)
+    elif _is_known(name):
+        settings = build_settings({}, {"model": name, **flags})
+    else:
+        raise unknown("MODEL", name, {*recipe_names(), *network_names()})
+    assert settings.model is not None
+    return settings.model, shape, classes
+
+
+def _input_of(data: DataSettings) -> tuple[tuple[int, int, int] | None, int | None]:
+    """Give the images and the number of classes that a recipe trains on, None where its data decide."""
+    known = DATASETS.get(data.name)
+    if known is None:
+        return None, None
+    height, width, channels = known.size or (32, 32, 3)
+    shape = (data.channels or channels, data.image_size or height, data.image_size or width)
+    return shape, len(known.class_names) if known.class_names else data.synthetic_classes
+
+
+def _trained(name: str, flags: Mapping[str, Any]) -> tuple[ModelSettings, tuple[int, int, int], int]:
+    """Give the network, input and number of classes of a run or a model file."""
+    if flags:
+        raise UsageError(
+            flag_of(next(iter(flags))), f"given with the trained model {name}", "a trained model is as it is"
+        )
+
+    classifier = load(name, device="cpu")
+    if classifier.model is None:
+        raise UsageError(name, "a module of your own", "a network that Sightline builds")
+    seen = classifier.preprocessing
+    return classifier.model, (seen.channels, seen.height, seen.width), len(classifier.class_names)
+
+
+def _usual_input(settings: ModelSettings) -> tuple[int, int, int]:
+    """Give the image size that a network was made for: ImageNet's, CIFAR's or MNIST's."""
+    match settings:
+        case (
+            AlexNetSettings(form="full") | ResNetSettings(stem="imagenet") | GoogLeNetSettings(stem="imagenet" | "auto")
+        ):
+            return 3, 224, 224
+        case ResNetSettings() | GoogLeNetSettings():
+            return 3, 32, 32
+        case _:
+            return 1, 28, 28

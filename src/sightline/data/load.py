@@ -1,0 +1,83 @@
+"""Reading a dataset by its name, or a folder of pictures, at the size and in the channels that are asked for."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sightline.data.decoder import fit_images
+from sightline.data.folder import load_folder, load_test_folder, same_classes
+from sightline.data.image_set import ImageData, ImageSet
+from sightline.data.preprocessing import Preprocessing
+from sightline.data.readers import READERS
+from sightline.errors import UsageError, unknown
+from sightline.settings.data import DataSettings
+
+
+def load(settings: DataSettings, *, quiet: bool = False) -> ImageData:
+    """Read a dataset by its name, or a folder of pictures, at the size and in the channels that `settings` ask for.
+
+    A dataset's name means the dataset even where a folder is called so; write `./mnist` for the folder. Raises
+    UsageError for a name that is neither, DataError for files or pictures that cannot be used.
+    """
+    reader = READERS.get(settings.name)
+    if reader is None:
+        return load_folder(folder_path(settings.name), settings, quiet=quiet)
+    return resized(reader(settings, quiet=quiet), settings)
+
+
+def load_test(
+    settings: DataSettings, class_names: tuple[str, ...], preprocessing: Preprocessing, *, quiet: bool = False
+) -> ImageSet:
+    """Read only the test images of a dataset or folder, at the size that a model wants them.
+
+    A folder with `test/` gives that, one with a folder per class all of it; labels follow `class_names`, the model's.
+    The test part that a run held out of such a folder for itself is another thing: `load` and `split` give it.
+    Raises DataError, naming them, when classes are missing or extra, and as `load` does.
+    """
+    reader = READERS.get(settings.name)
+    if reader is None:
+        root = folder_path(settings.name)
+        return load_test_folder(root, class_names, preprocessing, skip_bad=settings.skip_bad, quiet=quiet)
+    height, width, channels = preprocessing.height, preprocessing.width, preprocessing.channels
+    if settings.name == "synthetic":
+        settings = settings.model_copy(update={"image_size": max(height, width), "channels": channels})
+    test = reader(settings, quiet=quiet).test
+    assert test is not None, "every dataset with a name has test images"
+    same_classes(settings.name, test.class_names, class_names)
+    order = np.array([class_names.index(name) for name in test.class_names], np.int64)
+    pixels = fit_images(test.images(), (height, width, channels), preprocessing.fit)
+    return ImageSet.of(pixels, order[test.labels], test.ids, class_names)
+
+
+def folder_path(name: str) -> Path:
+    """Take what is no dataset's name as a folder. Raises UsageError for a lone word that is none either."""
+    path = Path(name).expanduser()
+    if not os.path.lexists(path) and not any(mark in name for mark in (os.sep, "/", os.altsep) if mark):
+        error = unknown("data", name, READERS)
+        expected = f"{error.expected}, or a folder's path" if error.expected else "a dataset's name or a folder's path"
+        raise UsageError(error.subject, error.found, expected, error.advice)
+    return path
+
+
+def resized(data: ImageData, settings: DataSettings) -> ImageData:
+    """Bring images that are there to the size and the channels that `settings` ask for, once where parts share them."""
+    height, width, channels = data.train.size
+    if settings.image_size is not None:
+        height = width = settings.image_size
+    size = (height, width, settings.channels or channels)
+    done: dict[int, NDArray[np.uint8]] = {}
+
+    def bring(part: ImageSet) -> ImageSet:
+        if part.size == size:
+            return part
+        if id(part.pixels) not in done:
+            done[id(part.pixels)] = fit_images(part.pixels, size, settings.fit)
+        return replace(part, pixels=done[id(part.pixels)])
+
+    val, test = (None if part is None else bring(part) for part in (data.val, data.test))
+    return replace(data, train=bring(data.train), val=val, test=test)

@@ -1,0 +1,1 @@
+"""A classifier over an image set: stored probabilities, metrics, tests, calibration and Grad-CAM."""

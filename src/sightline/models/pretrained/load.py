@@ -1,0 +1,151 @@
+"""Filling a network with foreign weights, and a report of what was done."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import TypeAdapter, ValidationError
+
+from sightline.errors import FileError
+from sightline.models.network import Network
+from sightline.models.pretrained import hub
+from sightline.models.pretrained.files import WeightsFile, read_weights
+from sightline.models.pretrained.fit import fill, first_few, fit
+from sightline.models.pretrained.names import AUXILIARY, COUNTER, LAST_LAYER, recognize, torchvision_names
+from sightline.runs.folder import RunFolder
+from sightline.settings.model import GoogLeNetSettings, ModelSettings, model_name
+
+
+@dataclass(frozen=True)
+class PretrainedReport:
+    """What `load_pretrained` did.
+
+    `source` is as the user gave it, `file` the name of the file or repository behind it, `sha256` that file's.
+    `loaded` and `fresh` are the network's own tensor names, `unused` the file's. `classes` and `channels` are
+    (the file's, the network's); the file's classes are None where it has no last layer. `normalize` is the input
+    scaling that the weights were trained with, None where it stands in the file itself.
+    """
+
+    source: str
+    file: str
+    sha256: str
+    layout: Literal["torchvision", "sightline"]
+    loaded: tuple[str, ...]
+    fresh: tuple[str, ...]
+    unused: tuple[str, ...]
+    classes: tuple[int | None, int]
+    channels: tuple[int, int]
+    normalize: Literal["imagenet", "symmetric"] | None
+
+    def line(self) -> str:
+        """One line for people."""
+        loaded = sum(not name.endswith(COUNTER) for name in self.loaded)
+        parts = [f"weights from {self.file} (sha256 {self.sha256[:8]}): {loaded} of {loaded + len(self.fresh)} tensors"]
+        if "head.dense.weight" in self.fresh:
+            there, here = self.classes
+            parts.append(f"the last layer starts fresh ({there or 'no'} classes there, {here} here)")
+        if any(AUXILIARY.match(name) and not LAST_LAYER.match(name) for name in self.fresh):
+            parts.append("the auxiliary heads start fresh, since the file has none")
+        there, here = self.channels
+        if there != here:
+            how = "summed over its channels for gray" if here < there else "divided among three channels for colour"
+            parts.append(f"the first convolution is {how} images")
+        if unused := [name for name in self.unused if not name.endswith(COUNTER)]:
+            parts.append(f"not used: {first_few(unused)}")
+        return "; ".join(parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same for JSON."""
+        return asdict(self)
+
+
+def load_pretrained(network: Network, settings: ModelSettings, source: str) -> PretrainedReport:
+    """Fill `network`, which was built from `settings`, with the weights of `source`; all or nothing is changed.
+
+    `source` is a state dict of torchvision or timm (torch.save's or safetensors), a model file or run folder of
+    Sightline, or `imagenet`, which downloads torchvision's weights of that network once. The number of classes and of
+    channels are read from the network: a last layer of other classes stays as it was built, and the first convolution
+    is summed over its channels for gray images, or divided among them for colour ones. Weights of 16 or 64 bits become
+    float32.
+
+    Raises FileError for a file that is missing, damaged, no weights, or of another network, naming the tensors, and
+    where nothing can be downloaded; UsageError where huggingface_hub is missing.
+    """
+    weights, file = _open(network, settings, source)
+    own = any(name.startswith("body.") for name in weights.tensors)
+    ours = list(network.state_dict())
+    names = {name: name for name in ours} if own else torchvision_names(settings, ours)
+    if names is None:
+        raise _foreign(weights, settings)
+    found = fit(network, weights.tensors, names)
+    if found.mismatch:
+        advice = _advice(weights, settings)
+        raise FileError(weights.subject, found.mismatch, f"the tensors of {model_name(settings)}", advice)
+    fill(network, weights.tensors, names, found.loaded, weights.subject)
+    return PretrainedReport(
+        source=source,
+        file=file,
+        sha256=weights.sha256,
+        layout="sightline" if own else "torchvision",
+        loaded=tuple(found.loaded),
+        fresh=tuple(found.fresh),
+        unused=tuple(found.unused),
+        classes=found.classes,
+        channels=found.channels,
+        # torchvision's GoogLeNet has another origin than its other networks, and its own input scaling.
+        normalize=None if own else "symmetric" if isinstance(settings, GoogLeNetSettings) else "imagenet",
+    )
+
+
+def _open(network: Network, settings: ModelSettings, source: str) -> tuple[WeightsFile, str]:
+    """Read what `source` means, and give the name of the file behind it."""
+    if source.lower() == hub.NAME:
+        repository = hub.repository(_architecture(network, settings), model_name(settings))
+        return read_weights(hub.download(repository), repository), repository
+    path = Path(source).expanduser()
+    if path.is_dir():
+        path = RunFolder.open(path).model_file()
+    return read_weights(path), path.name
+
+
+def _architecture(network: Network, settings: ModelSettings) -> str | None:
+    """Name the preset that the network is by its tensors' shapes, whatever its other settings are."""
+    state = network.state_dict()
+    names = torchvision_names(settings, state)
+    return recognize({names[name]: tuple(value.shape) for name, value in state.items()})[1] if names else None
+
+
+def _foreign(weights: WeightsFile, settings: ModelSettings) -> FileError:
+    """Say that a network which only Sightline has cannot take another program's weights."""
+    looks, preset = recognize(weights.shapes)
+    return FileError(
+        weights.subject,
+        f"tensors of {looks}" if looks else f"unknown tensors: {first_few(list(weights.tensors))}",
+        f"weights of Sightline's own, since {model_name(settings)} is in no other program's layout",
+        f"use --model {preset}" if preset else "",
+    )
+
+
+def _advice(weights: WeightsFile, settings: ModelSettings) -> str:
+    """Say which model the file fits, where it can be told."""
+    if any(name.startswith("model/") for name in weights.tensors):
+        return "this is a checkpoint of Sightline's; give its run folder"
+    looks, preset = recognize(weights.shapes)
+    if not looks:
+        preset = looks = _own_model(weights)
+    if looks and preset and preset != model_name(settings):
+        return f"it looks like {looks}; use --model {preset}"
+    return f"it looks like {looks}" if looks else ""
+
+
+def _own_model(weights: WeightsFile) -> str | None:
+    """Name the model that a Sightline file says it is."""
+    try:
+        header = json.loads(weights.metadata["sightline"])
+        model: ModelSettings = TypeAdapter(ModelSettings).validate_python(header["model"])
+        return model_name(model)
+    except (KeyError, TypeError, json.JSONDecodeError, ValidationError):
+        return None

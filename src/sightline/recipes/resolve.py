@@ -1,0 +1,92 @@
+"""From a dataset, a recipe and flags to the settings of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sightline.errors import FileError, unknown
+from sightline.settings import Settings, build_settings
+
+FOLDER_RECIPE = "folder"
+NO_RECIPE = "none"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A recipe as it stands in its file.
+
+    `about` has title, command and accuracy, where that was measured time, hardware and date, and where they apply
+    default_for (the datasets whose default it is) and better (the recipe that does the same task well); `settings` is
+    nested by section, `text` the whole file.
+    """
+
+    name: str
+    about: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    text: str
+
+
+@cache
+def recipe_names() -> tuple[str, ...]:
+    """The recipes in the package."""
+    files = resources.files("sightline.recipes").iterdir()
+    return tuple(sorted(Path(file.name).stem for file in files if file.name.endswith(".yaml")))
+
+
+def load_recipe(name: str, subject: str = "--recipe") -> Recipe:
+    """A recipe of the package by its name, or a user's own YAML file by its path, settings.yaml of a run among them.
+
+    Raises UsageError, naming `subject`, for an unknown name, FileError for a file that is no recipe.
+    """
+    own = name.endswith((".yaml", ".yml"))
+    if not own and name not in recipe_names():
+        raise unknown(subject, name, (*recipe_names(), NO_RECIPE))
+    try:
+        text = (
+            Path(name).read_text("utf-8")
+            if own
+            else (resources.files("sightline.recipes") / f"{name}.yaml").read_text("utf-8")
+        )
+        content = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        raise FileError(name, "it cannot be read", "a recipe in YAML") from None
+    if own and isinstance(content, dict) and content.pop("extended_from_step", 0):
+        advice = "repeat the first part, then make it longer with --resume"
+        raise FileError(name, "the settings of a run that was made longer later", "a run in one piece", advice)
+    began_from = content.pop("recipe", None) if own and isinstance(content, dict) else None
+    if not isinstance(content, dict) or not all(isinstance(part, dict) for part in content.values()):
+        raise FileError(name, "no recipe", "sections of settings, as sightline recipes shows them")
+    about = content.pop("about", {})
+    return Recipe(began_from or Path(name).stem, about, content, text)
+
+
+def default_recipe(data: str) -> str | None:
+    """The recipe a dataset is trained with when none is named; for a folder the folder recipe."""
+    # Most often it has the dataset's own name, and reading them all takes a while.
+    for name in sorted(recipe_names(), key=lambda name: name != data):
+        if data in load_recipe(name).about.get("default_for", ()):
+            return name
+    return FOLDER_RECIPE if Path(data).is_dir() else None
+
+
+def resolve(data: str | None, recipe: str | None, flags: Mapping[str, Any]) -> Settings:
+    """Defaults < recipe < flags, with `data` overriding the recipe's dataset.
+
+    Without a recipe the dataset's default one is taken; the recipe "none" is no recipe. Settings whose model is another
+    than the recipe's do not bear its name.
+    """
+    flags = {**flags, "data": data} if data is not None else dict(flags)
+    name = recipe or default_recipe(str(flags.get("data") or "digits"))
+    if name is None or name == NO_RECIPE:
+        return build_settings(None, flags)
+    found = load_recipe(name)
+    settings = build_settings(found.settings, flags, recipe_name=found.name)
+    same_model = settings.model == build_settings(found.settings).model
+    return settings if same_model else settings.model_copy(update={"recipe": None})

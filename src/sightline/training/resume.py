@@ -1,0 +1,120 @@
+"""`resume`: going on with a run from its latest checkpoint, exactly as if it had never stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sightline import device as device_room
+from sightline.data import verify
+from sightline.errors import UsageError
+from sightline.runs.folder import RunFolder
+from sightline.settings import Settings
+from sightline.training.prepare import RunImages, begin_again, build
+from sightline.training.reporter import Reporter, make_reporter
+from sightline.training.tracking import check_tracking
+from sightline.training.train import TrainResult, finish
+from sightline.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from sightline.data import ImageData
+
+
+def resume(
+    run: str | Path,
+    *,
+    epochs: int | None = None,
+    steps: int | None = None,
+    add_epochs: int | None = None,
+    add_steps: int | None = None,
+    module: nn.Module | None = None,
+    data: ImageData | None = None,
+    quiet: bool = False,
+    reporter: Reporter | None = None,
+) -> TrainResult:
+    """Go on with a run as if it had never stopped, or make it longer: to a total, or by `add_epochs` or `add_steps`.
+
+    What is added comes on top of what the run was to do, whether it had got there or not. `module` and `data` are
+    needed where the run was trained with some of your own. `reporter` is told of the progress; left out, it goes to
+    stderr unless `quiet`. Bit-identical to never having stopped, on the same processor type, torch and thread count (on
+    CUDA with --deterministic).
+
+    Raises FileError where `run` is no run folder, UsageError for a shorter run, for more than one length or the other
+    unit than the run counts in, DataError where the images have changed.
+    """
+    reporter = reporter or make_reporter(quiet=quiet)
+    folder = RunFolder.open(Path(run))
+    lengths = {"epochs": epochs, "steps": steps, "add-epochs": add_epochs, "add-steps": add_steps}
+    settings = _longer(folder, {flag: length for flag, length in lengths.items() if length is not None})
+    check_tracking(settings)
+    before = folder.fact("environment")
+    pinned = settings.device.model_copy(
+        update={
+            "threads": settings.device.threads or before.get("threads"),
+            "precision": before.get("precision", settings.device.precision),
+        }
+    )
+    with device_room.explain_memory("training"), folder.in_work():
+        compute = device_room.resolve(pinned)
+        now = device_room.environment(compute)
+        differing = [key for key in ("torch", "processor", "threads", "device", "gpu") if before.get(key) != now[key]]
+        if differing:
+            told = ", ".join(f"{key} was {before.get(key)} and is {now[key]}" for key in differing)
+            reporter.note(f"warning: {told}; the result will not be bit-identical to an unbroken run")
+        images = RunImages.of(settings, data)
+        verify(folder.fact("splits"), images.splits)
+        if module is None:
+            if settings.model is None:
+                raise UsageError(str(run), "this run trains a module of your own", "sightline.resume(run, module=...)")
+            module = build(settings, images.splits) if folder.checkpoints() else begin_again(settings, images, folder)
+        trainer = Trainer(settings, folder, images.splits, images.preprocessing, module, compute, reporter)
+        trainer.restore()
+        if settings != folder.settings():
+            folder.write_settings(settings)
+        reporter.note(f"{run}: goes on from step {trainer.progress.step} of {trainer.plan.total_steps}")
+        trainer.run()
+        return finish(trainer, reporter)
+
+
+def _longer(folder: RunFolder, lengths: Mapping[str, int]) -> Settings:
+    """The run's settings with more epochs or steps; `lengths` has the flag that asks for them, if one does."""
+    settings = folder.settings()
+    if not lengths:
+        return settings
+    if len(lengths) > 1:
+        first, second, *_ = lengths
+        raise UsageError(f"--{second}", f"given together with --{first}", "one of them says how long the run is to be")
+    ((flag, asked),) = lengths.items()
+    unit = flag.removeprefix("add-")
+    adds = flag != unit
+    if adds and asked < 1:
+        raise UsageError(f"--{flag}", f"{asked} found", "it should be at least 1")
+    training = settings.training
+    old = getattr(training, unit)
+    if old is None:
+        other = "steps" if unit == "epochs" else "epochs"
+        advice = f"use --{flag.replace(unit, other)}"
+        raise UsageError(f"--{flag}", f"{asked} found", f"this run counts in {other}", advice)
+    new = old + asked if adds else asked
+    if new < old:
+        raise UsageError(f"--{flag}", f"{asked} found", f"{old} or more, since only a longer run can go on")
+    if new == old:
+        return settings
+    start = _finished_step(folder)
+    return settings.model_copy(
+        update={
+            "training": training.model_copy(update={unit: new}),
+            "extended_from_step": settings.extended_from_step if start is None else start,
+        }
+    )
+
+
+def _finished_step(folder: RunFolder) -> int | None:
+    """The step at which a finished run ended, None for one that is still under way."""
+    checkpoints = folder.checkpoints()
+    if not checkpoints or not folder.is_finished():
+        return None
+    return int(checkpoints[0].stem.removeprefix("step-"))

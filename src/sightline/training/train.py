@@ -1,0 +1,218 @@
+"""`train`: from a dataset and settings to a run folder with a tested model in it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sightline.checking.audit import audit, audit_lines
+from sightline.data import ImageData, record
+from sightline.evaluation.predictions import evaluate, report_of, store_test
+from sightline.recipes import resolve
+from sightline.runs.folder import RESULTS, RunFolder
+from sightline.settings import Settings, data_name, model_name
+from sightline.training.reporter import Reporter, Silence, make_reporter
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from sightline.training.trainer import Trainer
+
+PICTURES_SHOWN = 18
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """A finished run. Accuracies are fractions; val_accuracy is the selected epoch's, test_accuracy that of the same
+    weights, with its 95 % Wilson interval; None where there were no such images.
+    """
+
+    run: Path
+    model: str
+    data: str
+    epochs: int
+    steps: int
+    train_seconds: float
+    val_accuracy: float | None
+    test_accuracy: float | None
+    test_interval: tuple[float, float] | None
+    seed: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result for JSON."""
+        return {**vars(self), "run": str(self.run)}
+
+
+def train(
+    data: str | Path | ImageData | None = None,
+    *,
+    model: str | nn.Module | None = None,
+    recipe: str | None = None,
+    runs: str | Path = "runs",
+    name: str | None = None,
+    quiet: bool = False,
+    **settings: Any,
+) -> TrainResult:
+    """Train a classifier and test it.
+
+    `data`: a dataset's name, a folder of pictures, or an ImageData of your own; left out, that of the recipe, and
+    without one the embedded digits. `model`: a preset's or family's name,
+    or your own torch module, float (N, C, H, W) to logits (N, K). `recipe`: a recipe's name or YAML file; left out, the
+    dataset's own; "none" for the plain defaults. `settings`: any setting by its flat name, as on the command line:
+    `lr=0.1, epochs=5, batch_size=64`.
+
+    Raises UsageError, DataError, FileError, NumericError, ResourceError or Interrupted, all SightlineErrors.
+    """
+    own_data = data if isinstance(data, ImageData) else None
+    own_module = None if model is None or isinstance(model, str) else model
+    flags = {**settings, "model": model if own_module is None else None}
+    named = own_data.name if own_data else None if data is None else str(data)
+    # Before torch is imported, which takes a while: wrong settings are told at once.
+    resolved = resolve(named, recipe, flags)
+    reporter = make_reporter(quiet=quiet)
+    return train_settings(resolved, runs=Path(runs), name=name, module=own_module, data=own_data, reporter=reporter)
+
+
+def train_settings(
+    settings: Settings,
+    *,
+    runs: Path = Path("runs"),
+    name: str | None = None,
+    module: nn.Module | None = None,
+    data: ImageData | None = None,
+    reporter: Reporter | None = None,
+    draws: bool = True,
+) -> TrainResult:
+    """Train, select, save and test, in a new folder below `runs`.
+
+    `module` is a network of the user's own, float (N, C, H, W) to logits (N, K), instead of settings.model; `data` a
+    dataset already loaded, instead of settings.data.name; `draws`: whether curves and augmentation are drawn. Raises
+    DataError, UsageError, NumericError, ResourceError or Interrupted; what was reached is kept in the folder.
+    """
+    from sightline import device as device_room
+    from sightline.training import prepare
+    from sightline.training.tracking import check_tracking
+    from sightline.training.trainer import Trainer
+
+    reporter = reporter or Silence()
+    check_tracking(settings)
+    with device_room.explain_memory("training"), contextlib.ExitStack() as held:
+        compute = device_room.resolve(settings.device)
+        images = prepare.RunImages.of(settings, data)
+        prepare.check_rules(settings, images.splits)
+        settings, choices = prepare.with_augmentation(settings, images)
+        own = module is not None
+        start = prepare.Start(module) if module is not None else prepare.begin(settings, images)
+        module = start.module
+        if own:
+            prepare.check_own(module, images.splits)
+            settings = settings.model_copy(update={"model": None})
+        folder = RunFolder.create(runs, name or run_name(settings, module))
+        held.enter_context(folder.in_work())
+        found = audit(images.splits, images.loaded)
+        folder.write_fact("environment", device_room.environment(compute))
+        folder.write_fact("splits", record(images.splits))
+        folder.write_fact("audit", found)
+        folder.write_fact("network", prepare.describe(module, images.splits))
+        folder.write_samples(*prepare.samples_of(images.splits.train))
+        if start.report is not None:
+            folder.write_fact("pretrained", start.report.to_dict())
+        folder.write_settings(settings)
+        for line in (*audit_lines(found), *choices, *start.lines(settings)):
+            reporter.note(line)
+        trainer = Trainer(settings, folder, images.splits, images.preprocessing, module, compute, reporter)
+        trainer.progress.seconds = start.seconds
+        reporter.note(opening_line(settings, trainer, module))
+        trainer.run()
+        return finish(trainer, reporter, draws=draws)
+
+
+def run_name(settings: Settings, module: nn.Module) -> str:
+    """What a run's folder is called before its number: the recipe, or the data and the model."""
+    data = data_name(settings.data)
+    if settings.recipe:
+        return settings.recipe if settings.recipe.startswith(data) else f"{data}-{settings.recipe}"
+    return f"{data}-{model_name(settings.model, type(module).__name__.lower())}"
+
+
+def opening_line(settings: Settings, trainer: Trainer, module: nn.Module) -> str:
+    """Say what is about to be trained, on what."""
+    import torch
+
+    parameters = sum(parameter.numel() for parameter in module.parameters())
+    height, width, channels = trainer.splits.train.size
+    name = model_name(settings.model, type(module).__name__)
+    compute = trainer.compute
+    threads = torch.get_num_threads()
+    where = str(compute.device)
+    if compute.device.type == "cpu":
+        where += f", {threads} thread{'s' if threads > 1 else ''}"
+    return (
+        f"{name}, {parameters:,} parameters, images {channels}x{height}x{width}; {where}, {compute.precision};"
+        f" {trainer.plan.total_steps} steps; {trainer.folder.path}"
+    )
+
+
+def finish(trainer: Trainer, reporter: Reporter, *, draws: bool = True) -> TrainResult:
+    """Save the last weights, test the selected ones once, and draw."""
+    from sightline.classifier import model_file
+    from sightline.training.tracking import track_test
+    from sightline.training.weights import save_tested
+
+    folder, settings, progress = trainer.folder, trainer.settings, trainer.progress
+    if progress.stopped:
+        reporter.note(f"stopped at step {progress.step}: {progress.stopped}")
+    last, best = trainer.tested_model.state_dict(), trainer.best
+    if best is None:
+        temperature = save_tested(folder, folder.last_weights, last, trainer.header, reporter)
+    else:
+        model_file.save(folder.last_weights, last, trainer.header)
+        temperature = save_tested(folder, folder.best_weights, best, trainer.header, reporter)
+    rows = [_numbers(row) for row in folder.rows(RESULTS)]
+    if draws:
+        _draw(trainer, rows)
+    report: Mapping[str, Any] = {}
+    if trainer.splits.test is not None:
+        trainer.tested_model.load_state_dict(best or last)
+        predictions = evaluate(trainer.classifier_at(temperature), trainer.splits.test)
+        report = report_of(predictions, folder.tested_step(), temperature)
+        store_test(predictions, folder.test_folder, report, trainer.splits.test)
+        track_test(settings, folder, report)
+    interval = report.get("interval")
+    return TrainResult(
+        run=folder.path,
+        model=model_name(settings.model, type(trainer.model).__name__),
+        data=data_name(settings.data),
+        epochs=progress.step // trainer.plan.steps_per_epoch,
+        steps=progress.step,
+        train_seconds=progress.seconds,
+        val_accuracy=_selected_accuracy(rows, progress.best_epoch),
+        test_accuracy=report.get("accuracy"),
+        test_interval=(interval[0], interval[1]) if interval else None,
+        seed=settings.training.seed,
+    )
+
+
+def _draw(trainer: Trainer, rows: list[dict[str, Any]]) -> None:
+    from sightline.drawing import augmentation, curves
+
+    folder = trainer.folder
+    curves.draw(rows, folder.curves_path, selected_epoch=trainer.progress.best_epoch, title=folder.path.name)
+    originals, seen = trainer.seen(PICTURES_SHOWN)
+    if trainer.settings.augment.changes_images:
+        title = "above: the image, below: what the network sees"
+        augmentation.draw(seen, folder.augmentation_path, originals=originals, title=title)
+    else:
+        augmentation.draw(seen, folder.augmentation_path, title="what the network sees")
+
+
+def _selected_accuracy(rows: list[dict[str, Any]], epoch: int | None) -> float | None:
+    return next((row["val_accuracy"] for row in rows if row["epoch"] == epoch), None)
+
+
+def _numbers(row: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {name: float(value) if value else None for name, value in row.items()}
+    return found | {name: int(row[name]) for name in ("epoch", "step")}
