@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
 from sightline.errors import FileError, UsageError
 from sightline.settings import (
@@ -99,3 +100,15 @@ def test_every_preset_is_valid_and_knows_its_name() -> None:
     for name in MODEL_PRESETS:
         model = build_settings(None, {"model": name}).model
         assert model is not None and model_name(model) == name
+
+
+def test_replace_takes_flat_names_and_checks_them() -> None:
+    settings = build_settings({}, {"model": "resnet20", "optimizer": "adam"})
+    changed = settings.replace(epochs=3, lr=0.5, seed=7, model=None, recipe="mine")
+    assert (changed.training.epochs, changed.optimizer.lr, changed.training.seed) == (3, 0.5, 7)
+    assert (changed.model, changed.recipe, changed.data) == (None, "mine", settings.data)
+    assert settings == build_settings({}, {"model": "resnet20", "optimizer": "adam"})
+    with pytest.raises(ValidationError):
+        settings.replace(epochs=-1)
+    with pytest.raises(KeyError, match="momentum"):
+        settings.replace(momentum=0.9)  # Adam has none

@@ -34,7 +34,7 @@ def resolve_augment(
     harm = _harm(data_name, class_names)
     lines: list[str] = []
     if settings.flip == "auto":
-        settings = settings.model_copy(update={"flip": "none" if harm else "alternate"})
+        settings = settings.replace(flip="none" if harm else "alternate")
         if harm:
             lines.append(f"no flips, since {harm}")
         elif _is_named(data_name, class_names):

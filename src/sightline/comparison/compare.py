@@ -23,13 +23,17 @@ from sightline.data.decode_workers import usable_cores
 from sightline.drawing import comparison as comparison_drawing
 from sightline.errors import UsageError
 from sightline.runs.folder import RunFolder
-from sightline.settings import Settings, data_name
+from sightline.settings import CheckpointSettings, Settings, data_name
 from sightline.settings.merge import flag_of
 from sightline.training.pace import training_pace
 from sightline.training.reporter import Reporter, Silence, make_reporter
 from sightline.training.tracking import check_tracking
 
-UNSEEN = {"seed": 0, "log_steps": 100, "log_probabilities_steps": None, "track": "none"}
+UNSEEN = {
+    "recipe": None, "seed": 0, "log_steps": 100, "log_probabilities_steps": None, "track": "none", "data_dir": None,
+    "threads": None,
+}  # fmt: skip
+"""Settings, by flat name, in which the runs of one side may differ, and what each is taken for."""
 SEEDS = 5
 DIFFERENT_SEEDS = "different whole numbers, 0 or more"
 NUMBERED = re.compile(r"(-s\d+)?-\d{3}$")
@@ -243,9 +247,7 @@ def _with_threads(side: Side, processes: int) -> Side:
     """Share the cores out among runs that go at a time; recorded, since bits depend on the number of threads."""
     device = side.settings.device
     threads = device.threads or max(1, usable_cores() // processes)
-    return replace(
-        side, settings=side.settings.model_copy(update={"device": device.model_copy(update={"threads": threads})})
-    )
+    return replace(side, settings=side.settings.replace(threads=threads))
 
 
 def _lasting(side: Side, seconds: float, images: ImagesOnce, reporter: Reporter) -> Side:
@@ -253,8 +255,7 @@ def _lasting(side: Side, seconds: float, images: ImagesOnce, reporter: Reporter)
     pace = training_pace(side.settings, images.load(side.settings.data), seconds)
     steps = max(1, round(seconds * pace))
     reporter.note(f"{side.name}: {pace:,.4g} steps a second here, so {steps:,} steps in {seconds:g} s")
-    training = side.settings.training.model_copy(update={"steps": steps, "epochs": None})
-    return replace(side, settings=side.settings.model_copy(update={"training": training}))
+    return replace(side, settings=side.settings.replace(steps=steps, epochs=None))
 
 
 def _name(sides: Sequence[Side]) -> str:
@@ -318,13 +319,7 @@ def _grouped(paths: Sequence[Path]) -> list[SideRuns]:
 
 def _of_a_side(settings: Settings) -> Settings:
     """Leave out of a run's settings what a side's runs may differ in."""
-    training = settings.training.model_copy(update=UNSEEN)
-    data = settings.data.model_copy(update={"data_dir": None})
-    device = settings.device.model_copy(update={"threads": None})
-    checkpoints = type(settings.checkpoints)()
-    return settings.model_copy(
-        update={"recipe": None, "training": training, "data": data, "device": device, "checkpoints": checkpoints}
-    )
+    return settings.replace(**UNSEEN, checkpoints=CheckpointSettings())
 
 
 def _side_name(path: Path, taken: Container[str]) -> str:

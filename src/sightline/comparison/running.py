@@ -66,7 +66,7 @@ class ImagesOnce:
     def load(self, settings: DataSettings) -> ImageData:
         """Load, or give what was loaded before for the same pixels and test images."""
         # Neither decides what is read.
-        key = settings.model_copy(update={"normalize": "unit", "validation": 0.0})
+        key = settings.replace(normalize="unit", validation=0.0)
         if key not in self._loaded:
             self._loaded[key] = data_room.load(settings)
         return self._loaded[key]
@@ -121,8 +121,7 @@ def run_one(job: Job, plan: Plan, images: ImagesOnce, reporter: Reporter) -> Non
         if found is not None:
             resume(found.path, data=data, reporter=reporter)
             return
-        training = settings.training.model_copy(update={"seed": job.seed})
-        settings = settings.model_copy(update={"training": training})
+        settings = settings.replace(seed=job.seed)
         train_settings(settings, runs=job.folder.runs, name=job.run_name, data=data, reporter=reporter)
 
 

@@ -96,7 +96,7 @@ def have_the_same_images(one: Settings, other: Settings) -> bool:
 
 def _do_the_same(one: Settings, other: Settings) -> bool:
     """Tell whether two settings do the same, by whatever name."""
-    return one.model_copy(update={"recipe": None}) == other.model_copy(update={"recipe": None})
+    return one.replace(recipe=None) == other.replace(recipe=None)
 
 
 def _parse(text: str) -> _Asked:
@@ -154,14 +154,11 @@ def _same_images(asked: Sequence[_Asked], built: Sequence[Settings], notes: list
             f"{name} {getattr(settings.data, name):g} -> {same[name]:g}" for name in differing if name == "validation"
         ]
         told += [f"{name} as {asked[0].text} has it" for name in differing if name != "validation"]
-        training = settings.training
-        if training.watch_test:
+        if settings.training.watch_test:
             told.append("watch_test off: validation images are held out")
-            training = training.model_copy(update={"watch_test": False})
         if told:
             notes.append(f"{side.text}: {', '.join(told)}, so that all sides have the same images")
-        data = settings.data.model_copy(update=same)
-        settled.append(settings.model_copy(update={"data": data, "training": training}))
+        settled.append(settings.replace(**same, watch_test=False))
     return settled
 
 

@@ -45,7 +45,7 @@ def load_test(
         return load_test_folder(root, class_names, preprocessing, skip_bad=settings.skip_bad, quiet=quiet)
     height, width, channels = preprocessing.height, preprocessing.width, preprocessing.channels
     if settings.name == "synthetic":
-        settings = settings.model_copy(update={"image_size": max(height, width), "channels": channels})
+        settings = settings.replace(image_size=max(height, width), channels=channels)
     test = reader(settings, quiet=quiet).test
     assert test is not None, "every dataset with a name has test images"
     same_classes(settings.name, test.class_names, class_names)

@@ -89,4 +89,4 @@ def resolve(data: str | None, recipe: str | None, flags: Mapping[str, Any]) -> S
     found = load_recipe(name)
     settings = build_settings(found.settings, flags, recipe_name=found.name)
     same_model = settings.model == build_settings(found.settings).model
-    return settings if same_model else settings.model_copy(update={"recipe": None})
+    return settings if same_model else settings.replace(recipe=None)

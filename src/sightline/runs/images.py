@@ -16,7 +16,7 @@ def images_of_run(run: RunFolder, changes: Mapping[str, Any] = MappingProxyType(
     Raises DataError where they are not the same as when the run was trained, or cannot be loaded.
     """
     own = run.settings()
-    settings = own.data.model_copy(update=dict(changes))
+    settings = own.data.replace(**changes)
     splits = split(load(settings), settings, own.training.watch_test)
     verify(run.fact("splits"), splits)
     return splits

@@ -40,4 +40,4 @@ class AugmentSettings(Section):
     @property
     def changes_images(self) -> bool:
         """Whether an image can look different from one epoch to the next."""
-        return self.model_copy(update={"fill": "zero"}) != AugmentSettings()
+        return self.replace(fill="zero") != AugmentSettings()

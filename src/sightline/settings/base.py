@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,6 +11,10 @@ class Section(BaseModel):
     """A group of settings. Its docstring's first line is the group's title in the help."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    def replace(self, **changes: Any) -> Self:
+        """Copy with other values, checked as when it was built. Raises pydantic's ValidationError for a wrong one."""
+        return type(self).model_validate({**vars(self), **changes})
 
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Self
 
 from pydantic import Field
 
@@ -31,3 +31,23 @@ class Settings(Section):
     finetune: FinetuneSettings = FinetuneSettings()
     checkpoints: CheckpointSettings = CheckpointSettings()
     device: DeviceSettings = DeviceSettings()
+
+    def replace(self, **changes: Any) -> Self:
+        """Copy with other values, checked as when it was built.
+
+        `changes` are whole sections, or single settings by their flat names: `settings.replace(epochs=3, model=None)`.
+        Raises pydantic's ValidationError for a wrong value, KeyError for a name that no section has.
+        """
+        whole = {name: value for name, value in changes.items() if name in Settings.model_fields}
+        parts: dict[str, dict[str, Any]] = {}
+        for name in changes.keys() - whole.keys():
+            parts.setdefault(self._section_of(name), {})[name] = changes[name]
+        for section, values in parts.items():
+            whole[section] = whole.get(section, getattr(self, section)).replace(**values)
+        return super().replace(**whole)
+
+    def _section_of(self, name: str) -> str:
+        for section, values in self:
+            if isinstance(values, Section) and name in type(values).model_fields:
+                return section
+        raise KeyError(name)

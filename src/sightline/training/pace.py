@@ -35,20 +35,14 @@ def training_pace(settings: Settings, data: ImageData | None = None, seconds: fl
     that is long enough for recording or compiling them to pay, they are recorded or compiled here too. Trains in a
     temporary folder, and raises what `train` raises.
     """
-    training = settings.training.model_copy(
-        update={
-            "steps": STEPS,
-            "epochs": None,
-            "log_steps": EVERY,
-            "log_probabilities_steps": None,
-            "track": "none",
-        }
-    )
-    checkpoints = CheckpointSettings(checkpoint_epochs=None)
     with device_room.explain_memory("training"):
         compute = device_room.resolve(settings.device)
         images = RunImages.of(settings, data)
-        settings = settings.model_copy(update={"training": training, "checkpoints": checkpoints})
+        settings = settings.replace(
+            steps=STEPS, epochs=None, log_steps=EVERY, log_probabilities_steps=None, track="none",
+            checkpoints=CheckpointSettings(checkpoint_epochs=None),
+        )  # fmt: skip
+        training = settings.training
         settings, _ = with_augmentation(settings, images)
         order = BatchOrder(len(images.splits.train), training.batch_size, training.seed, training.last_batch)
         execution = decide(settings, compute, order, STEPS)
@@ -59,8 +53,7 @@ def training_pace(settings: Settings, data: ImageData | None = None, seconds: fl
             if _rank(longer) <= _rank(execution):
                 break
             execution = longer
-            device = settings.device.model_copy(update={"execution": "compile" if longer.compiled else "graph"})
-            pace = _measure(settings.model_copy(update={"device": device}), images, compute)
+            pace = _measure(settings.replace(execution="compile" if longer.compiled else "graph"), images, compute)
         return pace
 
 

@@ -60,7 +60,7 @@ def check_rules(settings: Settings, splits: Splits) -> None:
 def with_augmentation(settings: Settings, images: RunImages) -> tuple[Settings, list[str]]:
     """The settings with augmentation decided, and why."""
     augment, choices = resolve_augment(settings.augment, data_name(settings.data), images.splits.train.class_names)
-    return settings.model_copy(update={"augment": augment}), choices
+    return settings.replace(augment=augment), choices
 
 
 @dataclass(frozen=True)

@@ -51,11 +51,9 @@ def resume(
     settings = _longer(folder, {flag: length for flag, length in lengths.items() if length is not None})
     check_tracking(settings)
     before = folder.fact("environment")
-    pinned = settings.device.model_copy(
-        update={
-            "threads": settings.device.threads or before.get("threads"),
-            "precision": before.get("precision", settings.device.precision),
-        }
+    pinned = settings.device.replace(
+        threads=settings.device.threads or before.get("threads"),
+        precision=before.get("precision", settings.device.precision),
     )
     with device_room.explain_memory("training"), folder.in_work():
         compute = device_room.resolve(pinned)
@@ -104,12 +102,8 @@ def _longer(folder: RunFolder, lengths: Mapping[str, int]) -> Settings:
     if new == old:
         return settings
     start = _finished_step(folder)
-    return settings.model_copy(
-        update={
-            "training": training.model_copy(update={unit: new}),
-            "extended_from_step": settings.extended_from_step if start is None else start,
-        }
-    )
+    extended_from_step = settings.extended_from_step if start is None else start
+    return settings.replace(**{unit: new}, extended_from_step=extended_from_step)
 
 
 def _finished_step(folder: RunFolder) -> int | None:

@@ -109,7 +109,7 @@ def train_settings(
         module = start.module
         if own:
             prepare.check_own(module, images.splits)
-            settings = settings.model_copy(update={"model": None})
+            settings = settings.replace(model=None)
         folder = RunFolder.create(runs, name or run_name(settings, module))
         held.enter_context(folder.in_work())
         found = audit(images.splits, images.loaded)

@@ -58,8 +58,7 @@ def open_study(folder: StudyFolder, plan: StudyPlan, *, seed: int) -> Study:
 
 def settings_of(plan: StudyPlan, changes: Mapping[str, Any]) -> Settings:
     """Give the settings of a trial: the recipe and the flags, then what the trial chose."""
-    settings = resolve(plan.data, plan.recipe, {**plan.flags, **changes})
-    return settings.model_copy(update={"training": settings.training.model_copy(update={"watch_test": False})})
+    return resolve(plan.data, plan.recipe, {**plan.flags, **changes}).replace(watch_test=False)
 
 
 def changes_of(plan: StudyPlan, params: Mapping[str, Any]) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def tune(
     if base.data.validation == 0 and loaded.val is None:
         raise UsageError("--validation", "0 found", "validation images, which alone decide between trials")
     if asked is None:
-        augment = base.augment.model_copy(update={"flip": "auto"})
+        augment = base.augment.replace(flip="auto")
         flip = resolve_augment(augment, data_name(base.data), loaded.train.class_names)[0].flip
         assert flip != "auto"
         plan = replace(plan, space=default_space(base, flip))
