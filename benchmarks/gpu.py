@@ -9,7 +9,7 @@ writes (float32, N,C,H,W, a DataLoader with workers, transforms image by image, 
 are those of sightline.training: gathering, augmentation, learning rate, sums and all. Times are CUDA events' around
 `--steps` steps; medians, least, most and n of the rounds, ratios within each round. What comes before the first
 ordinary step (recording, compiling without its cache) is told apart, with the number of steps from which it pays:
-the constants of sightline/training/recorded_step.py. Whole runs alternate between eager and recorded, seed by seed,
+the constants of sightline/training/execution.py. Whole runs alternate between eager and recorded, seed by seed,
 behind one that does not count. Without `--data-dir` they learn synthetic images, and only their times mean anything.
 
 Writes benchmarks/results/DATE-gpu.json, case by case. `--smoke` runs the same code, tiny, on the CPU, and says what it
@@ -33,12 +33,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import sightline as sl
 from gpu_sides import FORMS, PLAIN, TRAINING, Case, OurSide, PlainSide, build_network, timed
-from sightline import data as data_room
 from sightline import device as device_room
 from sightline.files import atomic
 from sightline.recipes import load_recipe
 from sightline.settings import build_settings
 from sightline.training.cuda_graph import WARM_UP_STEPS
+from sightline.training.prepare import RunData
 
 RESNET18: Mapping[str, Any] = {"model": "resnet18", "stem": "small"}
 CASES = (
@@ -85,10 +85,9 @@ def measure_case(case: Case, options: argparse.Namespace, peak: float, runs: Pat
         "synthetic_count": case.images, "batch_size": case.batch_size, "device": options.device,
     }  # fmt: skip
     settings = {form: build_settings(None, {**flags, "execution": form.partition(",")[0]}) for form in forms}
-    splits = data_room.split(data_room.load(settings["eager"].data), settings["eager"].data, False)
-    preprocessing = data_room.fit_preprocessing(splits.train, settings["eager"].data)
+    data = RunData.from_settings(settings["eager"], None)
     # What the process itself needs for its first steps, libraries and kernels, belongs to no form.
-    OurSide(case, "eager", settings["eager"], splits, preprocessing, runs).start()
+    OurSide(case, "eager", settings["eager"], data, runs).start()
     sides: dict[str, OurSide | PlainSide] = {}
     starts: dict[str, float] = {}
     held: dict[str, dict[str, int]] = {}
@@ -100,9 +99,9 @@ def measure_case(case: Case, options: argparse.Namespace, peak: float, runs: Pat
             torch.cuda.reset_peak_memory_stats(device)
             allocated, reserved = torch.cuda.memory_allocated(device), torch.cuda.memory_reserved(device)
         if form == PLAIN:
-            sides[form] = PlainSide(case, splits, preprocessing, device, options.workers)
+            sides[form] = PlainSide(case, data.splits, data.preprocessing, device, options.workers)
         else:
-            sides[form] = OurSide(case, form, settings[form], splits, preprocessing, runs)
+            sides[form] = OurSide(case, form, settings[form], data, runs)
         starts[form] = timed(sides[form].start, device)
         most, taken = memory(device)
         held[form] = {"peak_bytes": most - allocated, "reserved_bytes": taken - reserved}
@@ -113,7 +112,7 @@ def measure_case(case: Case, options: argparse.Namespace, peak: float, runs: Pat
             side.ready()
             seconds[form].append(timed(lambda side=side: side.steps(options.steps), device) / options.steps)
     step = {form: statistics.median(values) for form, values in seconds.items()}
-    flops = training_flops(case, len(splits.train.class_names))
+    flops = training_flops(case, len(data.splits.train.class_names))
     augmenting = augmentation_seconds(sides["eager"], options)
     row = {
         "case": case.name,
@@ -162,7 +161,7 @@ def augmentation_seconds(side: OurSide | PlainSide, options: argparse.Namespace)
             at = device_room.send(torch.from_numpy(indices), trainer.compute.device)
             pixels, _ = trainer.images.gather(indices, at)
             if augments:
-                trainer.augment(pixels, at, trainer.passes(step))
+                trainer.augment(pixels, at, trainer.epochs_seen(step))
 
     device = trainer.compute.device
     pairs = [(timed(lambda: prepare(True), device), timed(lambda: prepare(False), device)) for _ in range(5)]

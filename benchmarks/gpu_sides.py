@@ -19,8 +19,8 @@ from sightline.data import Preprocessing, Splits
 from sightline.models import build_model
 from sightline.runs.folder import RunFolder
 from sightline.settings import Settings, build_settings
-from sightline.training.clock import Clock
 from sightline.training.cuda_graph import WARM_UP_STEPS
+from sightline.training.prepare import RunData
 from sightline.training.reporter import Silence
 from sightline.training.trainer import Trainer
 
@@ -61,22 +61,20 @@ def timed(work: Callable[[], object], device: torch.device) -> float:
 class OurSide:
     """Training steps of Sightline in one form."""
 
-    def __init__(
-        self, case: Case, form: str, settings: Settings, splits: Splits, preprocessing: Preprocessing, runs: Path
-    ) -> None:
+    def __init__(self, case: Case, form: str, settings: Settings, data: RunData, runs: Path) -> None:
         self.batch_size = case.batch_size
         compute = device_room.resolve(settings.device)
         folder = RunFolder.create(runs, "bench")
-        network = build_network(case, len(splits.train.class_names))
-        self.trainer = Trainer(settings, folder, splits, preprocessing, network, compute, Silence())
+        network = build_network(case, len(data.splits.train.class_names))
+        self.trainer = Trainer(settings, folder, data, network, compute, Silence())
         self.told = self.trainer.execution.line
-        self._clock = Clock(self.trainer.progress, 0)
         self._searches = form == SEARCHED
 
     def start(self) -> None:
         """Take the first steps: set up, compile, warm up, record."""
         torch.backends.cudnn.benchmark = self._searches
-        self.trainer._begin_epoch()
+        self.trainer.begin()
+        self._part = self.trainer.backbone.begin_epoch(1)
         self.steps(WARM_UP_STEPS + 1)
         torch.backends.cudnn.benchmark = False
 
@@ -87,7 +85,7 @@ class OurSide:
     def steps(self, count: int) -> None:
         """Train."""
         for _ in range(count):
-            self.trainer._step(self._clock)
+            self.trainer.train_step(self._part, self.trainer.state.step)
 
 
 class PerImage(Dataset[tuple[torch.Tensor, int]]):

@@ -19,7 +19,7 @@ from sightline.classifier.model_file import pack, unpack
 from sightline.cli.app import run
 from sightline.errors import UsageError
 from sightline.runs.folder import RESULTS, RunFolder
-from sightline.training.checkpoints import read_progress
+from sightline.training.checkpoints import read_state
 from sightline.training.reporter import Lines, Live, Silence, epoch_line
 from test_resume import Stop, facts, stop_at
 
@@ -158,7 +158,7 @@ def test_the_step_is_that_of_the_weights_that_are_tested(tmp_path: Path, select:
     jump = {"schedule": "step", "step_epochs": [2.0], "step_factors": [50.0]}
     folder = few(tmp_path, epochs=4, batch_size=300, select=select, ema_decay=0, **jump)
     checkpoint = RunFolder(folder).checkpoints()[0]
-    best = read_progress(checkpoint, unpack(checkpoint)[1]).best_epoch
+    best = read_state(checkpoint, unpack(checkpoint)[1]).best_epoch
     (row,) = [row for row in RunFolder(folder).rows(RESULTS) if row["epoch"] == str(best)]
     assert (best == 4) == (select == "last")
     tested = sl.test(folder, out=tmp_path / "out", device="cpu")

@@ -14,7 +14,7 @@ import sightline as sl
 from sightline.models.sprint import Whitening
 from sightline.settings import build_settings
 from sightline.training.muon import Muon, moved_by_muon, orthogonalized
-from sightline.training.optimizers import build_optimizer, prepare_update
+from sightline.training.optimizers import build_optimizer, set_rates
 
 
 def network() -> nn.Sequential:
@@ -34,7 +34,7 @@ def optimizer_of(model: nn.Module, *, precision: torch.dtype = torch.float32, **
     settings = build_settings(None, {"optimizer": "muon", **flags})
     found = build_optimizer(settings.optimizer, model, fused=False, precision=precision)
     assert isinstance(found, Muon)
-    prepare_update(found, settings.optimizer, settings.optimizer.lr, 0)
+    set_rates(found, settings.optimizer, settings.optimizer.lr, 0)
     return found
 
 
@@ -81,7 +81,7 @@ def test_everything_else_moves_as_with_sgd() -> None:
     flags = {"optimizer": "sgd", "lr": 0.05, "momentum": 0.8, "nesterov": True, "weight_decay": 0.1}
     settings = build_settings(None, {**flags, "norm_bias_lr_factor": 3.0}).optimizer
     theirs = build_optimizer(settings, reference, fused=False)
-    prepare_update(theirs, settings, 0.05, 0)
+    set_rates(theirs, settings, 0.05, 0)
     generator = torch.Generator().manual_seed(3)
     for _ in range(3):
         for mine, other in zip(model.parameters(), reference.parameters(), strict=True):

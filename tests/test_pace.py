@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sightline.device import Compute
 from sightline.settings import Settings, build_settings
-from sightline.training import pace
-from sightline.training import trainer as loop
+from sightline.training import execution, pace, trainer
 from sightline.training.batches import BatchOrder
-from sightline.training.cuda_graph import GRAPH_FROM_STEPS, Execution
+from sightline.training.checkpoints import TrainingState
+from sightline.training.cuda_graph import RecordedStep
+from sightline.training.execution import GRAPH_FROM_STEPS, Execution
 from sightline.training.pace import training_pace
 from test_recorded_step import Tapes
 from test_training import SMALL
@@ -27,20 +29,20 @@ def forms(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was measured, where a CPU chooses as a GPU does, and records on tapes."""
     measured: list[str] = []
 
-    def decide(settings: Settings, _: Compute, __: BatchOrder, steps: int) -> Execution:
+    def choose(settings: Settings, _: Compute, __: BatchOrder, steps: int) -> Execution:
         asked = settings.device.execution
         return Execution(recorded=asked == "graph" or (asked == "auto" and steps >= GRAPH_FROM_STEPS))
 
-    real = loop.Trainer.run
+    real = trainer.Trainer.run
 
-    def run(self: loop.Trainer) -> None:
-        measured.append("eager" if self.recorded_step is None else "graph")
+    def run(self: trainer.Trainer) -> None:
+        measured.append("graph" if isinstance(self.training_step, RecordedStep) else "eager")
         real(self)
 
-    monkeypatch.setattr(loop, "CudaGraphs", Tapes)
-    monkeypatch.setattr(loop, "decide", decide)
-    monkeypatch.setattr(pace, "decide", decide)
-    monkeypatch.setattr(loop.Trainer, "run", run)
+    monkeypatch.setattr(execution, "CudaGraphs", Tapes)
+    monkeypatch.setattr(trainer, "choose_execution", choose)
+    monkeypatch.setattr(pace, "choose_execution", choose)
+    monkeypatch.setattr(trainer.Trainer, "run", run)
     return measured
 
 
@@ -56,12 +58,12 @@ def test_a_run_that_will_be_recorded_is_measured_recorded(forms: list[str]) -> N
 
 def test_no_checkpoint_is_written_between_two_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[int] = []
-    real = loop.Trainer._checkpoint
+    real = trainer.save_checkpoint
 
-    def checkpoint(self: loop.Trainer, clock: Any) -> None:
-        written.append(self.progress.step)
-        real(self, clock)
+    def save(path: Path, state: TrainingState, *arguments: Any) -> None:
+        written.append(state.step)
+        real(path, state, *arguments)
 
-    monkeypatch.setattr(loop.Trainer, "_checkpoint", checkpoint)
+    monkeypatch.setattr(trainer, "save_checkpoint", save)
     assert training_pace(settings(batch_size=64, checkpoint_steps=3, patience=2, stop_at_accuracy=0.1)) > 0
     assert written == [pace.STEPS], "the last, behind the last look"

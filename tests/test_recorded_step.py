@@ -6,7 +6,8 @@ import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Generator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +24,13 @@ from sightline.data.preprocessing import unit_preprocessing
 from sightline.device import Compute, resolve
 from sightline.settings import build_settings
 from sightline.settings.merge import settings_from_yaml, settings_to_yaml
-from sightline.training import trainer as loop
+from sightline.training import execution, trainer
+from sightline.training.backbone import TrainedPart
 from sightline.training.batches import BatchOrder
-from sightline.training.checkpoints import EpochSums
-from sightline.training.cuda_graph import (
-    COMPILE_FROM_STEPS,
-    GRAPH_FROM_STEPS,
-    WARM_UP_STEPS,
-    Execution,
-    Outputs,
-    RecordedStep,
-    Work,
-    decide,
-)
-from sightline.training.optimizers import build_optimizer, prepare_update, recordable
+from sightline.training.cuda_graph import WARM_UP_STEPS, Outputs, RecordedStep, Work, recordable
+from sightline.training.execution import COMPILE_FROM_STEPS, GRAPH_FROM_STEPS, Execution, choose_execution
+from sightline.training.logs import EpochSums
+from sightline.training.optimizers import build_optimizer
 from sightline.training.step import TrainingStep
 from test_resume import Stop, facts, stop_at
 from test_training import small
@@ -134,15 +128,31 @@ class Small(nn.Module):
         return self.head(self.body(images))
 
 
-def make_step(**flags: Any) -> TrainingStep:
-    common = {"label_smoothing": 0.1, "clip_norm": 0.5, "ema_decay": 0.9, "head_l2": 0.01}
+@dataclass
+class Harness:
+    """A step with the network that it trains, and the input step before it."""
+
+    model: Small
+    step: TrainingStep
+    part: TrainedPart
+
+    def __call__(
+        self, number: int, pixels: torch.Tensor, labels: torch.Tensor, rate: float = 0.25
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.step(self.part, pixels, labels, step=number, rate=rate)
+
+
+def make_step(recorder: Any = None, **flags: Any) -> Harness:
+    """A plain step, or with a recorder one that is recorded."""
+    common = {"label_smoothing": 0.1, "clip_norm": 0.5, "ema_decay": 0.9, "head_l2": 0.01, "batch_size": 6}
     settings = build_settings(None, {**common, **flags})
-    model = Small()
+    model, weights, compute = Small(), torch.tensor([1.0, 2.0, 0.5]), Compute(CPU, "fp32")
     optimizer = build_optimizer(settings.optimizer, model, fused=True, finetune=settings.finetune)
-    return TrainingStep(
-        model, InputStep(unit_preprocessing((4, 4, 1))), optimizer, Compute(CPU, "fp32"), settings.training,
-        optimizer_name=settings.optimizer.optimizer, fused=True, class_weights=torch.tensor([1.0, 2.0, 0.5]),
-    )  # fmt: skip
+    if recorder is None:
+        step = TrainingStep(model, optimizer, settings, compute, weights)
+    else:
+        step = RecordedStep(model, optimizer, settings, compute, weights, recorder=recorder)
+    return Harness(model, step, TrainedPart(InputStep(unit_preprocessing((4, 4, 1))), model))
 
 
 def batch(step: int, count: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
@@ -152,22 +162,21 @@ def batch(step: int, count: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
     )
 
 
-def everything(step: TrainingStep) -> dict[str, torch.Tensor]:
+def everything(harness: Harness) -> dict[str, torch.Tensor]:
     """Copies of all that a step changes."""
-    assert isinstance(step.forward, nn.Module) and step.average is not None
-    found = dict(step.forward.state_dict()) | {f"average {k}": v for k, v in step.average.model.state_dict().items()}
+    step = harness.step
+    assert step.average is not None
+    found = dict(harness.model.state_dict()) | {f"average {k}": v for k, v in step.average.model.state_dict().items()}
     for number, parameter in enumerate(step.parameters):
         found |= {f"{key} {number}": value for key, value in step.optimizer.state[parameter].items()}
     return {name: tensor.clone() for name, tensor in found.items()}
 
 
-def run(step: TrainingStep, take: Callable[..., Outputs], counts: list[int]) -> list[torch.Tensor]:
-    settings = build_settings(None, {"optimizer": "sgd"}).optimizer
+def run(step: Harness, counts: list[int]) -> list[torch.Tensor]:
     logged: list[torch.Tensor] = []
     for number, (rate, count) in enumerate(zip(RATES, counts, strict=True)):
-        prepare_update(step.optimizer, settings, rate, number)
         torch.manual_seed(number)
-        logged += [output.clone() for output in take(number, *batch(number, count))]
+        logged += [output.clone() for output in step(number, *batch(number, count), rate=rate)]
     return logged
 
 
@@ -187,53 +196,50 @@ OPTIMIZERS: list[dict[str, Any]] = [
 def test_the_recorded_step_is_the_eager_one_to_the_bit(
     recorder: type[Again], flags: dict[str, Any], counts: list[int]
 ) -> None:
-    eager, step = make_step(**flags), make_step(**flags)
-    recorded = RecordedStep(step, 6, recorder())
-    recorded.begin_epoch()
-    for ours, theirs in zip(run(step, recorded, counts), run(eager, eager, counts), strict=True):
+    eager, recorded = make_step(**flags), make_step(recorder(), **flags)
+    for ours, theirs in zip(run(recorded, counts), run(eager, counts), strict=True):
         assert torch.equal(ours, theirs)
     expected = everything(eager)
-    for name, tensor in everything(step).items():
+    for name, tensor in everything(recorded).items():
         assert torch.equal(tensor, expected[name]), name
-    assert not bool(step.failed)
+    assert not bool(recorded.step.failed)
 
 
 @pytest.mark.parametrize("at", [1, 6], ids=["warming up", "replayed"])
 @pytest.mark.parametrize("flags", OPTIMIZERS, ids=["nesterov", "sgd", "adam", "adamw", "muon", "muon decayed"])
 def test_a_loss_that_is_not_finite_moves_nothing_and_is_noticed(flags: dict[str, Any], at: int) -> None:
-    step = make_step(**flags)
-    recorded = RecordedStep(step, 6, Tapes())
-    recorded.begin_epoch()
+    recorded = make_step(Tapes(), **flags)
     for number in range(at):
         recorded(number, *batch(number))
-    before = everything(step)
-    scale = step.input_step.scale
+    before = everything(recorded)
+    input_step = recorded.part.input_step
+    assert isinstance(input_step, InputStep)
+    scale = input_step.scale
     good = scale.clone()
     scale.fill_(float("nan"))
     recorded(at, *batch(at))
-    assert bool(step.failed)
+    assert bool(recorded.step.failed)
     scale.copy_(good)
     recorded(at + 1, *batch(at + 1))
-    assert bool(step.failed)
+    assert bool(recorded.step.failed)
     # Batch norm's own figures are the forward pass's.
-    watched = {name: tensor for name, tensor in everything(step).items() if "running" not in name}
+    watched = {name: tensor for name, tensor in everything(recorded).items() if "running" not in name}
     for name, tensor in watched.items():
         assert torch.equal(tensor, before[name]) or "num_batches" in name, name
 
 
-def test_a_thawed_backbone_is_recorded_anew() -> None:
-    """Also where network and input step are the same objects as before."""
-    step, tapes = make_step(freeze="backbone", unfreeze_epoch=3), Tapes()
-    body = step.forward.body
-    recorded = RecordedStep(step, 6, tapes)
+def test_another_trained_part_is_recorded_anew() -> None:
+    tapes = Tapes()
+    recorded = make_step(tapes, freeze="backbone", unfreeze_epoch=3)
+    body = recorded.model.body
     body.requires_grad_(False)
     for epoch in range(4):
         if epoch == 2:
             body.requires_grad_(True)
+            recorded.part = replace(recorded.part)
         # The first convolution's bias has no gradient but by rounding, since batch norm takes it out again.
         parameters = [p for name, p in body.named_parameters() if name != "0.bias"]
         before = [p.detach().clone() for p in parameters]
-        recorded.begin_epoch()
         for number in range(WARM_UP_STEPS + 2):
             recorded(number, *batch(number))
         moved = [not torch.equal(p, was) for p, was in zip(parameters, before, strict=True)]
@@ -246,9 +252,8 @@ def test_what_cannot_be_recorded_is_one_line() -> None:
         def record(self, work: Work) -> Work:
             raise RuntimeError("operation not permitted when stream is capturing\nmore")
 
-    recorded = RecordedStep(make_step(), 6, Refusing())
-    recorded.begin_epoch()
-    with pytest.raises(sl.UsageError, match=r"--execution: .* \(operation not permitted when stream is capturing\);"):
+    recorded = make_step(Refusing())
+    with pytest.raises(sl.UsageError, match=r"--execution: .* \(operation not permitted when stream is capturing\)"):
         for number in range(WARM_UP_STEPS + 1):
             recorded(number, *batch(number))
 
@@ -293,18 +298,15 @@ def test_no_step_waits_for_the_device(
 ) -> None:
     from sightline.augment import build_augmentation
 
-    eager, step = make_step(**flags), make_step(**flags)
+    eager, recorded = make_step(**flags), make_step(recorder(), **flags)
     settings = build_settings(
         None,
         {"shift": 1, "flip": "alternate", "fill": "reflect", "erase": 0.5, "cutout": 2, "brightness": 0.2, **flags},
     )
     augment = build_augmentation(settings.augment, count=100, seed=0, device=CPU)
-    recorded = RecordedStep(step, 6, recorder())
-    recorded.begin_epoch()
     sums = EpochSums.zero(CPU)
     with counting_waits(monkeypatch) as waits:
         for number in range(WARM_UP_STEPS + 3):
-            prepare_update(step.optimizer, settings.optimizer, 0.25, number)
             pixels, labels = batch(number)
             _, logits = recorded(number, augment(pixels, torch.arange(6), number), labels)
             sums.add(logits, labels)
@@ -316,26 +318,35 @@ def test_no_step_waits_for_the_device(
         assert waits.count == 2
 
 
+class Looking(Again):
+    """Looks, while a step is recorded, at what the optimizer says of itself."""
+
+    optimizer: torch.optim.Optimizer
+
+    def __init__(self) -> None:
+        self.seen: list[set[bool | None]] = []
+
+    def record(self, work: Work) -> Work:
+        self.seen.append({group.get("capturable") for group in self.optimizer.param_groups})
+        return work
+
+
 def test_adam_says_capturable_only_while_it_is_recorded() -> None:
     """Its own check while a graph is recorded; at other times torch warns of the flag."""
     for flags in OPTIMIZERS:
-        step, seen = make_step(**flags), []
-
-        class Looking(Again):
-            def record(self, work: Work, *, step: TrainingStep = step, seen: list[Any] = seen) -> Work:
-                seen.append({group.get("capturable") for group in step.optimizer.param_groups})
-                return work
-
-        recorded = RecordedStep(step, 6, Looking())
+        looking = Looking()
+        recorded = make_step(looking, **flags)
+        looking.optimizer = recorded.step.optimizer
         for number in range(WARM_UP_STEPS + 1):
             recorded(number, *batch(number))
         adam = flags["optimizer"].startswith("adam")
-        assert seen == [{True}] if adam else seen == [{None}]
-        assert {group.get("capturable") for group in step.optimizer.param_groups} == ({False} if adam else {None})
-    step = make_step(optimizer="adamw")
-    with pytest.raises(RuntimeError, match="told"), recordable(step.optimizer):
+        assert looking.seen == ([{True}] if adam else [{None}])
+        left = {group.get("capturable") for group in recorded.step.optimizer.param_groups}
+        assert left == ({False} if adam else {None})
+    optimizer = make_step(optimizer="adamw").step.optimizer
+    with pytest.raises(RuntimeError, match="told"), recordable(optimizer):
         raise RuntimeError("told")
-    assert not any(group["capturable"] for group in step.optimizer.param_groups)
+    assert not any(group["capturable"] for group in optimizer.param_groups)
 
 
 @pytest.fixture
@@ -347,8 +358,8 @@ def taped(monkeypatch: pytest.MonkeyPatch) -> list[Tapes]:
         made.append(Tapes())
         return made[-1]
 
-    monkeypatch.setattr(loop, "CudaGraphs", tapes)
-    monkeypatch.setattr(loop, "decide", lambda *_: Execution(recorded=True, line="steps run on tape"))
+    monkeypatch.setattr(execution, "CudaGraphs", tapes)
+    monkeypatch.setattr(trainer, "choose_execution", lambda *_: Execution(recorded=True, line="steps run on tape"))
     return made
 
 
@@ -362,8 +373,8 @@ RUNS: list[dict[str, Any]] = [
 def test_a_whole_run_is_the_eager_one_to_the_bit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, changes: dict[str, Any]
 ) -> None:
-    real = loop.learning_rate
-    monkeypatch.setattr(loop, "learning_rate", lambda *a, **k: float(np.float32(real(*a, **k))))
+    real = trainer.learning_rate
+    monkeypatch.setattr(trainer, "learning_rate", lambda *a, **k: float(np.float32(real(*a, **k))))
     options = {"checkpoint_steps": 7, **changes}
     expected = facts(small(tmp_path / "eager", epochs=2, **options).run)
     made = request.getfixturevalue("taped")
@@ -407,19 +418,19 @@ def decided(total_steps: int, *, device: torch.device = CUDA, own: bool = False,
     precision = flags.pop("precision", "bf16")
     settings = build_settings(None, {"batch_size": 16, **flags})
     if own:
-        settings = settings.model_copy(update={"model": None})
+        settings = settings.replace(model=None)
     order = BatchOrder(150, settings.training.batch_size, 0, settings.training.last_batch)
-    return decide(settings, Compute(device, precision), order, total_steps)
+    return choose_execution(settings, Compute(device, precision), order, total_steps)
 
 
 def test_the_length_of_the_run_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sightline.training.cuda_graph._can_compile", lambda: True)
+    monkeypatch.setattr("sightline.training.execution.can_compile", lambda: True)
     forms = [
         (found.compiled, found.recorded)
         for found in map(decided, (1, GRAPH_FROM_STEPS - 1, GRAPH_FROM_STEPS, COMPILE_FROM_STEPS - 1, 10**6))
     ]
     assert forms == [(False, False), (False, False), (False, True), (False, True), (True, True)]
-    monkeypatch.setattr("sightline.training.cuda_graph._can_compile", lambda: False)
+    monkeypatch.setattr("sightline.training.execution.can_compile", lambda: False)
     assert not decided(10**6).compiled
     assert decided(10**6, device=CPU) == decided(10**6, device=torch.device("mps")) == Execution()
 

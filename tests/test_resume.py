@@ -37,16 +37,16 @@ class Stop(Exception):
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Let training die without a word at the start of a step."""
-    from sightline.training.trainer import Trainer
+    from sightline.training import trainer
 
-    real = Trainer._step
+    real = trainer.learning_rate
 
-    def dying(self: Trainer, clock: Any) -> None:
-        if self.progress.step == step:
+    def dying(settings: Any, base: float, number: int, **options: Any) -> float:
+        if number == step:
             raise Stop
-        real(self, clock)
+        return real(settings, base, number, **options)
 
-    monkeypatch.setattr(Trainer, "_step", dying)
+    monkeypatch.setattr(trainer, "learning_rate", dying)
 
 
 MODELS = [

@@ -90,17 +90,17 @@ def test_a_killed_process_holds_its_run_no_longer(runs: Path) -> None:
 
 
 def test_training_holds_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sightline.training.trainer import Trainer
+    from sightline.training import trainer
 
     seen: list[str] = []
-    real = Trainer._step
+    real = trainer.learning_rate
 
-    def looking(self: Trainer, clock: Any) -> None:
-        if self.progress.step in (0, 13):
+    def looking(settings: Any, base: float, step: int, **options: Any) -> float:
+        if step in (0, 13):
             seen.append(state_of(tmp_path))
-        real(self, clock)
+        return real(settings, base, step, **options)
 
-    monkeypatch.setattr(Trainer, "_step", looking)
+    monkeypatch.setattr(trainer, "learning_rate", looking)
     run = small(tmp_path, epochs=1).run
     sl.resume(run, epochs=2, quiet=True)
     assert seen == ["running", "running"]

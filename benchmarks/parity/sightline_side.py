@@ -19,7 +19,8 @@ from sightline.device import Compute, channels_last
 from sightline.models import build_model
 from sightline.recipes import resolve
 from sightline.settings import Settings
-from sightline.training.optimizers import FUSED, build_optimizer, prepare_update
+from sightline.training.backbone import TrainedPart
+from sightline.training.optimizers import FUSED, build_optimizer
 from sightline.training.step import TrainingStep
 
 Arrays = dict[str, NDArray[Any]]
@@ -67,31 +68,23 @@ def train(program: Program, settings: Settings) -> Arrays:
     kind = settings.optimizer.optimizer
     fused = settings.device.fused and kind in FUSED
     optimizer = build_optimizer(settings.optimizer, network.train(), fused=fused)
-    step = TrainingStep(
-        network,
-        InputStep(unit_preprocessing(program.images[1:])),
-        optimizer,
-        Compute(CPU, "fp32"),
-        settings.training.model_copy(update={"head_l2": _float32(settings.training.head_l2)}),
-        optimizer_name=kind,
-        fused=fused,
-        class_weights=None,
-    )
-    step.input_step = lambda pixels: pixels.permute(0, 3, 1, 2).double() / 255
+    settings = settings.replace(head_l2=_float32(settings.training.head_l2))
+    step = TrainingStep(network, optimizer, settings, Compute(CPU, "fp32"))
+    part = TrainedPart(lambda pixels: pixels.permute(0, 3, 1, 2).double() / 255, network)
     hooks = [
         p.register_post_accumulate_grad_hook(_keep(found, f"gradient/{name}", _decay(optimizer, p)))
         for name, p in network.named_parameters()
     ]
     losses: list[float] = []
     for number in range(program.steps):
-        prepare_update(optimizer, settings.optimizer, settings.optimizer.lr, number)
+        step.prepare(number, settings.optimizer.lr)
         _take_their_constants(optimizer, settings, number + 1, program)
         name = f"{program.name}.{number}"
         pixels = torch.from_numpy(seeded.images(program.seed, name, program.images))
         labels = torch.from_numpy(seeded.labels(program.seed, name, program.images[0], CLASSES))
         # The step computes its loss in float32, whatever the network gives; here nothing is to be rounded to it.
         with mock.patch.object(torch.Tensor, "float", torch.Tensor.double):
-            loss, _ = step(number, pixels, labels)
+            loss, _ = step.train_on(part, pixels, labels)
         losses.append(float(loss))
         if number == 0:
             for hook in hooks:

@@ -30,54 +30,65 @@ Forward = Callable[[torch.Tensor], torch.Tensor | tuple[torch.Tensor, ...]]
 Input = Callable[[torch.Tensor], torch.Tensor]
 
 
+@dataclass(frozen=True, eq=False)
+class TrainedPart:
+    """What an epoch trains. Another object whenever other parameters are trained than in the epoch before.
+
+    `input_step` makes the network's input of a batch: float (B, C, H, W) of images uint8 (B, H, W, C), or kept features
+    as they are. `forward` gives logits (B, K), or a tuple of them and those of auxiliary heads.
+    """
+
+    input_step: Input
+    forward: Forward
+
+
 class Backbone:
     """Which part of a network is trained in each epoch, and the features of the part that is not.
 
     A frozen network has no gradients but the head's, and its batch norm works as in evaluation. `train_features` and
     `val_features` are there while they take the place of the images: the validation images' as long as the backbone is
-    frozen, the training images' where these also are never augmented. Raises UsageError for a module to be frozen that
-    is not made of a `body` and a `head`.
+    frozen, the training images' where these also are never augmented. `forward` is `model` as it is executed. Raises
+    UsageError for a module to be frozen that is not made of a `body` and a `head`.
     """
 
     def __init__(
-        self, model: nn.Module, input_step: InputStep, settings: Settings, splits: Splits, *, compiled: bool = False
+        self, model: nn.Module, forward: Forward, input_step: InputStep, settings: Settings, splits: Splits
     ) -> None:
         self.train_features: Features | None = None
         self.val_features: Features | None = None
         self._model, self._input_step, self._splits = model, input_step, splits
-        self._forward: Forward = _compiled(model, settings.training.batch_size) if compiled else model
-        # Made once, so that it can be told whether an epoch trains what the one before trained.
-        self._rest: Forward | None = None
-        self._no_input_step = nn.Identity()
         self._settings = settings.finetune
         self._augments = settings.augment.changes_images
+        self._whole = TrainedPart(input_step, forward)
+        self._frozen: TrainedPart | None = None
         if self._settings.freeze == "backbone":
             _parts(model)
             if self._settings.unfreeze_epoch is None:
                 self._freeze()
 
-    def begin_epoch(self, epoch: int) -> tuple[Forward, Input]:
-        """Freeze or thaw for `epoch`, counted from 1: the network to be trained, and the step that makes its input."""
+    def begin_epoch(self, epoch: int) -> TrainedPart:
+        """Freeze or thaw for `epoch`, counted from 1, and give what it trains."""
         if self._settings.freeze == "none":
-            return self._forward, self._input_step
+            return self._whole
         if self._settings.unfreeze_epoch is not None and epoch >= self._settings.unfreeze_epoch:
             self._model.requires_grad_(True)
             self._model.train()
             self.train_features = self.val_features = None
-            return self._forward, self._input_step
+            return self._whole
         self._freeze()
+        if self._frozen is None:
+            self._frozen = self._keep_features()
+        return self._frozen
+
+    def _keep_features(self) -> TrainedPart:
+        """Compute the features that take the place of images, and give what is trained on them."""
         fixed, rest = split_at_features(self._model)
-        if self._rest is None:
-            self._rest = rest
-        if self.val_features is None:
-            self.val_features = self._features(self._splits.validation, fixed)
-        if self._augments:
-            return self._forward, self._input_step
-        if self.train_features is None:
+        self.val_features = self._features(self._splits.validation, fixed)
+        if not self._augments:
             self.train_features = self._features(self._splits.train, fixed)
         if self.train_features is None:
-            return self._forward, self._input_step
-        return self._rest, self._no_input_step
+            return TrainedPart(self._whole.input_step, self._whole.forward)
+        return TrainedPart(nn.Identity(), rest)
 
     def _freeze(self) -> None:
         head = _parts(self._model)[1]
@@ -89,20 +100,6 @@ class Backbone:
 
     def _features(self, images: ImageSet | None, fixed: nn.Sequential) -> Features | None:
         return Features.of(images, fixed, self._input_step) if images is not None and fits(images, fixed) else None
-
-
-def _compiled(model: nn.Module, batch_size: int) -> Forward:
-    """`model`, compiled for batches of one size: another, such as an epoch's last, is not worth compiling again.
-
-    Without torch.compile's own CUDA graphs ("reduce-overhead"), since RecordedStep's take in the optimizer too, and
-    without its search for the fastest kernels ("max-autotune"), which takes minutes.
-    """
-    compiled: Forward = torch.compile(model)  # pyright: ignore[reportAssignmentType]
-
-    def forward(images: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
-        return (compiled if len(images) == batch_size else model)(images)
-
-    return forward
 
 
 def split_at_features(model: nn.Module) -> tuple[nn.Sequential, nn.Sequential]:

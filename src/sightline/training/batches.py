@@ -6,6 +6,7 @@ depend on what was drawn before. Shapes: N images in the set, B in a batch, H, W
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from sightline.data.image_set import ImageSet
 from sightline.device import as_tensor, mixed_seed, send
+from sightline.settings import TrainingSettings
 
 
 @dataclass(frozen=True)
@@ -88,3 +90,37 @@ class ResidentImages:
         else:
             pixels = self._pixels.index_select(0, self._rows.index_select(0, at))
         return pixels, self._labels.index_select(0, at)
+
+
+@dataclass(frozen=True)
+class TrainingLength:
+    """How long a run is: `total_steps` steps, in epochs of `steps_per_epoch`; the last epoch may be cut short.
+
+    Steps and epochs are counted from 0.
+    """
+
+    total_steps: int
+    steps_per_epoch: int
+
+    @classmethod
+    def from_settings(cls, settings: TrainingSettings, order: BatchOrder) -> TrainingLength:
+        """The length of a run in epochs or in steps."""
+        steps = settings.steps
+        if steps is None:
+            assert settings.epochs is not None
+            steps = settings.epochs * order.steps_per_epoch
+        return cls(steps, order.steps_per_epoch)
+
+    def epochs_from(self, step: int) -> range:
+        """The epochs that are left when `step` is the next step."""
+        if step >= self.total_steps:
+            return range(0)
+        return range(step // self.steps_per_epoch, math.ceil(self.total_steps / self.steps_per_epoch))
+
+    def steps_from(self, step: int, epoch: int) -> range:
+        """The steps of `epoch` that are left when `step` is the next step."""
+        return range(max(step, epoch * self.steps_per_epoch), self.end_of(epoch))
+
+    def end_of(self, epoch: int) -> int:
+        """The step after the last one of `epoch`."""
+        return min((epoch + 1) * self.steps_per_epoch, self.total_steps)

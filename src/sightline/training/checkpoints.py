@@ -13,7 +13,6 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from sightline.classifier.model_file import fill, pack, unpack
 from sightline.errors import FileError
@@ -24,7 +23,7 @@ FORMAT_VERSION = 1
 
 
 @dataclass
-class Progress:
+class TrainingState:
     """How far a run is: everything that is no tensor.
 
     `rows` counts the rows of each CSV file. `best_value` is the selected figure's best, of `best_epoch`. `seconds` is
@@ -46,48 +45,19 @@ class Progress:
     scaler: dict[str, float | int] = field(default_factory=dict[str, float | int])
 
 
-@dataclass
-class EpochSums:
-    """Sums over the epoch so far, on the device: float64 (3,), loss over the images, right answers, images.
-
-    The loss is the plain cross-entropy in nats, without label smoothing or class weights, so that it can be held
-    against that of the validation images.
-    """
-
-    values: torch.Tensor
-
-    @classmethod
-    def zero(cls, device: torch.device) -> EpochSums:
-        """Sums of nothing."""
-        dtype = torch.float32 if device.type == "mps" else torch.float64
-        return cls(torch.zeros(3, dtype=dtype, device=device))
-
-    def add(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
-        """Count a batch, without waiting for the device."""
-        self.values[0] += functional.cross_entropy(logits, labels, reduction="sum")
-        self.values[1] += (logits.argmax(1) == labels).sum()
-        self.values[2] += len(labels)
-
-    def means(self) -> tuple[float, float]:
-        """Mean loss and accuracy so far."""
-        loss, right, count = self.values.tolist()
-        return loss / max(count, 1), right / max(count, 1)
-
-    def images(self) -> int:
-        """How many images there were so far."""
-        return int(self.values[2])
-
-
 def save_checkpoint(
     path: Path,
-    progress: Progress,
-    sums: EpochSums,
+    state: TrainingState,
+    sums: torch.Tensor,
     networks: Mapping[str, nn.Module],
     optimizer: torch.optim.Optimizer,
     best: Mapping[str, torch.Tensor] | None,
 ) -> None:
-    """Write a checkpoint, whole or not at all; `networks` is the model and, when it is on, its average."""
-    tensors = {"sums": sums.values}
+    """Write a checkpoint, whole or not at all.
+
+    `networks` is the model and, when it is on, its average; `sums` are those of the epoch so far (logs.EpochSums).
+    """
+    tensors = {"sums": sums}
     for name, network in networks.items():
         tensors |= {f"{name}/{key}": value for key, value in network.state_dict().items()}
     for number, parameter in enumerate(_parameters(optimizer)):
@@ -96,38 +66,36 @@ def save_checkpoint(
                 tensors[f"optimizer/{number}/{key}"] = value
     if best is not None:
         tensors |= {f"best/{key}": value for key, value in best.items()}
-    header = json.dumps({"format_version": FORMAT_VERSION, **asdict(progress)})
+    header = json.dumps({"format_version": FORMAT_VERSION, **asdict(state)})
     atomic.write_bytes(path, pack(tensors, {CHECKPOINT_HEADER: header}))
 
 
 def load_checkpoint(
     path: Path, networks: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer, device: torch.device
-) -> tuple[Progress, EpochSums, dict[str, torch.Tensor] | None]:
+) -> tuple[TrainingState, torch.Tensor, dict[str, torch.Tensor] | None]:
     """Put a checkpoint's tensors back where they were, and return the rest.
 
     Raises FileError where the file is damaged, of another version, or does not fit the network.
     """
     tensors, metadata = unpack(path)
-    progress = read_progress(path, metadata)
+    state = read_state(path, metadata)
     try:
         for name, network in networks.items():
             fill(network, _below(tensors, name))
     except ValueError:
         raise FileError(str(path), "its tensors do not fit the network that settings.yaml describes") from None
     for number, parameter in enumerate(_parameters(optimizer)):
-        state = _below(tensors, f"optimizer/{number}")
-        for key, value in state.items():
+        for key, value in _below(tensors, f"optimizer/{number}").items():
             if value.shape == parameter.shape and value.ndim:
                 optimizer.state[parameter][key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
             else:
                 # Adam counts its steps on the CPU unless it is fused on a GPU.
                 on_device = value.ndim or optimizer.param_groups[0].get("fused")
                 optimizer.state[parameter][key] = value.to(device) if on_device else value
-    sums = EpochSums(tensors["sums"].to(device))
-    return progress, sums, _below(tensors, "best") or None
+    return state, tensors["sums"].to(device), _below(tensors, "best") or None
 
 
-def read_progress(path: Path, metadata: Mapping[str, str]) -> Progress:
+def read_state(path: Path, metadata: Mapping[str, str]) -> TrainingState:
     """A checkpoint's header. Raises FileError where it is another kind of file or another version."""
     try:
         content = json.loads(metadata[CHECKPOINT_HEADER])
@@ -136,7 +104,7 @@ def read_progress(path: Path, metadata: Mapping[str, str]) -> Progress:
         raise FileError(str(path), "no checkpoint", "one that Sightline wrote") from None
     if found != FORMAT_VERSION:
         raise FileError(str(path), f"checkpoint version {found}", f"version {FORMAT_VERSION}")
-    return Progress(**content)
+    return TrainingState(**content)
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.nn.Parameter]:

@@ -1,9 +1,10 @@
-"""Starting a whole training step at once: what it does on the device is recorded as a CUDA graph and then replayed.
+"""A training step that a GPU takes without its host: first without waiting for it, then from a recording.
 
 A GPU is given its work in small pieces, some two thousand a step; a small network's pieces are over before the next one
-is given. A recording is given once. What it reads anew at each replay stands in tensors that stay where they are:
-images, labels, the learning rate, the share of the moving average, and whether a loss has ever failed. Everything
-else is fixed by recording it.
+is given. `MaskedStep` never asks the device whether a loss was finite, so that the host runs ahead. `RecordedStep`
+gives the whole step at once: what it does on the device is recorded as a CUDA graph and then replayed. What a replay
+reads anew stands in tensors that stay where they are: batch, labels, the learning rate, the decay of the moving
+average, and whether a loss has ever failed. Everything else is fixed by recording it.
 
 Relied on (torch's notes on CUDA semantics, "CUDA Graphs"; torch issue 84614, pull requests 106916 and 84967):
 
@@ -17,89 +18,58 @@ Relied on (torch's notes on CUDA semantics, "CUDA Graphs"; torch issue 84614, pu
 from __future__ import annotations
 
 import gc
-import importlib.util
-import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from typing import Protocol
 
 import torch
+from torch import nn
 
 from sightline.device import Compute
 from sightline.errors import UsageError
 from sightline.settings import Settings
-from sightline.settings.optimizer import AdamSettings
-from sightline.training.batches import BatchOrder
-from sightline.training.optimizers import FUSED, recordable
+from sightline.training.backbone import TrainedPart
+from sightline.training.ema import MovingAverage
 from sightline.training.step import TrainingStep
 
 # Steps taken before one is recorded: torch's notes take three.
 WARM_UP_STEPS = 3
-# From how many steps on a form costs less time than it saves: what recording (or compiling) takes, over what it then
-# saves a step. Guesses until benchmarks/gpu.py has run on a GPU, which prints both and the quotient: half a second
-# over a millisecond for a graph, a minute over some milliseconds for compiling.
-GRAPH_FROM_STEPS = 500
-COMPILE_FROM_STEPS = 20_000
 
 Outputs = tuple[torch.Tensor, torch.Tensor]
 Work = Callable[[], Outputs]
 
 
-@dataclass(frozen=True)
-class Execution:
-    """How a run's steps are executed, and the line that says so and why; None where there was nothing to decide."""
+class MaskedStep(TrainingStep):
+    """A training step whose update is left out on the device, so that the host need not wait to know.
 
-    compiled: bool = False
-    recorded: bool = False
-    line: str | None = None
-
-
-def decide(settings: Settings, compute: Compute, order: BatchOrder, total_steps: int) -> Execution:
-    """Choose by the settings and the length of the run, so that a resumed run goes on in the same way.
-
-    A run that is made longer decides anew, and may then go on in another form, with other rounding.
+    The optimizer must be a fused one (optimizers.FUSED), which leaves everything as it is where `found_inf` is not 0.
     """
-    asked = settings.device.execution
-    if compute.device.type != "cuda":
-        return Execution(compiled=asked == "compile")
-    short = len(order.indices(order.steps_per_epoch - 1))
-    obstacle = _obstacle(settings, compute, order)
-    if asked == "auto":
-        compiled = total_steps >= COMPILE_FROM_STEPS and settings.model is not None and _can_compile()
-        recorded = total_steps >= GRAPH_FROM_STEPS and obstacle is None
-        limits = f"recording pays from {GRAPH_FROM_STEPS:,} on, compiling from {COMPILE_FROM_STEPS:,}"
-        why = [f"{total_steps:,} steps, and {limits}"]
-    else:
-        compiled, recorded = asked == "compile", asked != "eager" and obstacle is None
-        why = ["as asked"] if asked == "eager" or recorded or compiled else [f"{asked} was asked for"]
-    if asked != "eager" and obstacle is not None:
-        why.append(f"no graph, since {obstacle}")
-    if recorded and short != order.batch_size:
-        why.append(f"an epoch's last batch, of {short}, eagerly")
-    form = {(False, False): "eagerly", (True, False): "compiled", (False, True): "as a CUDA graph"}
-    how = form.get((compiled, recorded), "compiled, as a CUDA graph")
-    return Execution(compiled, recorded, f"steps run {how}: {'; '.join(why)}")
+
+    def may_update(self, finite: torch.Tensor) -> bool:
+        """Tell the optimizer, on the device, whether it may."""
+        self.failed |= ~finite
+        self.optimizer.found_inf = self.failed.float()  # pyright: ignore[reportAttributeAccessIssue]
+        return True
 
 
-def _obstacle(settings: Settings, compute: Compute, order: BatchOrder) -> str | None:
-    """Say what stands against recording; a step that the host takes part in cannot be."""
-    optimizer = settings.optimizer
-    if compute.precision == "fp16":
-        return "the loss scaling of fp16 asks the host at each step"
-    if optimizer.optimizer not in FUSED or not settings.device.fused:
-        return f"only fused optimizers can leave out an update by themselves, and {optimizer.optimizer} is none here"
-    if isinstance(optimizer, AdamSettings) and optimizer.eps_hat:
-        return "eps_hat sets another eps at each step"
-    if len(order.indices(0)) != order.batch_size:
-        return "no batch has the full size"
-    if settings.model is None and settings.device.execution != "graph":
-        return "a module of your own may ask the host; --execution graph tries"
-    return None
+class MaskedAverage(MovingAverage):
+    """A moving average whose decay stands on the device, and which stays where it is once a loss has `failed`."""
 
+    def __init__(self, model: nn.Module, decay: float, failed: torch.Tensor) -> None:
+        super().__init__(model, decay)
+        self._failed = failed
+        self._one_minus_decay = torch.zeros((), device=failed.device)
 
-def _can_compile() -> bool:
-    """Whether torch.compile has what it needs for a GPU: Triton, and a C compiler for its launchers."""
-    return importlib.util.find_spec("triton") is not None and any(map(shutil.which, ("cc", "gcc", "clang")))
+    def prepare(self, step: int) -> None:
+        """Set the decay of the update after step `step`, counted from 0."""
+        super().prepare(step)
+        self._one_minus_decay.fill_(1 - self.decay)
+
+    def move(self) -> None:
+        """Move the floating-point tensors."""
+        weight = self._one_minus_decay * ~self._failed
+        for average, current in zip(self.averages, self.current, strict=True):
+            average.lerp_(current, weight.to(average.dtype))
 
 
 class Recorder(Protocol):
@@ -143,36 +113,48 @@ class CudaGraphs:
         return replay
 
 
-class RecordedStep:
-    """A training step whose batches of the full size are replayed; others are taken step by step.
+class RecordedStep(MaskedStep):
+    """A training step whose batches of the full size are replayed; others are taken piece by piece.
 
-    Loss and logits are overwritten by the next step. The first steps, and the first after `begin_epoch` found that
-    another part of the network is trained, are taken eagerly to warm up; they count like all others.
+    Loss and logits are overwritten by the next step. The first steps, and the first after another part of the network
+    began to be trained, are taken piece by piece to warm up; they count like all others. fp16 is not supported.
     """
 
-    def __init__(self, take_step: TrainingStep, batch_size: int, recorder: Recorder) -> None:
-        self._take_step, self._batch_size, self._recorder = take_step, batch_size, recorder
-        take_step.keep_on_device()
-        self._trained: object = None
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        settings: Settings,
+        compute: Compute,
+        class_weights: torch.Tensor | None = None,
+        *,
+        recorder: Recorder,
+    ) -> None:
+        super().__init__(model, optimizer, settings, compute, class_weights)
+        assert not self.scaler.is_enabled()
+        if self.average is not None:
+            self.average = MaskedAverage(model, self.average.final_decay, self.failed)
+        for group in optimizer.param_groups:
+            # In float32, since that is what the fused kernels read on a GPU.
+            group["lr"] = torch.tensor(float(group["lr"]), dtype=torch.float32, device=compute.device)
+        self._recorder = recorder
+        self._part: TrainedPart | None = None
         self._warmed_up = 0
         self._replay: Work | None = None
-        self._inputs = self._labels = torch.empty(0)
+        self._batch = self._labels = torch.empty(0)
 
-    def begin_epoch(self) -> None:
-        """Forget the recording if from now on another network, or more of it, is trained."""
-        step = self._take_step
-        trained = (step.forward, step.input_step, [parameter.requires_grad for parameter in step.parameters])
-        if trained != self._trained:
-            self._trained, self._warmed_up, self._replay = trained, 0, None
-
-    def __call__(self, step: int, inputs: torch.Tensor, labels: torch.Tensor) -> Outputs:
-        """Take step `step` as TrainingStep does. Raises UsageError for a network that cannot be recorded."""
-        if len(labels) != self._batch_size:
-            return self._take_step(step, inputs, labels)
-        self._take_step.prepare(step)
+    def __call__(
+        self, part: TrainedPart, batch: torch.Tensor, labels: torch.Tensor, *, step: int, rate: float
+    ) -> Outputs:
+        """Take a step as TrainingStep does. Raises UsageError for a network that cannot be recorded."""
+        if part is not self._part:
+            self._part, self._warmed_up, self._replay = part, 0, None
+        if len(labels) != self.settings.batch_size:
+            return super().__call__(part, batch, labels, step=step, rate=rate)
+        self.prepare(step, rate)
         if not self._warmed_up:
-            self._inputs, self._labels = torch.empty_like(inputs), torch.empty_like(labels)
-        self._inputs.copy_(inputs)
+            self._batch, self._labels = torch.empty_like(batch), torch.empty_like(labels)
+        self._batch.copy_(batch)
         self._labels.copy_(labels)
         if self._warmed_up < WARM_UP_STEPS:
             self._warmed_up += 1
@@ -181,16 +163,41 @@ class RecordedStep:
             self._replay = self._record()
         return self._replay()
 
+    def prepare(self, step: int, rate: float) -> None:
+        """Set what changes from step to step, where the recording reads it."""
+        for group in self.optimizer.param_groups:
+            group["lr"].fill_(rate * group["lr_factor"])
+        if self.average is not None:
+            self.average.prepare(step)
+
     def _work(self) -> Outputs:
-        return self._take_step.train_on(self._inputs, self._labels)
+        assert self._part is not None
+        return self.train_on(self._part, self._batch, self._labels)
 
     def _record(self) -> Work:
         try:
-            with recordable(self._take_step.optimizer):
+            with recordable(self.optimizer):
                 return self._recorder.record(self._work)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
             reason = str(error).strip().partition("\n")[0]
-            advice = "use --execution eager"
+            advice = "Use --execution eager."
             raise UsageError("--execution", f"this step cannot be recorded ({reason})", advice=advice) from error
+
+
+@contextmanager
+def recordable(optimizer: torch.optim.Optimizer) -> Generator[None]:
+    """Let a fused optimizer's update be recorded.
+
+    Adam's checks the flag `capturable` while it is, and warns of it at all other times; to a fused update it means
+    nothing else.
+    """
+    groups = [group for group in optimizer.param_groups if "capturable" in group]
+    for group in groups:
+        group["capturable"] = True
+    try:
+        yield
+    finally:
+        for group in groups:
+            group["capturable"] = False

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
-from sightline.settings import FinetuneSettings, OptimizerSettings
+from sightline.device import Compute
+from sightline.settings import FinetuneSettings, OptimizerSettings, Settings
 from sightline.settings.optimizer import AdamSettings, MuonSettings
 from sightline.training.muon import Group, Muon, moved_by_muon
 from sightline.training.uncompiled import uncompiled
@@ -24,6 +24,11 @@ KINDS: dict[str, type[torch.optim.Optimizer]] = {
     "adadelta": torch.optim.Adadelta,
     "rmsprop": torch.optim.RMSprop,
 }
+
+
+def uses_fused(settings: Settings, compute: Compute) -> bool:
+    """Whether the optimizer runs in its fused form."""
+    return settings.device.fused and settings.optimizer.optimizer in FUSED and compute.device.type != "mps"
 
 
 def build_optimizer(
@@ -93,38 +98,9 @@ def _norm_biases(model: nn.Module) -> set[int]:
     return {id(norm.bias) for norm in norms if norm.affine}
 
 
-def keep_rates_on_device(optimizer: torch.optim.Optimizer, device: torch.device) -> None:
-    """Keep each group's learning rate in a tensor (), which a recorded update reads anew every time.
-
-    In float32, since that is what the fused kernels read on a GPU.
-    """
-    for group in optimizer.param_groups:
-        group["lr"] = torch.tensor(float(group["lr"]), dtype=torch.float32, device=device)
-
-
-@contextmanager
-def recordable(optimizer: torch.optim.Optimizer) -> Generator[None]:
-    """Let a fused optimizer's update be recorded.
-
-    Adam's checks the flag `capturable` while it is, and warns of it at all other times; to a fused update it means
-    nothing else.
-    """
-    groups = [group for group in optimizer.param_groups if "capturable" in group]
-    for group in groups:
-        group["capturable"] = True
-    try:
-        yield
-    finally:
-        for group in groups:
-            group["capturable"] = False
-
-
-def prepare_update(optimizer: torch.optim.Optimizer, settings: OptimizerSettings, rate: float, step: int) -> None:
+def set_rates(optimizer: torch.optim.Optimizer, settings: OptimizerSettings, rate: float, step: int) -> None:
     """Set what changes with every update: the learning rates and, for Adam with `eps_hat`, its eps; step is from 0."""
     for group in optimizer.param_groups:
-        if isinstance(group["lr"], torch.Tensor):
-            group["lr"].fill_(rate * group["lr_factor"])
-        else:
-            group["lr"] = rate * group["lr_factor"]
+        group["lr"] = rate * group["lr_factor"]
         if isinstance(settings, AdamSettings) and settings.eps_hat:
             group["eps"] = settings.eps / math.sqrt(1 - settings.beta2 ** (step + 1))

@@ -16,8 +16,8 @@ from sightline.device import Compute
 from sightline.runs.folder import RunFolder
 from sightline.settings import CheckpointSettings, Settings
 from sightline.training.batches import BatchOrder
-from sightline.training.cuda_graph import Execution, decide
-from sightline.training.prepare import RunImages, begin, with_augmentation
+from sightline.training.execution import Execution, choose_execution
+from sightline.training.prepare import RunData, prepare_run
 from sightline.training.reporter import Silence
 from sightline.training.trainer import Trainer
 
@@ -37,18 +37,17 @@ def training_pace(settings: Settings, data: ImageData | None = None, seconds: fl
     """
     with device_room.explain_memory("training"):
         compute = device_room.resolve(settings.device)
-        images = RunImages.of(settings, data)
+        images = RunData.from_settings(settings, data)
         settings = settings.replace(
             steps=STEPS, epochs=None, log_steps=EVERY, log_probabilities_steps=None, track="none",
             checkpoints=CheckpointSettings(checkpoint_epochs=None),
         )  # fmt: skip
         training = settings.training
-        settings, _ = with_augmentation(settings, images)
         order = BatchOrder(len(images.splits.train), training.batch_size, training.seed, training.last_batch)
-        execution = decide(settings, compute, order, STEPS)
+        execution = choose_execution(settings, compute, order, STEPS)
         pace = _measure(settings, images, compute)
         while seconds is not None:
-            longer = decide(settings, compute, order, round(seconds * pace))
+            longer = choose_execution(settings, compute, order, round(seconds * pace))
             # Never back to what a shorter run uses, or two forms could take turns.
             if _rank(longer) <= _rank(execution):
                 break
@@ -57,14 +56,14 @@ def training_pace(settings: Settings, data: ImageData | None = None, seconds: fl
         return pace
 
 
-def _measure(settings: Settings, images: RunImages, compute: Compute) -> float:
+def _measure(settings: Settings, images: RunData, compute: Compute) -> float:
     """Train a fresh network for a few steps."""
-    splits = replace(images.splits, validation=None, test=None)
     looks = _Looks()
     with tempfile.TemporaryDirectory() as place:
         folder = RunFolder.create(Path(place), "pace")
-        module = begin(settings, images).module
-        Trainer(settings, folder, splits, images.preprocessing, module, compute, looks).run()
+        run = prepare_run(settings, images)
+        unjudged = replace(images, splits=replace(images.splits, validation=None, test=None))
+        Trainer(run.settings, folder, unjudged, run.network, compute, looks).run()
     times = looks.times[WARM_UP // EVERY - 1 :]
     return EVERY / statistics.median(late - early for early, late in itertools.pairwise(times))
 

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from sightline import data as data_room
 from sightline.augment import resolve_augment
 from sightline.classifier.input_step import InputStep
+from sightline.data import ImageData, ImageSet, Preprocessing, Splits, fit_preprocessing, load, resized, split
 from sightline.errors import FileError, UsageError
 from sightline.models import Network, build_model, summarize, whiten
 from sightline.models.pretrained import PretrainedReport, load_pretrained
 from sightline.runs.folder import RunFolder
 from sightline.settings import Settings, SprintSettings, data_name
-
-if TYPE_CHECKING:
-    from sightline.data import ImageData, ImageSet, Preprocessing, Splits
 
 IMAGES_WHITENED = 5000
 """Training images that a whitening stem is computed from."""
@@ -30,7 +27,7 @@ SAMPLES, SAMPLES_A_CLASS = 60, 6
 
 
 @dataclass(frozen=True)
-class RunImages:
+class RunData:
     """What a run trains, selects and tests on."""
 
     loaded: ImageData
@@ -38,82 +35,83 @@ class RunImages:
     preprocessing: Preprocessing
 
     @classmethod
-    def of(cls, settings: Settings, data: ImageData | None) -> RunImages:
+    def from_settings(cls, settings: Settings, data: ImageData | None) -> RunData:
         """Read, unless they are there already, bring them to the size and channels asked for, and split them."""
-        loaded = data_room.load(settings.data) if data is None else data_room.resized(data, settings.data)
-        splits = data_room.split(loaded, settings.data, settings.training.watch_test)
-        return cls(loaded, splits, data_room.fit_preprocessing(splits.train, settings.data))
-
-
-def check_rules(settings: Settings, splits: Splits) -> None:
-    """Raise UsageError for a rule that is to end training and waits for a figure that no images give."""
-    training = settings.training
-    advice = "leave it out" if training.watch_test else "set --validation, or leave it out"
-    if splits.validation is not None:
-        return
-    if training.patience is not None:
-        raise UsageError("--patience", "there are no validation images to find an epoch better by", advice=advice)
-    if training.stop_at_accuracy is not None and not (training.watch_test and splits.test is not None):
-        raise UsageError("--stop-at-accuracy", "there are no validation images to have an accuracy of", advice=advice)
-
-
-def with_augmentation(settings: Settings, images: RunImages) -> tuple[Settings, list[str]]:
-    """The settings with augmentation decided, and why."""
-    augment, choices = resolve_augment(settings.augment, data_name(settings.data), images.splits.train.class_names)
-    return settings.replace(augment=augment), choices
+        loaded = load(settings.data) if data is None else resized(data, settings.data)
+        splits = split(loaded, settings.data, settings.training.watch_test)
+        return cls(loaded, splits, fit_preprocessing(splits.train, settings.data))
 
 
 @dataclass(frozen=True)
-class Start:
-    """A network as training begins with it; `seconds` are those of what was computed from the training images."""
+class PreparedRun:
+    """What a run begins with: `settings` with everything decided, and a network with its first weights.
 
-    module: nn.Module
-    report: PretrainedReport | None = None
-    seconds: float = 0.0
-
-    def lines(self, settings: Settings) -> list[str]:
-        """Say which weights training begins with, where they are not fresh."""
-        if self.report is None:
-            return ["the backbone is frozen at random weights"] if settings.finetune.freeze == "backbone" else []
-        if self.report.normalize in (None, settings.data.normalize):
-            return [self.report.line()]
-        return [
-            self.report.line(),
-            f"these weights were trained with --normalize {self.report.normalize}, this run has "
-            f"{settings.data.normalize}",
-        ]
-
-
-def begin(settings: Settings, images: RunImages) -> Start:
-    """The network with the weights of a file, or with fresh ones, a whitening stem fitted to the training images."""
-    network = build(settings, images.splits)
-    source = settings.finetune.pretrained
-    assert settings.model is not None
-    if source is not None:
-        return Start(network, load_pretrained(network, settings.model, source))
-    if not isinstance(settings.model, SprintSettings) or settings.model.stem != "whitening":
-        return Start(network)
-    began = time.perf_counter()
-    train = images.splits.train
-    spread = np.unique(np.linspace(0, len(train) - 1, IMAGES_WHITENED).astype(np.int64))
-    pixels = torch.from_numpy(train.select(spread).images())
-    whiten(network, InputStep(images.preprocessing)(pixels), settings.model.whitening_eps)
-    return Start(network, seconds=time.perf_counter() - began)
-
-
-def begin_again(settings: Settings, images: RunImages, folder: RunFolder) -> nn.Module:
-    """The network as it was when a run began that ended before its first checkpoint.
-
-    Raises FileError where the file of weights is not the one that it began from.
+    `pretrained` says where the weights came from, None for fresh ones; `notes` what was decided, for people; `seconds`
+    are those of what was computed from the training images, which count as training.
     """
-    start = begin(settings, images)
-    if start.report is not None and start.report.sha256 != folder.fact("pretrained")["sha256"]:
+
+    settings: Settings
+    network: nn.Module
+    pretrained: PretrainedReport | None
+    notes: tuple[str, ...]
+    seconds: float
+
+
+def prepare_run(settings: Settings, data: RunData, module: nn.Module | None = None) -> PreparedRun:
+    """Decide on augmentation, and make the network: `module`, the weights of a file, or fresh ones.
+
+    A whitening stem is fitted to the training images. Raises UsageError for a network or module that does not suit the
+    images, FileError for weights that do not suit the network.
+    """
+    augment, choices = resolve_augment(settings.augment, data_name(settings.data), data.splits.train.class_names)
+    settings = settings.replace(augment=augment)
+    if module is not None:
+        check_module(module, data.splits)
+        return PreparedRun(settings.replace(model=None), module, None, (*choices, *_frozen_note(settings)), 0.0)
+    network = build_network(settings, data.splits)
+    assert settings.model is not None
+    source = settings.finetune.pretrained
+    if source is not None:
+        report = load_pretrained(network, settings.model, source)
+        return PreparedRun(settings, network, report, (*choices, *_pretrained_notes(report, settings)), 0.0)
+    seconds = 0.0
+    if isinstance(settings.model, SprintSettings) and settings.model.stem == "whitening":
+        began = time.perf_counter()
+        train = data.splits.train
+        spread = np.unique(np.linspace(0, len(train) - 1, IMAGES_WHITENED).astype(np.int64))
+        pixels = torch.from_numpy(train.select(spread).images())
+        whiten(network, InputStep(data.preprocessing)(pixels), settings.model.whitening_eps)
+        seconds = time.perf_counter() - began
+    return PreparedRun(settings, network, None, (*choices, *_frozen_note(settings)), seconds)
+
+
+def prepare_resume(settings: Settings, data: RunData, folder: RunFolder) -> nn.Module:
+    """The network that a checkpoint fills, or as it was when a run began that ended before its first checkpoint.
+
+    Raises FileError where the file of weights is not the one that the run began from.
+    """
+    if folder.checkpoints():
+        return build_network(settings, data.splits)
+    prepared = prepare_run(settings, data)
+    report = prepared.pretrained
+    if report is not None and report.sha256 != folder.fact("pretrained")["sha256"]:
         advice = "bring the old one back, or start a new run"
-        raise FileError(start.report.source, "this file has changed since the run began from it", advice=advice)
-    return start.module
+        raise FileError(report.source, "this file has changed since the run began from it", advice=advice)
+    return prepared.network
 
 
-def build(settings: Settings, splits: Splits) -> Network:
+def _frozen_note(settings: Settings) -> list[str]:
+    return ["the backbone is frozen at random weights"] if settings.finetune.freeze == "backbone" else []
+
+
+def _pretrained_notes(report: PretrainedReport, settings: Settings) -> list[str]:
+    if report.normalize in (None, settings.data.normalize):
+        return [report.line()]
+    scaling = f"these weights were trained with --normalize {report.normalize}, this run has {settings.data.normalize}"
+    return [report.line(), scaling]
+
+
+def build_network(settings: Settings, splits: Splits) -> Network:
     """Lay out the network of the settings for the images, with fresh weights. Raises UsageError where there is none."""
     if settings.model is None:
         raise UsageError("--model", "none found", "a preset's name, or a module of your own from Python")
@@ -127,7 +125,7 @@ def build(settings: Settings, splits: Splits) -> Network:
     )
 
 
-def check_own(module: nn.Module, splits: Splits) -> None:
+def check_module(module: nn.Module, splits: Splits) -> None:
     """Let the user's module look at two blank images. Raises UsageError unless it answers with (2, K) logits."""
     height, width, channels = splits.train.size
     classes = len(splits.train.class_names)
@@ -166,7 +164,7 @@ def describe(module: nn.Module, splits: Splits) -> dict[str, Any]:
         }
 
 
-def samples_of(images: ImageSet) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def sample_images(images: ImageSet) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Choose the first few images of each class: at most SAMPLES in all, uint8 (n, H, W, C), and their labels."""
     classes = min(len(images.class_names), SAMPLES)
     each = max(1, min(SAMPLES_A_CLASS, SAMPLES // classes))

@@ -11,7 +11,7 @@ from sightline.data import verify
 from sightline.errors import UsageError
 from sightline.runs.folder import RunFolder
 from sightline.settings import Settings
-from sightline.training.prepare import RunImages, begin_again, build
+from sightline.training.prepare import RunData, prepare_resume
 from sightline.training.reporter import Reporter, make_reporter
 from sightline.training.tracking import check_tracking
 from sightline.training.train import TrainResult, finish
@@ -62,19 +62,19 @@ def resume(
         if differing:
             told = ", ".join(f"{key} was {before.get(key)} and is {now[key]}" for key in differing)
             reporter.note(f"warning: {told}; the result will not be bit-identical to an unbroken run")
-        images = RunImages.of(settings, data)
+        images = RunData.from_settings(settings, data)
         verify(folder.fact("splits"), images.splits)
         if module is None:
             if settings.model is None:
                 raise UsageError(str(run), "this run trains a module of your own", "sightline.resume(run, module=...)")
-            module = build(settings, images.splits) if folder.checkpoints() else begin_again(settings, images, folder)
-        trainer = Trainer(settings, folder, images.splits, images.preprocessing, module, compute, reporter)
+            module = prepare_resume(settings, images, folder)
+        trainer = Trainer(settings, folder, images, module, compute, reporter)
         trainer.restore()
         if settings != folder.settings():
             folder.write_settings(settings)
-        reporter.note(f"{run}: goes on from step {trainer.progress.step} of {trainer.plan.total_steps}")
+        reporter.note(f"{run}: goes on from step {trainer.state.step} of {trainer.length.total_steps}")
         trainer.run()
-        return finish(trainer, reporter)
+        return finish(trainer)
 
 
 def _longer(folder: RunFolder, lengths: Mapping[str, int]) -> Settings:

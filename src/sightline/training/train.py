@@ -19,6 +19,8 @@ from sightline.training.reporter import Reporter, Silence, make_reporter
 if TYPE_CHECKING:
     from torch import nn
 
+    from sightline.device import Compute
+    from sightline.training.prepare import PreparedRun, RunData
     from sightline.training.trainer import Trainer
 
 PICTURES_SHOWN = 18
@@ -93,103 +95,97 @@ def train_settings(
     DataError, UsageError, NumericError, ResourceError or Interrupted; what was reached is kept in the folder.
     """
     from sightline import device as device_room
-    from sightline.training import prepare
+    from sightline.training.prepare import RunData, prepare_run
     from sightline.training.tracking import check_tracking
     from sightline.training.trainer import Trainer
+    from sightline.training.validation import check_rules
 
     reporter = reporter or Silence()
     check_tracking(settings)
     with device_room.explain_memory("training"), contextlib.ExitStack() as held:
         compute = device_room.resolve(settings.device)
-        images = prepare.RunImages.of(settings, data)
-        prepare.check_rules(settings, images.splits)
-        settings, choices = prepare.with_augmentation(settings, images)
-        own = module is not None
-        start = prepare.Start(module) if module is not None else prepare.begin(settings, images)
-        module = start.module
-        if own:
-            prepare.check_own(module, images.splits)
-            settings = settings.replace(model=None)
-        folder = RunFolder.create(runs, name or run_name(settings, module))
+        images = RunData.from_settings(settings, data)
+        check_rules(settings, images.splits)
+        run = prepare_run(settings, images, module)
+        folder = RunFolder.create(runs, name or run_name(run.settings, run.network))
         held.enter_context(folder.in_work())
-        found = audit(images.splits, images.loaded)
-        folder.write_fact("environment", device_room.environment(compute))
-        folder.write_fact("splits", record(images.splits))
-        folder.write_fact("audit", found)
-        folder.write_fact("network", prepare.describe(module, images.splits))
-        folder.write_samples(*prepare.samples_of(images.splits.train))
-        if start.report is not None:
-            folder.write_fact("pretrained", start.report.to_dict())
-        folder.write_settings(settings)
-        for line in (*audit_lines(found), *choices, *start.lines(settings)):
-            reporter.note(line)
-        trainer = Trainer(settings, folder, images.splits, images.preprocessing, module, compute, reporter)
-        trainer.progress.seconds = start.seconds
-        reporter.note(opening_line(settings, trainer, module))
+        for note in (*_record(folder, run, images, compute), *run.notes):
+            reporter.note(note)
+        trainer = Trainer(run.settings, folder, images, run.network, compute, reporter)
+        trainer.state.seconds = run.seconds
+        reporter.note(_opening_line(trainer))
         trainer.run()
-        return finish(trainer, reporter, draws=draws)
+        return finish(trainer, draws=draws)
 
 
-def run_name(settings: Settings, module: nn.Module) -> str:
+def run_name(settings: Settings, network: nn.Module) -> str:
     """What a run's folder is called before its number: the recipe, or the data and the model."""
     data = data_name(settings.data)
     if settings.recipe:
         return settings.recipe if settings.recipe.startswith(data) else f"{data}-{settings.recipe}"
-    return f"{data}-{model_name(settings.model, type(module).__name__.lower())}"
+    return f"{data}-{model_name(settings.model, type(network).__name__.lower())}"
 
 
-def opening_line(settings: Settings, trainer: Trainer, module: nn.Module) -> str:
+def _record(folder: RunFolder, run: PreparedRun, images: RunData, compute: Compute) -> list[str]:
+    """Write what is known before the first step, settings.yaml last; give what is odd about the images."""
+    from sightline.device import environment
+    from sightline.training.prepare import describe, sample_images
+
+    found = audit(images.splits, images.loaded)
+    folder.write_fact("environment", environment(compute))
+    folder.write_fact("splits", record(images.splits))
+    folder.write_fact("audit", found)
+    folder.write_fact("network", describe(run.network, images.splits))
+    folder.write_samples(*sample_images(images.splits.train))
+    if run.pretrained is not None:
+        folder.write_fact("pretrained", run.pretrained.to_dict())
+    folder.write_settings(run.settings)
+    return audit_lines(found)
+
+
+def _opening_line(trainer: Trainer) -> str:
     """Say what is about to be trained, on what."""
-    import torch
+    from torch import get_num_threads
 
-    parameters = sum(parameter.numel() for parameter in module.parameters())
-    height, width, channels = trainer.splits.train.size
-    name = model_name(settings.model, type(module).__name__)
-    compute = trainer.compute
-    threads = torch.get_num_threads()
+    network, compute, threads = trainer.model, trainer.compute, get_num_threads()
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    height, width, channels = trainer.data.splits.train.size
+    name = model_name(trainer.settings.model, type(network).__name__)
     where = str(compute.device)
     if compute.device.type == "cpu":
         where += f", {threads} thread{'s' if threads > 1 else ''}"
     return (
         f"{name}, {parameters:,} parameters, images {channels}x{height}x{width}; {where}, {compute.precision};"
-        f" {trainer.plan.total_steps} steps; {trainer.folder.path}"
+        f" {trainer.length.total_steps} steps; {trainer.folder.path}"
     )
 
 
-def finish(trainer: Trainer, reporter: Reporter, *, draws: bool = True) -> TrainResult:
+def finish(trainer: Trainer, *, draws: bool = True) -> TrainResult:
     """Save the last weights, test the selected ones once, and draw."""
-    from sightline.classifier import model_file
     from sightline.training.tracking import track_test
-    from sightline.training.weights import save_tested
 
-    folder, settings, progress = trainer.folder, trainer.settings, trainer.progress
-    if progress.stopped:
-        reporter.note(f"stopped at step {progress.step}: {progress.stopped}")
-    last, best = trainer.tested_model.state_dict(), trainer.best
-    if best is None:
-        temperature = save_tested(folder, folder.last_weights, last, trainer.header, reporter)
-    else:
-        model_file.save(folder.last_weights, last, trainer.header)
-        temperature = save_tested(folder, folder.best_weights, best, trainer.header, reporter)
+    folder, settings, state, test = trainer.folder, trainer.settings, trainer.state, trainer.data.splits.test
+    if state.stopped:
+        trainer.reporter.note(f"stopped at step {state.step}: {state.stopped}")
+    classifier = trainer.weights.finish(trainer.validation.best)
     rows = [_numbers(row) for row in folder.rows(RESULTS)]
     if draws:
         _draw(trainer, rows)
     report: Mapping[str, Any] = {}
-    if trainer.splits.test is not None:
-        trainer.tested_model.load_state_dict(best or last)
-        predictions = evaluate(trainer.classifier_at(temperature), trainer.splits.test)
-        report = report_of(predictions, folder.tested_step(), temperature)
-        store_test(predictions, folder.test_folder, report, trainer.splits.test)
+    if test is not None:
+        predictions = evaluate(classifier, test)
+        report = report_of(predictions, folder.tested_step(), classifier.temperature)
+        store_test(predictions, folder.test_folder, report, test)
         track_test(settings, folder, report)
     interval = report.get("interval")
     return TrainResult(
         run=folder.path,
         model=model_name(settings.model, type(trainer.model).__name__),
         data=data_name(settings.data),
-        epochs=progress.step // trainer.plan.steps_per_epoch,
-        steps=progress.step,
-        train_seconds=progress.seconds,
-        val_accuracy=_selected_accuracy(rows, progress.best_epoch),
+        epochs=state.step // trainer.length.steps_per_epoch,
+        steps=state.step,
+        train_seconds=state.seconds,
+        val_accuracy=next((row["val_accuracy"] for row in rows if row["epoch"] == state.best_epoch), None),
         test_accuracy=report.get("accuracy"),
         test_interval=(interval[0], interval[1]) if interval else None,
         seed=settings.training.seed,
@@ -200,19 +196,15 @@ def _draw(trainer: Trainer, rows: list[dict[str, Any]]) -> None:
     from sightline.drawing import augmentation, curves
 
     folder = trainer.folder
-    curves.draw(rows, folder.curves_path, selected_epoch=trainer.progress.best_epoch, title=folder.path.name)
-    originals, seen = trainer.seen(PICTURES_SHOWN)
+    curves.draw(rows, folder.curves_path, selected_epoch=trainer.state.best_epoch, title=folder.path.name)
+    originals, augmented = trainer.sample_images(PICTURES_SHOWN)
     if trainer.settings.augment.changes_images:
         title = "above: the image, below: what the network sees"
-        augmentation.draw(seen, folder.augmentation_path, originals=originals, title=title)
+        augmentation.draw(augmented, folder.augmentation_path, originals=originals, title=title)
     else:
-        augmentation.draw(seen, folder.augmentation_path, title="what the network sees")
-
-
-def _selected_accuracy(rows: list[dict[str, Any]], epoch: int | None) -> float | None:
-    return next((row["val_accuracy"] for row in rows if row["epoch"] == epoch), None)
+        augmentation.draw(augmented, folder.augmentation_path, title="what the network sees")
 
 
 def _numbers(row: Mapping[str, str]) -> dict[str, Any]:
-    found: dict[str, Any] = {name: float(value) if value else None for name, value in row.items()}
-    return found | {name: int(row[name]) for name in ("epoch", "step")}
+    numbers: dict[str, Any] = {name: float(value) if value else None for name, value in row.items()}
+    return numbers | {name: int(row[name]) for name in ("epoch", "step")}
