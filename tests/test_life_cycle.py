@@ -15,13 +15,13 @@ import torch
 from PIL import Image
 
 import sightline as sl
+from helpers.training import Stop, facts, stop_at
 from sightline.classifier.model_file import pack, unpack
 from sightline.cli.app import run
 from sightline.errors import UsageError
 from sightline.runs.folder import RESULTS, RunFolder
 from sightline.training.checkpoints import read_state
 from sightline.training.reporter import Lines, Live, Silence, epoch_line
-from test_resume import Stop, facts, stop_at
 
 # Digits: 1797 images, of which the recipe keeps 20 % for the test and 10 % of the rest for validation.
 FEW: dict[str, Any] = {"schedule": "constant", "threads": 1, "log_steps": 5, "device": "cpu"}

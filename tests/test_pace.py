@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from helpers.recorders import Tapes
+from helpers.training import SMALL
 from sightline.device import Compute
 from sightline.settings import Settings, build_settings
 from sightline.training import execution, pace, trainer
@@ -15,8 +17,6 @@ from sightline.training.checkpoints import TrainingState
 from sightline.training.cuda_graph import RecordedStep
 from sightline.training.execution import GRAPH_FROM_STEPS, Execution
 from sightline.training.pace import training_pace
-from test_recorded_step import Tapes
-from test_training import SMALL
 
 
 def settings(**changes: Any) -> Settings:

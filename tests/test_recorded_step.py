@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import subprocess
-import sys
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,101 +13,25 @@ import pytest
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 import sightline as sl
+from helpers.recorders import Again, Tapes
+from helpers.training import Stop, facts, small, stop_at
 from sightline.classifier.input_step import InputStep
 from sightline.data.preprocessing import unit_preprocessing
-from sightline.device import Compute, resolve
+from sightline.device import Compute
 from sightline.settings import build_settings
-from sightline.settings.merge import settings_from_yaml, settings_to_yaml
 from sightline.training import execution, trainer
 from sightline.training.backbone import TrainedPart
-from sightline.training.batches import BatchOrder
-from sightline.training.cuda_graph import WARM_UP_STEPS, Outputs, RecordedStep, Work, recordable
-from sightline.training.execution import COMPILE_FROM_STEPS, GRAPH_FROM_STEPS, Execution, choose_execution
+from sightline.training.cuda_graph import WARM_UP_STEPS, RecordedStep, Work, recordable
+from sightline.training.execution import Execution
 from sightline.training.logs import EpochSums
 from sightline.training.optimizers import build_optimizer
 from sightline.training.step import TrainingStep
-from test_resume import Stop, facts, stop_at
-from test_training import small
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 # Rates that float32 has, so that a tensor and a Python float are the same number.
 RATES = [0.125, 0.25, 0.1875, 0.0625, 0.5, 0.03125, 0.09375, 0.25]
-
-
-class Again:
-    """Replays by calling the function again."""
-
-    def warm_up(self, work: Work) -> Outputs:
-        return work()
-
-    def record(self, work: Work) -> Work:
-        return work
-
-
-class Tape(TorchDispatchMode):
-    """Writes down every operation without leaving a trace, and replays them on the same tensors, as a CUDA graph does.
-
-    What the host computed while it was written is fixed: the function itself is not called again.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.entries: list[tuple[Any, tuple[Any, ...], dict[str, Any], Any]] = []
-        self.before: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        for number, argument in enumerate(func._schema.arguments):
-            # The schema of native_batch_norm conceals that it writes its running figures.
-            hidden = func.__name__.startswith("native_batch_norm") and argument.name.startswith("running")
-            if hidden or (argument.alias_info is not None and argument.alias_info.is_write):
-                written = args[number] if number < len(args) else kwargs.get(argument.name)
-                for tensor in tree_leaves(written):
-                    if isinstance(tensor, torch.Tensor):
-                        self.before.setdefault(id(tensor), (tensor, tensor.detach().clone()))
-        result = func(*args, **kwargs)
-        self.entries.append((func, args, kwargs, result))
-        return result
-
-    @torch.no_grad()
-    def rewind(self) -> None:
-        for tensor, value in self.before.values():
-            tensor.copy_(value)
-
-    @torch.no_grad()
-    def replay(self) -> None:
-        for func, args, kwargs, was in self.entries:
-            for old, new in zip(tree_leaves(was), tree_leaves(func(*args, **kwargs)), strict=True):
-                if isinstance(old, torch.Tensor) and old.data_ptr() != new.data_ptr():
-                    old.copy_(new)
-
-
-class Tapes(Again):
-    """A recorder as CudaGraphs is one; counts what it was asked for."""
-
-    def __init__(self, *_: Any) -> None:
-        self.warmed_up = self.recorded = 0
-
-    def warm_up(self, work: Work) -> Outputs:
-        self.warmed_up += 1
-        return work()
-
-    def record(self, work: Work) -> Work:
-        self.recorded += 1
-        state = torch.get_rng_state()
-        with Tape() as tape:
-            outputs = work()
-        tape.rewind()
-        torch.set_rng_state(state)
-
-        def replay() -> Outputs:
-            tape.replay()
-            return outputs
-
-        return replay
 
 
 class Small(nn.Module):
@@ -412,76 +333,3 @@ def test_a_taped_run_stops_at_a_loss_that_is_not_finite(tmp_path: Path, taped: l
     with pytest.raises(sl.NumericError, match="not finite"):
         small(tmp_path, lr=1e30, momentum=0)
     assert len(taped) == 1
-
-
-def decided(total_steps: int, *, device: torch.device = CUDA, own: bool = False, **flags: Any) -> Execution:
-    precision = flags.pop("precision", "bf16")
-    settings = build_settings(None, {"batch_size": 16, **flags})
-    if own:
-        settings = settings.replace(model=None)
-    order = BatchOrder(150, settings.training.batch_size, 0, settings.training.last_batch)
-    return choose_execution(settings, Compute(device, precision), order, total_steps)
-
-
-def test_the_length_of_the_run_decides(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sightline.training.execution.can_compile", lambda: True)
-    forms = [
-        (found.compiled, found.recorded)
-        for found in map(decided, (1, GRAPH_FROM_STEPS - 1, GRAPH_FROM_STEPS, COMPILE_FROM_STEPS - 1, 10**6))
-    ]
-    assert forms == [(False, False), (False, False), (False, True), (False, True), (True, True)]
-    monkeypatch.setattr("sightline.training.execution.can_compile", lambda: False)
-    assert not decided(10**6).compiled
-    assert decided(10**6, device=CPU) == decided(10**6, device=torch.device("mps")) == Execution()
-
-
-@pytest.mark.parametrize(
-    ("flags", "compiled", "recorded", "told"),
-    [
-        ({"execution": "eager"}, False, False, "steps run eagerly: as asked"),
-        ({"execution": "graph"}, False, True, "as a CUDA graph: as asked; an epoch's last batch, of 6, eagerly"),
-        ({"execution": "graph", "last_batch": "wrap"}, False, True, "steps run as a CUDA graph: as asked"),
-        ({"execution": "compile"}, True, True, "steps run compiled, as a CUDA graph: as asked"),
-        ({"execution": "compile", "precision": "fp16"}, True, False, "as asked; no graph, since the loss scaling"),
-        ({"execution": "graph", "precision": "fp16"}, False, False, "graph was asked for; no graph, since the loss"),
-        ({"optimizer": "adadelta"}, False, False, "adadelta is none here"),
-        ({"fused": False}, False, False, "sgd is none here"),
-        ({"optimizer": "adam", "eps_hat": True}, False, False, "eps_hat sets another eps"),
-        ({"batch_size": 200}, False, False, "no batch has the full size"),
-        ({"own": True}, False, False, "a module of your own may ask the host"),
-        ({"own": True, "execution": "graph"}, False, True, "as asked"),
-        ({}, False, True, f"1,000 steps, and recording pays from {GRAPH_FROM_STEPS} on"),
-    ],
-)
-def test_what_stands_against_recording_is_told(
-    flags: dict[str, Any], compiled: bool, recorded: bool, told: str
-) -> None:
-    found = decided(1000, **flags)
-    assert (found.compiled, found.recorded) == (compiled, recorded)
-    assert found.line is not None and told in found.line and "\n" not in found.line
-
-
-def test_a_graph_without_a_gpu_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(sl.UsageError, match="--execution: graph found, but cpu cannot record a step; eager or compile"):
-        small(tmp_path / "runs", execution="graph", device="cpu")
-    assert not (tmp_path / "runs").exists()
-    assert resolve(build_settings(None, {"execution": "eager", "device": "cpu"}).device).device == CPU
-
-
-def test_settings_of_older_runs_are_read() -> None:
-    text = settings_to_yaml(build_settings(None, {}))
-    assert "execution: auto" in text
-    for old, new in (("false", "eager"), ("true", "compile")):
-        assert settings_from_yaml(text.replace("execution: auto", f"compile: {old}"), "it").device.execution == new
-
-
-def test_the_gpu_benchmark_runs_without_one(tmp_path: Path) -> None:
-    script = Path(__file__).parent.parent / "benchmarks" / "gpu.py"
-    done = subprocess.run(
-        [sys.executable, str(script), "--smoke", "--out", str(tmp_path / "gpu.json")],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    found = json.loads((tmp_path / "gpu.json").read_text())
-    assert found["smoke"] and found["skipped"]
-    assert all(row["images_per_second"]["eager"]["median"] > 0 for row in found["steps"])

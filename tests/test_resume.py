@@ -15,38 +15,11 @@ from typing import Any
 import pytest
 
 import sightline as sl
+from helpers.training import SMALL, Stop, facts, small, stop_at
 from sightline.classifier import model_file
-from sightline.runs.folder import CHECKPOINT_HEADER, RESULTS, STEPS, TIME_COLUMNS, RunFolder
-from test_training import SMALL, small
+from sightline.runs.folder import CHECKPOINT_HEADER, RESULTS, STEPS, RunFolder
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
-
-
-def facts(run: Path) -> tuple[Any, ...]:
-    folder = RunFolder.open(run)
-    tables = [
-        [{k: v for k, v in row.items() if k not in TIME_COLUMNS} for row in folder.rows(file)]
-        for file in (RESULTS, STEPS)
-    ]
-    return folder.best_weights.read_bytes(), folder.last_weights.read_bytes(), tables
-
-
-class Stop(Exception):
-    """Stands for a kill between two statements."""
-
-
-def stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    """Let training die without a word at the start of a step."""
-    from sightline.training import trainer
-
-    real = trainer.learning_rate
-
-    def dying(settings: Any, base: float, number: int, **options: Any) -> float:
-        if number == step:
-            raise Stop
-        return real(settings, base, number, **options)
-
-    monkeypatch.setattr(trainer, "learning_rate", dying)
 
 
 MODELS = [

@@ -18,11 +18,10 @@ from typing import Any
 import pytest
 
 import sightline as sl
+from helpers.training import Stop, small, stop_at
 from sightline.cli.app import run as command
 from sightline.errors import FileError, ResourceError, UsageError
 from sightline.runs.folder import RESULTS, RunFolder
-from test_resume import Stop, stop_at
-from test_training import small
 
 
 @pytest.fixture(scope="module")

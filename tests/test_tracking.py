@@ -14,10 +14,9 @@ import numpy as np
 import pytest
 
 import sightline as sl
+from helpers.training import SMALL, Stop, small, stop_at
 from sightline.errors import UsageError
 from sightline.runs.folder import RESULTS, STEPS, RunFolder
-from test_resume import Stop, stop_at
-from test_training import SMALL, small
 
 accumulators = pytest.importorskip(
     "tensorboard.backend.event_processing.event_accumulator", reason="the extra `tracking` is not installed"
