@@ -99,7 +99,7 @@ def test_epochs_are_added_to_a_run_that_counts_epochs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "parts"),
     [
-        (["--add-epochs", "2"], ["--add-epochs", "counts in steps", "use --add-steps"]),
+        (["--add-epochs", "2"], ["--add-epochs", "counts in steps", "Use --add-steps"]),
         (["--add-steps", "0"], ["--add-steps", "0 found", "at least 1"]),
         (["--add-steps", "5", "--steps", "50"], ["--add-steps", "together with --steps"]),
         (["--add-steps", "5", "--add-epochs", "1"], ["--add-steps", "together with --add-epochs"]),

@@ -83,7 +83,9 @@ def load_checkpoint(
         for name, network in networks.items():
             fill(network, _below(tensors, name))
     except ValueError:
-        raise FileError(str(path), "its tensors do not fit the network that settings.yaml describes") from None
+        raise FileError(
+            str(path), "its tensors do not fit the network", "those of the network that settings.yaml describes"
+        ) from None
     for number, parameter in enumerate(_parameters(optimizer)):
         for key, value in _below(tensors, f"optimizer/{number}").items():
             if value.shape == parameter.shape and value.ndim:
@@ -101,7 +103,7 @@ def read_state(path: Path, metadata: Mapping[str, str]) -> TrainingState:
         content = json.loads(metadata[CHECKPOINT_HEADER])
         found = content.pop("format_version")
     except (KeyError, json.JSONDecodeError):
-        raise FileError(str(path), "no checkpoint", "one that Sightline wrote") from None
+        raise FileError(str(path), "it is no checkpoint", "a checkpoint that Sightline wrote") from None
     if found != FORMAT_VERSION:
         raise FileError(str(path), f"checkpoint version {found}", f"version {FORMAT_VERSION}")
     return TrainingState(**content)

@@ -95,8 +95,8 @@ def prepare_resume(settings: Settings, data: RunData, folder: RunFolder) -> nn.M
     prepared = prepare_run(settings, data)
     report = prepared.pretrained
     if report is not None and report.sha256 != folder.fact("pretrained")["sha256"]:
-        advice = "bring the old one back, or start a new run"
-        raise FileError(report.source, "this file has changed since the run began from it", advice=advice)
+        advice = "Bring the old file back, or start a new run."
+        raise FileError(report.source, "the file has changed since the run began from it", advice=advice)
     return prepared.network
 
 
@@ -114,7 +114,7 @@ def _pretrained_notes(report: PretrainedReport, settings: Settings) -> list[str]
 def build_network(settings: Settings, splits: Splits) -> Network:
     """Lay out the network of the settings for the images, with fresh weights. Raises UsageError where there is none."""
     if settings.model is None:
-        raise UsageError("--model", "none found", "a preset's name, or a module of your own from Python")
+        raise UsageError("--model", "no network is named", "a preset's name, or a module of your own from Python")
     height, width, channels = splits.train.size
     return build_model(
         settings.model,
@@ -138,13 +138,15 @@ def check_module(module: nn.Module, splits: Splits) -> None:
             answer = module.eval()(torch.zeros(2, channels, height, width, device=first.device))
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
-        advice = "change the module, or set channels or image_size"
+        advice = "Change the module, or set channels or image_size."
         raise UsageError(name, f"it cannot take images of {image} ({reason})", advice=advice) from error
     finally:
         module.train(training)
     if not isinstance(answer, torch.Tensor) or answer.shape != (2, classes):
         found = f"shape {tuple(answer.shape)}" if isinstance(answer, torch.Tensor) else type(answer).__name__
-        raise UsageError(name, f"for two images it gives {found}", f"a tensor of shape (2, {classes}), a logit a class")
+        raise UsageError(
+            name, f"for two images it gives {found}", f"a tensor of shape (2, {classes}), a logit for each class"
+        )
 
 
 def describe(module: nn.Module, splits: Splits) -> dict[str, Any]:

@@ -66,7 +66,8 @@ def resume(
         verify(folder.fact("splits"), images.splits)
         if module is None:
             if settings.model is None:
-                raise UsageError(str(run), "this run trains a module of your own", "sightline.resume(run, module=...)")
+                advice = "Call sightline.resume(run, module=...) from Python."
+                raise UsageError(str(run), "this run trains a module of your own", advice=advice)
             module = prepare_resume(settings, images, folder)
         trainer = Trainer(settings, folder, images, module, compute, reporter)
         trainer.restore()
@@ -84,21 +85,21 @@ def _longer(folder: RunFolder, lengths: Mapping[str, int]) -> Settings:
         return settings
     if len(lengths) > 1:
         first, second, *_ = lengths
-        raise UsageError(f"--{second}", f"given together with --{first}", "one of them says how long the run is to be")
+        raise UsageError(f"--{second}", f"given together with --{first}", "one length", "Leave one of them out.")
     ((flag, asked),) = lengths.items()
     unit = flag.removeprefix("add-")
     adds = flag != unit
     if adds and asked < 1:
-        raise UsageError(f"--{flag}", f"{asked} found", "it should be at least 1")
+        raise UsageError(f"--{flag}", f"{asked} found", "a whole number, 1 or more")
     training = settings.training
     old = getattr(training, unit)
     if old is None:
         other = "steps" if unit == "epochs" else "epochs"
-        advice = f"use --{flag.replace(unit, other)}"
-        raise UsageError(f"--{flag}", f"{asked} found", f"this run counts in {other}", advice)
+        advice = f"Use --{flag.replace(unit, other)}."
+        raise UsageError(f"--{flag}", f"this run counts in {other}", advice=advice)
     new = old + asked if adds else asked
     if new < old:
-        raise UsageError(f"--{flag}", f"{asked} found", f"{old} or more, since only a longer run can go on")
+        raise UsageError(f"--{flag}", f"{asked} found", f"{old} or more, since a run can only be made longer")
     if new == old:
         return settings
     start = _finished_step(folder)

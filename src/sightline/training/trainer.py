@@ -244,8 +244,7 @@ class Trainer:
             raise Interrupted(
                 str(self.folder.path),
                 f"stopped at step {self.state.step} of {self.length.total_steps}",
-                "a checkpoint is kept",
-                f"go on with sightline train --resume {self.folder.path}",
+                advice=f"A checkpoint is kept. Continue with: sightline train --resume {self.folder.path}",
             )
 
     def _checkpoint_is_due(self) -> bool:
@@ -276,14 +275,11 @@ class Trainer:
         Raises NumericError.
         """
         if bool(self.training_step.failed):
-            kept = (
-                "the best weights are kept" if self.validation.best is not None else "there are no weights to keep yet"
-            )
+            kept = "There are no weights yet." if self.validation.best is None else "The best weights are kept."
             raise NumericError(
                 str(self.folder.path),
-                f"the loss or its gradient was not finite near step {self.state.step}, so nothing was updated",
-                kept,
-                "lower --lr, set --clip-norm or --warmup-epochs, or use --precision fp32",
+                f"the loss or its gradient was not finite near step {self.state.step}, and nothing was updated",
+                advice=f"{kept} Lower --lr, set --clip-norm or --warmup-epochs, or use --precision fp32.",
             )
 
 

@@ -22,9 +22,11 @@ def check_rules(settings: Settings, splits: Splits) -> None:
     if splits.validation is not None:
         return
     if training.patience is not None:
-        raise UsageError("--patience", "there are no validation images to find an epoch better by", advice=advice)
+        raise UsageError("--patience", "there are no validation images to judge an epoch by", advice=advice)
     if training.stop_at_accuracy is not None and not (training.watch_test and splits.test is not None):
-        raise UsageError("--stop-at-accuracy", "there are no validation images to have an accuracy of", advice=advice)
+        raise UsageError(
+            "--stop-at-accuracy", "there are no validation images to measure an accuracy on", advice=advice
+        )
 
 
 class Validation:
