@@ -100,7 +100,7 @@ def test_epochs_are_added_to_a_run_that_counts_epochs(tmp_path: Path) -> None:
     ("words", "parts"),
     [
         (["--add-epochs", "2"], ["--add-epochs", "counts in steps", "Use --add-steps"]),
-        (["--add-steps", "0"], ["--add-steps", "0 found", "at least 1"]),
+        (["--add-steps", "0"], ["--add-steps", "0 found", "1 or more"]),
         (["--add-steps", "5", "--steps", "50"], ["--add-steps", "together with --steps"]),
         (["--add-steps", "5", "--add-epochs", "1"], ["--add-steps", "together with --add-epochs"]),
         (["--add-steps", "some"], ["--add-steps", "a whole number"]),
