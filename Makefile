@@ -5,13 +5,14 @@ PIP := $(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check
 INSTALLED := .venv/.installed
 SETUP := .venv/.installed-dev
 
-.PHONY: help demo setup test check parity bench bench-full update-help docs
+.PHONY: help demo setup test check hooks parity bench bench-full update-help docs
 
 help:
 	@echo "make demo         train, test and predict on the embedded digits"
 	@echo "make setup        the environment for working on Sightline"
 	@echo "make test         all tests"
-	@echo "make check        style, types, layers and the lock on the help"
+	@echo "make check        style, types, layers, the rules of the house and the lock on the help"
+	@echo "make hooks        run the same before each commit"
 	@echo "make parity       compare with torchvision, Keras and TensorFlow, in environments of their own"
 	@echo "make bench        how fast, beside Keras, PyTorch and others, under 15 minutes"
 	@echo "make bench-full   the same with every training in it, hours"
@@ -31,7 +32,10 @@ check: $(SETUP)
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest tests/test_cli_help.py
+	$(BIN)/python -m pytest tests/test_cli_help.py tests/test_house.py
+
+hooks: $(SETUP)
+	$(BIN)/pre-commit install
 
 parity: $(SETUP) .venv-torchvision/.installed .venv-keras/.installed
 	.venv-torchvision/bin/python benchmarks/parity/torchvision_networks.py

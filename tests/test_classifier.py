@@ -76,6 +76,11 @@ def test_the_batch_size_does_not_change_the_answer(path: Path, pixels: np.ndarra
     np.testing.assert_allclose(classifier.probabilities(pixels, size), whole, atol=1e-6)
 
 
+def test_a_batch_has_a_picture_at_least(path: Path, pixels: np.ndarray) -> None:
+    with pytest.raises(UsageError, match="--batch-size: 0 found"):
+        load(path).predict(list(pixels), batch_size=0)
+
+
 def test_every_way_in_gives_the_same_answer(path: Path, pixels: np.ndarray, tmp_path: Path) -> None:
     classifier = load(path)
     Image.fromarray(pixels[0, :, :, 0]).save(tmp_path / "one.png")

@@ -392,6 +392,7 @@ def test_the_command_says_it_in_eighty_columns(tmp_path, rng, capsys, monkeypatc
     body = [line for line in text.splitlines() if str(tmp_path) not in line]
     assert max(map(len, body)) <= 80
     assert "6 files cannot be read" in text and "and 3 more" in text
+    assert f"Written to {out}: check.json and contact_sheet.png\n" in text
     assert "\x1b[31m" not in text
     assert text.splitlines()[-1].startswith("1 thing is wrong. What next:")
     assert json.loads((out / "check.json").read_text("utf-8"))["unreadable"] == 6

@@ -16,7 +16,7 @@ import pytest
 from sightline import data
 from sightline.data import catalog, lookup, readers
 from sightline.data.catalog import DATASETS, Source
-from sightline.data.lookup import find_files, get, status
+from sightline.data.lookup import find_files, get_dataset, list_datasets
 from sightline.errors import DataError, ResourceError, UsageError
 from sightline.settings.data import DataSettings
 
@@ -195,7 +195,7 @@ def test_two_datasets_with_files_of_the_same_names_are_told_apart(tmp_path, smal
 
 def test_status_tells_what_is_here(tmp_path, small_catalog):
     put(tmp_path / "here" / "mnist", small_catalog["mnist"])
-    lines = {line.name: line for line in status(DataSettings(data_dir=str(tmp_path / "here")))}
+    lines = {line.name: line for line in list_datasets(tmp_path / "here")}
     assert list(lines) == list(data.dataset_names())
     assert lines["mnist"].found == str(tmp_path / "here" / "mnist")
     assert lines["fashion-mnist"].found is None
@@ -203,17 +203,17 @@ def test_status_tells_what_is_here(tmp_path, small_catalog):
     assert lines["synthetic"].found == "generated"
     assert (lines["cifar100"].classes, lines["cifar100"].size, lines["cifar100"].train) == (100, (32, 32, 3), 50_000)
     (tmp_path / "here" / "mnist" / "t10k-labels-idx1-ubyte.gz").unlink()
-    assert status(DataSettings(data_dir=str(tmp_path / "here")))[1].found is None
+    assert list_datasets(tmp_path / "here")[1].found is None
 
 
-def test_get(tmp_path, small_catalog):
+def test_get_dataset(tmp_path, small_catalog):
     put(tmp_path / "here", small_catalog["mnist"])
-    assert set(get("mnist", str(tmp_path / "here"))) == set(small_catalog["mnist"])
-    assert get("digits") == {}
+    assert set(get_dataset("mnist", tmp_path / "here")) == set(small_catalog["mnist"])
+    assert get_dataset("digits") == {}
     with pytest.raises(UsageError, match="did you mean fashion-mnist"):
-        get("fashion")
+        get_dataset("fashion")
     with pytest.raises(DataError, match="no mirror"):
-        get("fashion-mnist")
+        get_dataset("fashion-mnist")
 
 
 def test_every_hash_in_the_catalog_is_one():

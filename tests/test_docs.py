@@ -303,7 +303,8 @@ def resolved(words: list[str]) -> Any:
 
     _, bound, _ = build_app().parse_args(["train", *words], exit_on_error=False, print_error=False)
     typed = given(bound.arguments["flags"]) if "flags" in bound.arguments else {}
-    return resolve(bound.arguments.get("data"), bound.arguments.get("recipe"), typed)
+    recipe = bound.arguments["run"].recipe if "run" in bound.arguments else None
+    return resolve(bound.arguments.get("data"), recipe, typed)
 
 
 def parse(words: list[str]) -> None:

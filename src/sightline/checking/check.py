@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,8 @@ CELLS_A_PROBLEM = 8
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What was found. `report` can be written as JSON; `picture` gives a picture's pixels by its id.
+    """What was found. `report` can be written as JSON; `picture` gives a picture's pixels by its id; `files` were
+    written.
 
     `report`: `parts` (pictures and class counts), `problems` (each with `kind`, `count`, `wrong`, `text`, `advice` and
     `found`, a list of `files` with what is to be said of them), `pictures`, `unreadable`, `wrong`, `seconds`.
@@ -38,6 +39,7 @@ class CheckResult:
 
     report: dict[str, Any]
     picture: Callable[[str], Pixels]
+    files: tuple[Path, ...] = ()
 
     @property
     def wrong(self) -> bool:
@@ -67,6 +69,7 @@ def check(
         folder = Path(out)
         atomic.write_json(folder / REPORT, _as_text(found.report))
         _write_sheet(found, folder / SHEET)
+        found = replace(found, files=tuple(folder / name for name in (REPORT, SHEET) if (folder / name).is_file()))
     return found
 
 

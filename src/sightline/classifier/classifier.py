@@ -95,8 +95,11 @@ class Classifier:
     ) -> list[Prediction]:
         """Answer for pictures: paths, encoded bytes, or uint8 arrays (H, W), (H, W, 1) or (H, W, 3), any size.
 
-        Raises ImageError that lists every unreadable picture, unless `skip_bad` leaves them out.
+        Raises ImageError that lists every unreadable picture, unless `skip_bad` leaves them out; UsageError for a
+        `batch_size` below 1.
         """
+        if batch_size is not None and batch_size < 1:
+            raise UsageError("--batch-size", f"{batch_size} found", "it should be at least 1")
         if isinstance(images, (str, Path, bytes, np.ndarray)):
             images = [images]
         size = batch_size or self.batch_size

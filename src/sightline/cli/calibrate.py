@@ -12,7 +12,7 @@ from sightline.cli.flags import given, setting_flags
 from sightline.cli.output import AS_TEXT, Output, print_json
 
 if TYPE_CHECKING:
-    from sightline.evaluation.calibrate import CalibrationResult
+    from sightline import CalibrationResult
 
     DataFlags = Any
     NONE_GIVEN: Any = None
@@ -42,11 +42,10 @@ def calibrate(
     """Fit a temperature, and print what it does."""
     with output.working():
         import sightline
-        from sightline.runs.folder import RunFolder
 
         result = sightline.calibrate(run, write=write, **given(flags))
-    exported = RunFolder(run).onnx_path
-    if result.stored and exported.is_file():
+    exported = result.outdated_export
+    if exported is not None:
         advice = f"write it anew with sightline export {run} --force"
         print(f"warning: {exported} is older and does not have this temperature; {advice}", file=sys.stderr)
     if output.json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from sightline.cli.flags import given, setting_flags
-from sightline.cli.output import AS_TEXT, OUTPUT, Output, print_json
+from sightline.cli.output import AS_TEXT, OUTPUT, Output, escaped, print_json
 from sightline.errors import DataError
 
 if TYPE_CHECKING:
@@ -61,15 +61,14 @@ def check(
     if output.json:
         print_json(found.report)
     else:
-        _show(found.report, data, out)
+        _show(found.report, data, out, found.files)
     if strict and found.wrong:
         raise DataError(data, f"{_things(found.report)} wrong with it", "nothing may be, with --strict")
 
 
-def _show(report: dict[str, Any], data: str, out: Path | None) -> None:
+def _show(report: dict[str, Any], data: str, out: Path | None, files: Sequence[Path]) -> None:
     from rich.console import Console
 
-    from sightline.checking.check import REPORT, SHEET
     from sightline.cli.tables import table
 
     width = max(NARROWEST, min(Console().width, WIDEST))
@@ -84,8 +83,7 @@ def _show(report: dict[str, Any], data: str, out: Path | None) -> None:
     print()
     # A path or a command that is broken over lines could not be copied.
     if out is not None:
-        written = [name for name in (REPORT, SHEET) if (out / name).is_file()]
-        print(f"Written to {out}: {' and '.join(written)}")
+        print(f"Written to {out}: {' and '.join(path.name for path in files)}")
     elif problems:
         print(f"All of it, with the pictures: sightline check {data} --out DIR")
     if report["wrong"]:
@@ -123,6 +121,4 @@ def _lines(problem: dict[str, Any], width: int) -> Iterator[str]:
 
 def _printable(text: str) -> str:
     """Leave out what would move the cursor, and what is no UTF-8: a file's name may hold either."""
-    from sightline.data.folder import as_text
-
-    return "".join(character if character.isprintable() else "?" for character in as_text(text))
+    return "".join(character if character.isprintable() else "?" for character in escaped(text))

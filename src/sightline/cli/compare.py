@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from sightline.cli.flags import SECTIONS, given, leave_out, setting_flags
+from sightline.cli.flags import SECTIONS, given, leave_out, setting_flags, typed
 from sightline.cli.output import AS_TEXT, OUTPUT, Output, print_json
 from sightline.cli.seeds import seeds_of
 from sightline.reporting.numerals import p_value
@@ -29,6 +30,58 @@ POINTS = 100
 LONGEST_IN_TABLE = 34
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class ComparisonFlags:
+    """What a comparison is, besides its sides and their settings."""
+
+    data: Annotated[
+        str | None,
+        Parameter(group=COMPARE, metavar="DATA", help="A dataset or a folder for all. [that of the recipes]"),
+    ] = None
+    seeds: Annotated[
+        str | None,
+        Parameter(group=COMPARE, metavar="N", help="How many seeds, from 0; or which, as in 3,4,5 or 3,. [5]"),
+    ] = None
+    seconds: Annotated[
+        float | None,
+        Parameter(
+            group=COMPARE,
+            metavar="X",
+            help="Train each side for as many steps as it does in X seconds here, validation apart; instead of "
+            "--epochs or --steps, which are the same for all.",
+        ),
+    ] = None
+    own_lengths: Annotated[
+        bool | None,
+        Parameter(group=COMPARE, negative="", help="Leave each recipe its own number of epochs or steps."),
+    ] = None
+    confidence: Annotated[
+        float | None, Parameter(group=COMPARE, metavar="X", help="How sure a verdict must be. [0.95]")
+    ] = None
+    jobs: Annotated[
+        int, Parameter(group=COMPARE, metavar="N", help="Runs at a time, each in a process of its own.")
+    ] = 1
+    resume: Annotated[
+        Path | None,
+        Parameter(
+            group=COMPARE,
+            metavar="DIR",
+            help="Go on with this comparison; with --seeds, give it more seeds.",
+        ),
+    ] = None
+    comparisons: Annotated[
+        Path | None, Parameter(group=COMPARE, metavar="DIR", help="Folder that comparisons are kept in. [comparisons]")
+    ] = None
+    name: Annotated[
+        str | None,
+        Parameter(group=COMPARE, metavar="NAME", help="The comparison's name. [dataset and sides, counted up]"),
+    ] = None
+
+
+NO_COMPARISON = ComparisonFlags()
+
+
 def compare(
     sides: Annotated[
         list[str] | None,
@@ -40,70 +93,27 @@ def compare(
     ] = None,
     /,
     *,
-    data: Annotated[
-        str | None,
-        Parameter(group=COMPARE, metavar="DATA", help="A dataset or a folder for all. [that of the recipes]"),
-    ] = None,
-    seeds: Annotated[
-        str | None,
-        Parameter(group=COMPARE, metavar="N", help="How many seeds, from 0; or which, as in 3,4,5 or 3,. [5]"),
-    ] = None,
-    seconds: Annotated[
-        float | None,
-        Parameter(
-            group=COMPARE,
-            metavar="X",
-            help="Train each side for as many steps as it does in X seconds here, validation apart; instead of "
-            "--epochs or --steps, which are the same for all.",
-        ),
-    ] = None,
-    own_lengths: Annotated[
-        bool, Parameter(group=COMPARE, negative="", help="Leave each recipe its own number of epochs or steps.")
-    ] = False,
-    confidence: Annotated[
-        float | None, Parameter(group=COMPARE, metavar="X", help="How sure a verdict must be. [0.95]")
-    ] = None,
-    jobs: Annotated[
-        int, Parameter(group=COMPARE, metavar="N", help="Runs at a time, each in a process of its own.")
-    ] = 1,
-    resume: Annotated[
-        Path | None,
-        Parameter(
-            group=COMPARE,
-            metavar="DIR",
-            help="Go on with this comparison; with --seeds, give it more seeds.",
-        ),
-    ] = None,
-    comparisons: Annotated[
-        Path | None, Parameter(group=COMPARE, metavar="DIR", help="Folder that comparisons are kept in. [comparisons]")
-    ] = None,
-    name: Annotated[
-        str | None,
-        Parameter(group=COMPARE, metavar="NAME", help="The comparison's name. [dataset and sides, counted up]"),
-    ] = None,
+    comparison: ComparisonFlags = NO_COMPARISON,
     flags: CompareFlags = NONE_GIVEN,
     quiet: Annotated[bool, Parameter(negative="", group=OUTPUT, help="No progress.")] = False,
     output: Output = AS_TEXT,
 ) -> None:
     """Compare, or go on, and print the verdict."""
-    typed = given(flags)
-    which = seeds_of(seeds) if seeds is not None else None
-    own = {"comparisons": comparisons, "name": name, "confidence": confidence}
-    chosen: dict[str, Any] = {key: value for key, value in own.items() if value is not None}
-    if resume is not None:
-        settings = {"data": data, "seconds": seconds, "own_lengths": own_lengths or None, **typed, **own}
-        leave_out({"SIDE": sides or None, **{flag_of(key): value for key, value in settings.items()}},
-                  "--resume", "a comparison keeps its sides and settings; only seeds can be added")  # fmt: skip
+    chosen = typed(comparison)
+    resume = chosen.pop("resume", None)
+    work: dict[str, Any] = {"jobs": chosen.pop("jobs"), "quiet": quiet}
+    if "seeds" in chosen:
+        work["seeds"] = seeds_of(chosen.pop("seeds"))
+    chosen |= given(flags)
     with output.working():
         import sightline
 
         if resume is not None:
-            found = sightline.resume_comparison(resume, seeds=which, jobs=jobs, quiet=quiet)
+            leave_out({"SIDE": sides or None, **{flag_of(name): value for name, value in chosen.items()}},
+                      "--resume", "a comparison keeps its sides and settings; only seeds can be added")  # fmt: skip
+            found = sightline.resume_comparison(resume, **work)
         else:
-            found = sightline.compare(
-                sides or [], data=data, seeds=which, seconds=seconds, own_lengths=own_lengths, jobs=jobs, quiet=quiet,
-                **chosen, **typed,
-            )  # fmt: skip
+            found = sightline.compare(sides or [], **work, **chosen)
     if output.json:
         print_json(found.to_dict())
     else:

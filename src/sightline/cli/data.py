@@ -22,10 +22,9 @@ DATASET = Group("Dataset", sort_key=1)
 def list_datasets(*, flags: DataDirFlag = NONE_GIVEN, output: Output = AS_TEXT) -> None:
     """List the datasets."""
     with output.working():
-        from sightline.data.lookup import status
-        from sightline.settings import DataSettings
+        import sightline
 
-        found = status(DataSettings(**given(flags)))
+        found = sightline.list_datasets(**given(flags))
     if output.json:
         print_json({"datasets": [vars(line) for line in found]})
         return
@@ -50,9 +49,9 @@ def get_dataset(
 ) -> None:
     """Bring a dataset's files here."""
     with output.working():
-        from sightline.data.lookup import get
+        import sightline
 
-        files = {file: str(path) for file, path in get(name, quiet=output.json, **given(flags)).items()}
+        files = sightline.get_dataset(name, quiet=output.json, **given(flags))
     if output.json:
         print_json({"data": name, "files": files})
     elif files:

@@ -11,7 +11,7 @@ from sightline.cli.flags import given, setting_flags
 from sightline.cli.output import AS_TEXT, Output, print_json
 
 if TYPE_CHECKING:
-    from sightline.classifier.onnx_export import ExportResult
+    from sightline import ExportResult
 
     DataFlags = Any
     NONE_GIVEN: Any = None

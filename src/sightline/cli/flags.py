@@ -50,7 +50,7 @@ def model_flags(model: type[BaseModel], group: Group) -> type[Any]:
 
 
 def typed(flags: Any) -> dict[str, Any]:
-    """Give what was typed, as text."""
+    """Give what was typed, by name: of a dataclass of flags what is not None. Settings are text."""
     return {name: value for name, value in asdict(flags).items() if value is not None}
 
 

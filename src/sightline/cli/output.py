@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import re
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 
-LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 OUTPUT = Group("Output", sort_key=90)
 
 
@@ -43,7 +41,12 @@ def print_json(result: Any) -> None:
     Of a file's name that is not UTF-8 each odd byte is escaped, as json.loads reads it and os.fsencode takes it.
     """
     text = json.dumps(finite(result), ensure_ascii=False, allow_nan=False, default=str)
-    print(LONE_SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+    print(escaped(text))
+
+
+def escaped(text: str) -> str:
+    """Escape what is no UTF-8: of a file's name, which may be any bytes, Python keeps such bytes as lone surrogates."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def finite(value: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,10 +13,10 @@ from cyclopts import Group, Parameter
 from sightline.cli.app import STDIN
 from sightline.cli.flags import given, setting_flags
 from sightline.cli.output import AS_TEXT, Output, finite, print_json
-from sightline.errors import DataError, UsageError
+from sightline.errors import UsageError
 
 if TYPE_CHECKING:
-    from sightline.classifier import Prediction
+    from sightline import Prediction
 
     DeviceFlag = Any
     NONE_GIVEN: Any = None
@@ -59,14 +58,13 @@ def predict(
     """Predict, and print the answers."""
     if output.json and format not in (None, "json"):
         raise UsageError("--format", f"{format} found together with --json", advice="give one of them")
-    for flag, number in (("--top-k", top_k), ("--batch-size", batch_size)):
-        if number is not None and number < 1:
-            raise UsageError(flag, f"{number} found", "it should be at least 1")
+    if top_k < 1:
+        raise UsageError("--top-k", f"{top_k} found", "it should be at least 1")
     with output.working():
         paths = list(_pictures(pictures))
-        from sightline.classifier import load
+        import sightline
 
-        classifier = load(model, **given(flags))
+        classifier = sightline.load(model, **given(flags))
         answers = classifier.predict(paths, batch_size=batch_size, skip_bad=skip_bad)
     if skip_bad:
         _name_skipped(paths, answers)
@@ -80,21 +78,15 @@ def predict(
 
 def _pictures(arguments: Sequence[str]) -> Iterator[Path]:
     """List every picture that the arguments name: files as they are, folders with all pictures below them, sorted."""
-    from sightline.data.decoder import SUFFIXES
-    from sightline.data.folder import pictures_below
+    import sightline
 
     if not arguments:
         raise UsageError("PICTURE", "none given", "a picture, a folder or - is needed")
     for argument in arguments:
         if argument == STDIN:
             yield from (Path(line) for line in sys.stdin.read().splitlines() if line.strip())
-        elif os.path.isdir(argument):  # noqa: PTH112 (Path.is_dir raises where one may not look; decoding will name it)
-            found = list(pictures_below(Path(argument)))
-            if not found:
-                raise DataError(argument, "no picture in this folder", f"files ending in {', '.join(sorted(SUFFIXES))}")
-            yield from found
         else:
-            yield Path(argument)
+            yield from sightline.find_pictures(argument)
 
 
 def _show_csv(answers: Sequence[Prediction], class_names: Sequence[str]) -> None:

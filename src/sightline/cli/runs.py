@@ -13,7 +13,7 @@ from cyclopts import Group, Parameter
 from sightline.cli.output import AS_TEXT, Output, print_json
 
 if TYPE_CHECKING:
-    from sightline.runs.listing import ListedRun, RunList
+    from sightline import ListedRun, RunList
 
 RUNS = Group("Runs", sort_key=1)
 MOST_NAMED = 10

@@ -11,7 +11,7 @@ from sightline.cli.output import AS_TEXT, Output, print_json
 from sightline.settings import flat_fields
 
 if TYPE_CHECKING:
-    from sightline.models import ModelSummary
+    from sightline import ModelSummary
 
     ModelFlags = Any
     NONE_GIVEN: Any = None

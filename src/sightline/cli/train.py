@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from sightline.cli.flags import SECTIONS, given, leave_out, setting_flags
+from sightline.cli.flags import SECTIONS, given, leave_out, setting_flags, typed
 from sightline.cli.output import AS_TEXT, OUTPUT, Output, print_json
 from sightline.errors import UsageError
 from sightline.settings import build_settings
@@ -27,15 +29,14 @@ RUN = Group("Run", sort_key=1)
 LONGER = ("epochs", "steps")
 
 
-def train(
-    data: Annotated[
-        str | None, Parameter(group=RUN, help="A dataset's name, or a folder. It replaces the recipe's.")
-    ] = None,
-    /,
-    *,
+@Parameter(name="*")
+@dataclass(frozen=True)
+class RunFlags:
+    """What a run begins with, besides its settings."""
+
     recipe: Annotated[
         str | None, Parameter(group=RUN, metavar="NAME", help="A recipe's name, a YAML file, or none. [DATA's own]")
-    ] = None,
+    ] = None
     resume: Annotated[
         Path | None,
         Parameter(
@@ -43,7 +44,7 @@ def train(
             metavar="RUN",
             help="Go on with this run from its latest checkpoint; --epochs or --steps name a larger total.",
         ),
-    ] = None,
+    ] = None
     add_epochs: Annotated[
         int | None,
         Parameter(
@@ -51,42 +52,48 @@ def train(
             metavar="N",
             help="With --resume: so many epochs more than the run was to have, whether it was finished or interrupted.",
         ),
-    ] = None,
+    ] = None
     add_steps: Annotated[
         int | None,
         Parameter(group=RUN, metavar="N", help="The same in steps, for a run that counts in steps."),
-    ] = None,
+    ] = None
     runs: Annotated[
-        Path | None, Parameter(group=RUN, metavar="DIR", help="Folder that runs are kept in. [runs]")
-    ] = None,
+        Path | None,
+        Parameter(group=RUN, metavar="DIR", help="Folder that runs are kept in. [runs]"),
+    ] = None
     name: Annotated[
         str | None, Parameter(group=RUN, metavar="NAME", help="The run's name. [recipe or dataset, counted up]")
+    ] = None
+
+
+NO_RUN = RunFlags()
+
+
+def train(
+    data: Annotated[
+        str | None, Parameter(group=RUN, help="A dataset's name, or a folder. It replaces the recipe's.")
     ] = None,
+    /,
+    *,
+    run: RunFlags = NO_RUN,
     flags: SettingFlags = NONE_GIVEN,
     quiet: Annotated[bool, Parameter(negative="", group=OUTPUT, help="No progress.")] = False,
     output: Output = AS_TEXT,
 ) -> None:
     """Train, or resume, and print what came of it."""
-    typed = given(flags)
-    if resume is None:
-        for flag, value in (("--add-epochs", add_epochs), ("--add-steps", add_steps)):
-            if value is not None:
-                raise UsageError(
-                    flag, "given without --resume", "the run that is to be made longer",
-                    "add --resume RUN, or use --epochs or --steps",
-                )  # fmt: skip
-        with output.working():
-            import sightline
+    settings = given(flags)
+    begin = {name: value for name, value in typed(run).items() if name in ("recipe", "runs", "name")}
+    with output.working():
+        import sightline
 
-            result = sightline.train(data, recipe=recipe, runs=runs or "runs", name=name, quiet=quiet, **typed)
-    else:
-        _only_longer({"data": data, "recipe": recipe, "runs": runs, "name": name, **typed})
-        epochs, steps = (_count(typed, unit) for unit in LONGER)
-        with output.working():
-            import sightline
-
+        if run.resume is None:
+            _refuse_without_resume(run)
+            result = sightline.train(data, quiet=quiet, **begin, **settings)
+        else:
+            _only_longer(data, begin | settings)
+            epochs, steps = (_count(settings, unit) for unit in LONGER)
             result = sightline.resume(
-                resume, epochs=epochs, steps=steps, add_epochs=add_epochs, add_steps=add_steps, quiet=quiet
+                run.resume, epochs=epochs, steps=steps, add_epochs=run.add_epochs, add_steps=run.add_steps, quiet=quiet
             )
     if output.json:
         print_json(result.to_dict())
@@ -94,17 +101,26 @@ def train(
         _show(result)
 
 
-def _only_longer(typed: dict[str, Any]) -> None:
-    others = {"DATA" if name == "data" else flag_of(name): value for name, value in typed.items() if name not in LONGER}
+def _refuse_without_resume(run: RunFlags) -> None:
+    for flag, value in (("--add-epochs", run.add_epochs), ("--add-steps", run.add_steps)):
+        if value is not None:
+            raise UsageError(
+                flag, "given without --resume", "the run that is to be made longer",
+                "add --resume RUN, or use --epochs or --steps",
+            )  # fmt: skip
+
+
+def _only_longer(data: str | None, others: Mapping[str, Any]) -> None:
+    others = {"DATA": data, **{flag_of(name): value for name, value in others.items() if name not in LONGER}}
     leave_out(
         others, "--resume", "a resumed run keeps its settings; only its epochs or steps can grow",
         "leave it out, or start a new run",
     )  # fmt: skip
 
 
-def _count(typed: dict[str, Any], name: str) -> int | None:
+def _count(settings: Mapping[str, Any], name: str) -> int | None:
     """Read the number typed for --epochs or --steps, checked by the settings model that both are declared in."""
-    return getattr(build_settings({}, {name: typed[name]}).training, name) if name in typed else None
+    return getattr(build_settings({}, {name: settings[name]}).training, name) if name in settings else None
 
 
 def _show(result: TrainResult) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from sightline.cli.flags import SECTIONS, given, leave_out, setting_flags
+from sightline.cli.flags import SECTIONS, given, leave_out, setting_flags, typed
 from sightline.cli.output import AS_TEXT, OUTPUT, Output, print_json
 from sightline.cli.seeds import seeds_of
 from sightline.errors import UsageError
@@ -24,18 +25,21 @@ else:
     NONE_GIVEN = TuneFlags()
 
 TUNE = Group("Tune", sort_key=1)
+# All that may change when a study is taken up again.
+BUDGET = ("trials", "seconds", "seeds")
 
 
-def tune(
-    data: Annotated[str | None, Parameter(group=TUNE, help="A dataset's name, or a folder.")] = None,
-    /,
-    *,
+@Parameter(name="*")
+@dataclass(frozen=True)
+class StudyFlags:
+    """What a study is, besides the settings that its search begins from."""
+
     recipe: Annotated[
         str | None,
         Parameter(
             group=TUNE, metavar="NAME", help="Where the search begins: a recipe, a YAML file, or none. [DATA's own]"
         ),
-    ] = None,
+    ] = None
     space: Annotated[
         Path | None,
         Parameter(
@@ -44,10 +48,10 @@ def tune(
             help="What is searched, in YAML: settings with low and high, or with choices. [learning rate, batch size, "
             "width, depth and augmentation around where it begins]",
         ),
-    ] = None,
+    ] = None
     trials: Annotated[
         int | None, Parameter(group=TUNE, metavar="N", help="Trials the study is to have, each one run. [30]")
-    ] = None,
+    ] = None
     seconds: Annotated[
         float | None,
         Parameter(
@@ -55,7 +59,7 @@ def tune(
             metavar="X",
             help="End the search with the trial in which X seconds are over; with --resume, X more.",
         ),
-    ] = None,
+    ] = None
     seeds: Annotated[
         str | None,
         Parameter(
@@ -64,63 +68,60 @@ def tune(
             help="Seeds of the comparison at the end, the only look at the test images: how many, or which; 0 for "
             "none. [5]",
         ),
-    ] = None,
+    ] = None
     storage: Annotated[
         str | None,
         Parameter(
             group=TUNE, metavar="URL", help="Where machines that search together keep the trials. [in the folder]"
         ),
-    ] = None,
-    study: Annotated[str | None, Parameter(group=TUNE, metavar="NAME", help="The study's name in --storage.")] = None,
+    ] = None
+    study: Annotated[str | None, Parameter(group=TUNE, metavar="NAME", help="The study's name in --storage.")] = None
     resume: Annotated[
         Path | None,
         Parameter(group=TUNE, metavar="DIR", help="Go on with this study; what is left out stays as it was."),
-    ] = None,
+    ] = None
     studies: Annotated[
         Path | None, Parameter(group=TUNE, metavar="DIR", help="Folder that studies are kept in. [studies]")
-    ] = None,
+    ] = None
     name: Annotated[
         str | None,
         Parameter(group=TUNE, metavar="NAME", help="The study folder's name. [dataset and network, counted up]"),
-    ] = None,
+    ] = None
+
+
+NO_STUDY = StudyFlags()
+
+
+def tune(
+    data: Annotated[str | None, Parameter(group=TUNE, help="A dataset's name, or a folder.")] = None,
+    /,
+    *,
+    study: StudyFlags = NO_STUDY,
     flags: TuneFlags = NONE_GIVEN,
     quiet: Annotated[bool, Parameter(negative="", group=OUTPUT, help="No progress.")] = False,
     output: Output = AS_TEXT,
 ) -> None:
     """Search, compare, and print what came of it."""
-    typed = given(flags)
-    budget: dict[str, Any] = {"seconds": seconds}
-    if trials is not None:
-        budget["trials"] = trials
-    if seeds is not None:
-        budget["seeds"] = () if seeds == "0" else seeds_of(seeds)
-    places: dict[str, Any] = {"studies": studies, "name": name}
-    if resume is not None:
-        leave_out(
-            {
-                "DATA": data,
-                "--recipe": recipe,
-                "--space": space,
-                "--storage": storage,
-                "--study": study,
-                **{flag_of(key): value for key, value in (places | typed).items()},
-            },
-            "--resume",
-            "a study keeps what it searches",
-        )
-    elif data is None:
-        raise UsageError("DATA", "none given", "a dataset's name or a folder", "or --resume STUDY")
+    chosen = typed(study)
+    resume = chosen.pop("resume", None)
+    budget = {name: chosen.pop(name) for name in BUDGET if name in chosen}
+    if "seeds" in budget:
+        budget["seeds"] = () if budget["seeds"] == "0" else seeds_of(budget["seeds"])
+    chosen |= given(flags)
     with output.working():
         import sightline
 
         if resume is not None:
+            leave_out(
+                {"DATA": data, **{flag_of(name): value for name, value in chosen.items()}},
+                "--resume",
+                "a study keeps what it searches",
+            )
             found = sightline.resume_study(resume, quiet=quiet, **budget)
+        elif data is None:
+            raise UsageError("DATA", "none given", "a dataset's name or a folder", "or --resume STUDY")
         else:
-            assert data is not None
-            found = sightline.tune(
-                data, recipe=recipe, space=space, storage=storage, study=study, quiet=quiet, **budget, **typed,
-                **{key: value for key, value in places.items() if value is not None},
-            )  # fmt: skip
+            found = sightline.tune(data, quiet=quiet, **budget, **chosen)
     if output.json:
         print_json(found.to_dict())
     else:
@@ -152,7 +153,7 @@ def _show(found: TuneResult) -> None:
 
 
 def _changes(results: Mapping[str, Any]) -> list[list[str]]:
-    from sightline.tuning.space import text
+    from sightline.settings.text import text
 
     importance = results["importance"]
     return [

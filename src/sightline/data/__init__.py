@@ -10,7 +10,7 @@ from sightline.data.decoder import decode, decode_raw, fit_images
 from sightline.data.folder import FolderData
 from sightline.data.image_set import ImageData, ImageSet
 from sightline.data.load import folder_path, load, load_test, resized
-from sightline.data.lookup import DatasetStatus, get, status
+from sightline.data.lookup import DatasetStatus, get_dataset, list_datasets
 from sightline.data.preprocessing import Preprocessing, fit_preprocessing, unit_preprocessing
 from sightline.data.split import Splits, record, split, verify
 
@@ -27,13 +27,13 @@ __all__ = [
     "fit_images",
     "fit_preprocessing",
     "folder_path",
-    "get",
+    "get_dataset",
+    "list_datasets",
     "load",
     "load_test",
     "record",
     "resized",
     "split",
-    "status",
     "unit_preprocessing",
     "verify",
 ]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from typing import Any
 from sightline.data.catalog import DATASETS, Source
 from sightline.errors import DataError, ResourceError, UsageError, unknown
 from sightline.files.atomic import explain_disk
-from sightline.settings.data import DataSettings
 
 DATA_VARIABLE, CACHE_VARIABLE = "SIGHTLINE_DATA", "SIGHTLINE_CACHE"
 DOWNLOAD_SECONDS = 30
@@ -189,9 +187,9 @@ class _Progress:
 
 @dataclass(frozen=True)
 class DatasetStatus:
-    """A line of `sightline data list`. `found`: embedded, generated, a folder, or None where it must be downloaded.
+    """A dataset with a name. `found`: embedded, generated, a folder, or None where it must be downloaded.
 
-    `size` is (H, W, C); None, as with the counts, where the user chooses.
+    `size` is (H, W, C), `classes`, `train` and `test` are counts; each is None where the user chooses it.
     """
 
     name: str
@@ -203,9 +201,13 @@ class DatasetStatus:
     found: str | None
 
 
-def status(settings: DataSettings) -> list[DatasetStatus]:
-    """List every dataset with a name and where its files are; hashes are not checked. Errors as in `find_files`."""
-    places = _places(settings.data_dir)
+def list_datasets(data_dir: str | Path | None = None) -> list[DatasetStatus]:
+    """List the datasets that have a name, and where the files of each are.
+
+    The files are looked for in `data_dir`, in the folder that SIGHTLINE_DATA names, and in the user's cache; their
+    hashes are not checked. Raises UsageError where one of the first two is no folder.
+    """
+    places = _places(None if data_dir is None else str(data_dir))
     lines: list[DatasetStatus] = []
     for dataset in DATASETS.values():
         if dataset.source is None:
@@ -219,9 +221,14 @@ def status(settings: DataSettings) -> list[DatasetStatus]:
     return lines
 
 
-def get(name: str, data_dir: str | None = None, *, quiet: bool = False) -> Mapping[str, Path]:
-    """Bring a dataset's files here, for `sightline data get`: file name -> path; empty where none are needed."""
+def get_dataset(name: str, data_dir: str | Path | None = None, *, quiet: bool = False) -> dict[str, Path]:
+    """Find or download the files of a dataset that has a name, and check their hashes.
+
+    Gives the path of each file by its name; nothing for a dataset that needs no files. A download shows its progress
+    on a terminal unless `quiet`. Raises UsageError for an unknown name or folder, DataError for a wrong hash and where
+    a file can neither be found nor downloaded, ResourceError where the download cannot be written.
+    """
     if name not in DATASETS:
         raise unknown("data", name, DATASETS)
     source = DATASETS[name].source
-    return find_files(source, data_dir, quiet=quiet) if source is not None else {}
+    return {} if source is None else find_files(source, None if data_dir is None else str(data_dir), quiet=quiet)

@@ -94,6 +94,12 @@ class CalibrationResult:
     doubt: str
     stored: Path | None
 
+    @property
+    def outdated_export(self) -> Path | None:
+        """The run's ONNX file where it was written before the temperature was stored, and so does not have it."""
+        exported = RunFolder(self.run).onnx_path
+        return exported if self.stored is not None and exported.is_file() else None
+
     def to_dict(self) -> dict[str, Any]:
         """The result for JSON."""
         stored = None if self.stored is None else str(self.stored)

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
-from sightline.recipes.resolve import NO_RECIPE, Recipe, default_recipe, load_recipe, recipe_names, resolve
+from sightline.recipes.resolve import (
+    NO_RECIPE,
+    Recipe,
+    default_recipe,
+    list_recipes,
+    load_recipe,
+    recipe_names,
+    resolve,
+)
 
-__all__ = ["NO_RECIPE", "Recipe", "default_recipe", "load_recipe", "recipe_names", "resolve"]
+__all__ = ["NO_RECIPE", "Recipe", "default_recipe", "list_recipes", "load_recipe", "recipe_names", "resolve"]

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from sightline.errors import FileError, unknown
-from sightline.settings import Settings, build_settings
+from sightline.settings import Settings, build_settings, model_name
 
 FOLDER_RECIPE = "folder"
 NO_RECIPE = "none"
@@ -32,6 +32,15 @@ class Recipe:
     settings: Mapping[str, Any]
     text: str
 
+    @property
+    def model(self) -> str:
+        """The network that it trains: a preset's or a family's name."""
+        return model_name(build_settings(self.settings).model)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The recipe for JSON: its name, its settings, and what `about` has."""
+        return {"name": self.name, "settings": self.settings, **self.about}
+
 
 @cache
 def recipe_names() -> tuple[str, ...]:
@@ -40,10 +49,15 @@ def recipe_names() -> tuple[str, ...]:
     return tuple(sorted(Path(file.name).stem for file in files if file.name.endswith(".yaml")))
 
 
+def list_recipes() -> list[Recipe]:
+    """The recipes that come with Sightline, sorted by name."""
+    return [load_recipe(name) for name in recipe_names()]
+
+
 def load_recipe(name: str, subject: str = "--recipe") -> Recipe:
     """A recipe of the package by its name, or a user's own YAML file by its path, settings.yaml of a run among them.
 
-    Raises UsageError, naming `subject`, for an unknown name, FileError for a file that is no recipe.
+    Raises UsageError, which names `subject`, for an unknown name, FileError for a file that is no recipe.
     """
     own = name.endswith((".yaml", ".yml"))
     if not own and name not in recipe_names():

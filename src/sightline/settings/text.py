@@ -1,4 +1,4 @@
-"""What is typed for a setting, on the command line or in the name of a comparison's side, as the settings take it."""
+"""Settings as text: what is typed on the command line or in the name of a comparison's side, read and written."""
 
 from __future__ import annotations
 
@@ -18,6 +18,13 @@ def value_of_text(field: FlatField, value: str | bool) -> Any:
         if value.replace("-", "_") == str(choice):
             return choice
     return value
+
+
+def text(value: Any) -> str:
+    """Write a value as on the command line: `16,32`, `none`, `0.1`."""
+    if isinstance(value, list | tuple):
+        return ",".join(text(part) for part in value)
+    return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value).lower()
 
 
 def kinds_of_value(field: FlatField) -> set[Any]:

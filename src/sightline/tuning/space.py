@@ -22,7 +22,7 @@ import yaml
 from sightline.comparison.sides import SHARED
 from sightline.errors import FileError, UsageError, unknown
 from sightline.settings import Settings, flat_fields
-from sightline.settings.text import kinds_of_value
+from sightline.settings.text import kinds_of_value, text
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -101,13 +101,6 @@ class Choices:
 
 
 Space = Mapping[str, Range | Choices]
-
-
-def text(value: Any) -> str:
-    """Write a value as on the command line: `16,32`, `none`, `0.1`."""
-    if isinstance(value, list | tuple):
-        return ",".join(text(part) for part in value)
-    return f"{value:g}" if isinstance(value, float) else "none" if value is None else str(value).lower()
 
 
 def read_space(path: Path) -> Space:

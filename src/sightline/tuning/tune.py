@@ -24,10 +24,11 @@ from sightline.drawing import study as study_drawing
 from sightline.errors import DataError, Interrupted, ResourceError, UsageError, needs
 from sightline.files.locks import only_one
 from sightline.settings import Settings, data_name, model_name
+from sightline.settings.text import text
 from sightline.training.reporter import Reporter, make_reporter
 from sightline.training.tracking import check_tracking
 from sightline.tuning.folder import SEEDS, TRIALS, StudyFolder, StudyPlan, budget_of
-from sightline.tuning.space import default_space, read_space, space_of, text
+from sightline.tuning.space import default_space, read_space, space_of
 
 with needs("tune", "tune", "optuna", package="Optuna"):
     import optuna

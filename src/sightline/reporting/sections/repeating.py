@@ -16,7 +16,7 @@ from sightline.reporting.facts import Comparison, Run, Study, every_value, file_
 from sightline.reporting.sections.images import part_name
 from sightline.reporting.words import Words
 from sightline.settings.merge import flag_of
-from sightline.tuning.space import text
+from sightline.settings.text import text
 
 VERSIONS = ("sightline", "python", "torch", "numpy", "pillow", "system", "processor", "threads", "gpu", "precision")
 ON_SLIDE = 6

@@ -9,7 +9,7 @@ from sightline.reporting.facts import Study
 from sightline.reporting.numerals import percent, seconds
 from sightline.reporting.pictures import Drawn
 from sightline.reporting.words import Words
-from sightline.tuning.space import text
+from sightline.settings.text import text
 
 MOST_TRIALS = 10
 SLIDE_TRIALS = 8

@@ -9,7 +9,7 @@ from sightline.reporting.pictures import Drawn
 from sightline.reporting.sections.shortening import first_of
 from sightline.reporting.words import Words
 from sightline.settings import Settings
-from sightline.tuning.space import text
+from sightline.settings.text import text
 
 SETTINGS_ON_SLIDE = 5
 

@@ -1,0 +1,103 @@
+"""`serve`: a trained model behind HTTP, from the files to the end. Free of starlette until it is called."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from sightline.errors import UsageError, needs, unknown
+from sightline.serving.settings import Limits
+from sightline.settings import build_settings
+from sightline.settings.merge import flag_of, one_line
+
+if TYPE_CHECKING:
+    from sightline.classifier import Classifier
+
+PACKAGES = ("starlette", "uvicorn", "h11", "python_multipart", "prometheus_client")
+
+
+@dataclass(frozen=True)
+class ServerInfo:
+    """A running server: its address, its port, and the largest number of pictures that it computes at once."""
+
+    url: str
+    port: int
+    max_batch: int
+
+
+def serve(
+    model: str | Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    allow_remote: bool = False,
+    allow_origins: Sequence[str] = (),
+    log: bool = False,
+    device: str = "auto",
+    threads: int | None = None,
+    started: Callable[[ServerInfo], object] | None = None,
+    **limits: Any,
+) -> None:
+    """Serve a model over HTTP, with a page to try it, until SIGTERM or Ctrl-C; then finish what is in hand.
+
+    `model`: a run's folder, a model file or an ONNX file. `port`: 0 takes any that is free. `allow_remote`: let `host`
+    be an address that other machines reach. `allow_origins`: origins of pages elsewhere that may call it, such as
+    `"https://example.org"`. `log`: a line of JSON on stderr for each request. `threads`: how many compute; left out,
+    one a core. `started` is called with the address when requests are taken. `limits`: those of `sightline serve`, by
+    the names of their flags, e.g. `max_images=4`. Signals reach it in the main thread only; elsewhere it does not end.
+
+    Needs the server: `pip install 'sightline[serve]'`. Raises UsageError without it, for a wrong limit, port or origin
+    and for a `host` that needs `allow_remote`, ResourceError where the port is taken, what `load` raises, and
+    Interrupted after Ctrl-C.
+    """
+    checked = _limits(limits)
+    compute = build_settings(None, {"device": device, "threads": threads}).device
+    if not 0 <= port < 65536:
+        raise UsageError("--port", f"{port} found", "0 to 65535")
+    _check_origins(allow_origins)
+    with needs("serve", "serve", *PACKAGES):
+        from sightline.serving.app import create_app
+        from sightline.serving.gate import to_stderr
+        from sightline.serving.running import address, hosts_of, is_local, listen, run
+    if not (allow_remote or is_local(host)):
+        raise UsageError(
+            "--host", f"{host} can be reached from other machines", advice="add --allow-remote if that is meant"
+        )
+    with listen(host, port) as listener:
+        classifier = _load(Path(model), compute.device, compute.threads)
+        app = create_app(
+            classifier, checked, hosts=hosts_of(host), allow_origins=allow_origins, log=to_stderr if log else None
+        )
+        info = ServerInfo(address(listener), listener.getsockname()[1], app.max_batch)
+        run(app, listener, started=None if started is None else lambda: started(info))
+
+
+def _limits(limits: Mapping[str, Any]) -> Limits:
+    for name in limits:
+        if name not in Limits.model_fields:
+            raise unknown(flag_of(name), name, Limits.model_fields)
+    try:
+        return Limits.model_validate(limits)
+    except ValidationError as error:
+        raise one_line(error) from None
+
+
+def _check_origins(origins: Sequence[str]) -> None:
+    for origin in origins:
+        scheme, separator, rest = origin.partition("://")
+        if scheme not in ("http", "https") or not separator or not rest or "/" in rest:
+            raise UsageError("--allow-origin", f"{origin} found", "an origin such as https://example.org")
+
+
+def _load(model: Path, device: str, threads: int | None) -> Classifier:
+    from sightline.classifier import load
+
+    if threads is not None:
+        # Torch reads it when it is first loaded.
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+    return load(model, device=device, threads=threads)
