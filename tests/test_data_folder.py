@@ -18,7 +18,7 @@ from PIL import Image
 from sightline import data
 from sightline.checking.check import check
 from sightline.cli.app import run
-from sightline.data import cache, decode_workers, decoder
+from sightline.data import cache, decoder, parallel
 from sightline.data import folder as folder_module
 from sightline.errors import DataError, ImageError, ResourceError, UsageError
 from sightline.settings.data import DataSettings
@@ -33,13 +33,13 @@ def own_cache(tmp_path, monkeypatch):
 def decodes(monkeypatch):
     """Counts the pictures that are decoded in this process."""
     count = [0]
-    real = decode_workers.decode
+    real = cache.decode
 
     def counting(*args, **kwargs):
         count[0] += 1
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(decode_workers, "decode", counting)
+    monkeypatch.setattr(cache, "decode", counting)
     return count
 
 
@@ -503,7 +503,7 @@ print("torch" in sys.modules)
 """
 
 
-def test_worker_processes_give_the_same_and_need_no_main_guard(tmp_path):
+def test_threads_give_the_same_and_say_nothing(tmp_path):
     root = tmp_path / "pets"
     for name, value in (("cat", 10), ("dog", 20)):
         first = paint(root / "train" / name / "000.png", value)
@@ -538,30 +538,22 @@ def many(root, count=600):
     return root
 
 
-def test_a_worker_that_dies_is_told(tmp_path, monkeypatch):
+def test_decoding_without_memory_is_told_in_one_line(tmp_path, monkeypatch, capfd):
     root = many(tmp_path / "pets")
-    monkeypatch.setattr(decode_workers, "START_WORKER", "import sys; sys.stdin.readline(); raise SystemExit(7)")
-    monkeypatch.setattr(decode_workers, "usable_cores", lambda: 2)
-    with pytest.raises(ResourceError, match="exit code 7"):
-        load(root, image_size=8)
-    assert files_of(tmp_path) == []
 
+    def no_room(*_):
+        raise decoder.OutOfMemoryError("decoding", "memory has run out")
 
-def test_a_worker_without_memory_is_told_in_one_line(tmp_path, monkeypatch, capfd):
-    root = many(tmp_path / "pets")
-    program = (
-        "from sightline.data import decode_workers as d\ndef want(*_): raise MemoryError\nd.decode = want\nd.work()"
-    )
-    monkeypatch.setattr(decode_workers, "START_WORKER", program)
-    monkeypatch.setattr(decode_workers, "usable_cores", lambda: 2)
-    with pytest.raises(ResourceError, match=r"between cat/000\.jpg and .* see whether memory ran out"):
+    monkeypatch.setattr(cache, "decode", no_room)
+    monkeypatch.setattr(parallel, "usable_cores", lambda: 2)
+    with pytest.raises(ResourceError, match="memory has run out"):
         load(root, image_size=8, skip_bad=True)
+    assert files_of(tmp_path) == []
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the workers through /proc")
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
-def test_interrupted_decoding_ends_at_once_with_its_workers(tmp_path, sent):
+def test_interrupted_decoding_ends_at_once(tmp_path, sent):
     root = many(tmp_path / "pets", 2000)
     command = [sys.executable, "-c", PROGRAM, str(root)]
     process = subprocess.Popen(
@@ -571,17 +563,12 @@ def test_interrupted_decoding_ends_at_once_with_its_workers(tmp_path, sent):
     while not any(path.stat().st_size for path in files_of(tmp_path)):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)
-    workers = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
-    assert bool(workers) == (decode_workers.usable_cores() > 1)
-    os.killpg(process.pid, sent)
+    os.kill(process.pid, sent)
     _, errors = process.communicate(timeout=20)
     assert process.returncode == -sent
     if sent == signal.SIGINT:
         assert errors.rstrip().endswith("KeyboardInterrupt")
         assert files_of(tmp_path) == []
-    while any(Path(f"/proc/{worker}/stat").exists() for worker in workers):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 # Testing a model on a folder

@@ -16,7 +16,8 @@ from PIL import Image
 
 from sightline.augment import build_augmentation
 from sightline.data import ImageSet, load, unit_preprocessing
-from sightline.data.decode_workers import decode_chunks
+from sightline.data.decoder import decode
+from sightline.data.parallel import map_in_order
 from sightline.recipes import resolve
 from sightline.settings import AugmentSettings, build_settings
 from sightline.training.batches import BatchOrder, ResidentImages
@@ -126,7 +127,7 @@ def _decoding(root: Path, pictures: int, threads: int) -> dict[str, float]:
     for name, cores in (("decoded_one_core", 1), ("decoded_all_cores", threads)):
         os.sched_setaffinity(0, everything[:cores])
         start = time.perf_counter()
-        decoded = sum(len(pixels) for pixels, _ in decode_chunks(root, ids, wanted))
+        decoded = sum(1 for _ in map_in_order(lambda name: decode(root / name, wanted), ids))
         found[name] = decoded / (time.perf_counter() - start)
     os.sched_setaffinity(0, everything)
     assert decoded == len(ids)

@@ -1,14 +1,11 @@
-"""What a picture file is, for `sightline check`: read, decoded and measured once, in threads.
-
-Threads are enough: Pillow and hashlib let go of Python's lock while they decode, shrink and hash.
-"""
+"""What a picture file is, for `sightline check`: read, decoded and measured once, in threads."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 import warnings
 from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +15,10 @@ from PIL import Image as PillowImage
 from PIL import TiffImagePlugin
 
 from sightline.checking.duplicates import pixel_digest, thumbnail
-from sightline.data.decode_workers import usable_cores
 from sightline.data.decoder import FORMATS, GRAY_MODES, TIFF_BITS, OutOfMemoryError, decode_raw
+from sightline.data.parallel import map_in_order
 from sightline.errors import ImageError
 
-CHUNK = 64
-MOST_THREADS = 8
 SUFFIXES_OF = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "PNG": (".png",),
@@ -84,31 +79,23 @@ def all_picture_facts(paths: Sequence[Path]) -> Generator[PictureFacts | str]:
 
     Stops at none of them, unless memory runs out, which is no fault of the file: OutOfMemoryError.
     """
-    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
-    pool = ThreadPoolExecutor(max(1, min(usable_cores(), MOST_THREADS, len(chunks))))
     # Pillow's warnings tell of odd metadata; `warnings` keeps one list for all threads, so it is set from here.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        try:
-            for answers in pool.map(_chunk_facts, chunks):
-                yield from answers
-        finally:
-            pool.shutdown(cancel_futures=True)
+        with contextlib.closing(map_in_order(_facts_or_reason, paths)) as answers:
+            yield from answers
 
 
-def _chunk_facts(paths: Sequence[Path]) -> list[PictureFacts | str]:
-    answers: list[PictureFacts | str] = []
-    for path in paths:
-        try:
-            answers.append(picture_facts(path))
-        except ImageError as error:
-            # What was expected is always a whole picture; what was found is what differs.
-            answers.append(error.found)
-        except (MemoryError, OutOfMemoryError):
-            raise
-        except Exception as error:
-            answers.append(f"it cannot be measured ({type(error).__name__}: {error})"[:160])
-    return answers
+def _facts_or_reason(path: Path) -> PictureFacts | str:
+    try:
+        return picture_facts(path)
+    except ImageError as error:
+        # What was expected is always a whole picture; what was found is what differs.
+        return error.found
+    except (MemoryError, OutOfMemoryError):
+        raise
+    except Exception as error:
+        return f"it cannot be measured ({type(error).__name__}: {error})"[:160]
 
 
 def _kinds(image: PillowImage.Image, content: bytes, pixels: NDArray[np.uint8]) -> tuple[str, ...]:

@@ -13,10 +13,10 @@ from sightline.checking.duplicates import SIDE, exact_copies, near_duplicates, p
 from sightline.checking.listing import Listing, list_folder
 from sightline.checking.picture_facts import PictureFacts, all_picture_facts
 from sightline.data import folder_path
-from sightline.data.cache import progress
 from sightline.data.decoder import decode_raw
 from sightline.data.image_set import ImageSet
 from sightline.data.readers import READERS
+from sightline.progress import ProgressBar
 from sightline.settings.data import DataSettings
 
 Pixels = NDArray[np.uint8]
@@ -66,11 +66,11 @@ def _survey_folder(listing: Listing, *, quiet: bool) -> Survey:
     thumbnails = np.empty((len(listing.files), SIDE, SIDE), np.uint8)
     facts = all_picture_facts([listing.root / file.id for file in listing.files])
     with (
-        progress("Reading", len(listing.files), quiet=quiet) as advance,
+        ProgressBar(f"Reading {len(listing.files):,} pictures", len(listing.files), quiet=quiet) as bar,
         contextlib.closing(facts),
     ):
         for file, found in zip(listing.files, facts, strict=True):
-            advance(1)
+            bar.advance(1)
             if isinstance(found, str):
                 survey.bad[file.id] = found
                 continue
@@ -88,7 +88,8 @@ def _survey_arrays(parts: Mapping[str, ImageSet], *, quiet: bool) -> tuple[Surve
     survey = Survey(list(parts), {name: list(part.class_names) for name, part in parts.items()})
     thumbnails: list[Pixels] = []
     place: dict[str, tuple[ImageSet, int]] = {}
-    with progress("Reading", sum(map(len, parts.values())), quiet=quiet) as advance:
+    total = sum(map(len, parts.values()))
+    with ProgressBar(f"Reading {total:,} pictures", total, quiet=quiet) as bar:
         for number, part in enumerate(parts.values()):
             for index in range(len(part)):
                 (image,) = part.images(index, index + 1)
@@ -99,7 +100,7 @@ def _survey_arrays(parts: Mapping[str, ImageSet], *, quiet: bool) -> tuple[Surve
                 survey.labels.append(part.class_names[part.labels[index]])
                 survey.digests.append(pixel_digest(image))
                 thumbnails.append(thumbnail(image))
-                advance(1)
+                bar.advance(1)
     survey.thumbnails = np.stack(thumbnails)
 
     def picture(name: str) -> Pixels:
@@ -124,6 +125,6 @@ def near_pairs(survey: Survey, exact: list[Pair], alike: float, *, quiet: bool) 
     copies = {pair.later for pair in exact}
     rows = np.array([row for row in range(len(survey.ids)) if row not in copies], np.int64)
     parts = np.array(survey.parts, np.int64)[rows]
-    with progress("Comparing", len(rows), quiet=quiet) as advance:
-        found = near_duplicates(survey.thumbnails[rows], parts, alike=alike, advance=advance)
+    with ProgressBar(f"Comparing {len(rows):,} pictures", len(rows), quiet=quiet) as bar:
+        found = near_duplicates(survey.thumbnails[rows], parts, alike=alike, advance=bar.advance)
     return [Pair(int(rows[pair.first]), int(rows[pair.later]), pair.similarity) for pair in found]

@@ -19,7 +19,7 @@ from sightline.comparison.figures import SideRuns, results_of
 from sightline.comparison.folder import ComparisonFolder, Plan
 from sightline.comparison.running import ImagesOnce, Job, interrupted, run_all
 from sightline.comparison.sides import LENGTHS, Side, build_sides, length
-from sightline.data.decode_workers import usable_cores
+from sightline.data.parallel import usable_cores
 from sightline.drawing import comparison as comparison_drawing
 from sightline.errors import UsageError
 from sightline.runs.folder import RunFolder

@@ -1,4 +1,4 @@
-"""A folder's pictures, decoded once: worker processes fill a memory-mapped file in the user's cache folder.
+"""A folder's pictures, decoded once: threads fill a memory-mapped file in the user's cache folder.
 
 The file's name holds the listing (paths, sizes, times) and what was asked for, so a changed folder, another size or
 another decoder finds no file and decodes anew; the second start of the same takes the listing's time only. Beside the
@@ -11,9 +11,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
@@ -23,16 +23,18 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.data.decode_workers import WorkerError, decode_chunks
-from sightline.data.decoder import DECODER_VERSION, OutOfMemoryError
+from sightline.data.decoder import DECODER_VERSION, OutOfMemoryError, decode
 from sightline.data.lookup import cache_folder
+from sightline.data.parallel import CHUNK, map_in_order
 from sightline.data.preprocessing import Preprocessing, unit_preprocessing
-from sightline.errors import DataError, ResourceError
+from sightline.errors import DataError, ImageError, ResourceError
 from sightline.files.atomic import TEMPORARY_PREFIX, write_json, write_with
+from sightline.progress import ProgressBar
 
 Pixels = NDArray[np.uint8]
 Size = tuple[int, int, int]
 
+CHUNK_BYTES = 1 << 26
 DISK_RESERVE = 1 << 26
 STALE_SECONDS = 86_400
 NAMED_PICTURES = 20
@@ -97,15 +99,15 @@ def decoded(request: Request, choose_size: Callable[[], Size], *, skip_bad: bool
         def fill(stream: BinaryIO) -> None:
             header: dict[str, Any] = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(stream, header)
-            with contextlib.closing(_decode(request, wanted_size, bad, quiet=quiet)) as chunks:
-                for _, chunk in chunks:
-                    stream.write(chunk.data)
+            with contextlib.closing(_decode(request, wanted_size, bad, quiet=quiet)) as pictures:
+                for picture in pictures:
+                    stream.write(np.ascontiguousarray(picture).data)
             _refuse_bad(request, bad, skip_bad)
 
         try:
             write_with(path, fill)
             write_json(path.with_suffix(".json"), {"shape": shape, "bad": {str(row): why for row, why in bad.items()}})
-        except (OutOfMemoryError, WorkerError):
+        except OutOfMemoryError:
             raise
         except ResourceError as error:
             refusal = error
@@ -115,9 +117,9 @@ def decoded(request: Request, choose_size: Callable[[], Size], *, skip_bad: bool
     if needed >= available_memory() // 4:
         raise refusal
     pixels, bad = np.empty(shape, np.uint8), {}
-    with contextlib.closing(_decode(request, wanted_size, bad, quiet=quiet)) as chunks:
-        for start, chunk in chunks:
-            pixels[start : start + len(chunk)] = chunk
+    with contextlib.closing(_decode(request, wanted_size, bad, quiet=quiet)) as pictures:
+        for row, picture in enumerate(pictures):
+            pixels[row] = picture
     _refuse_bad(request, bad, skip_bad)
     return Decoded(pixels, bad)
 
@@ -154,8 +156,8 @@ def _still_bad(request: Request, rows: Sequence[int], wanted: Preprocessing, *, 
     """Try a few pictures once more, and name the rows of those that cannot be read, and why."""
     bad: dict[int, str] = {}
     few = replace(request, pictures=[request.pictures[row] for row in rows])
-    with contextlib.closing(_decode(few, wanted, bad, quiet=quiet)) as chunks:
-        for _ in chunks:
+    with contextlib.closing(_decode(few, wanted, bad, quiet=quiet)) as pictures:
+        for _ in pictures:
             pass
     return {rows[index]: why for index, why in bad.items()}
 
@@ -198,35 +200,27 @@ def _refuse_bad(request: Request, bad: dict[int, str], skip_bad: bool) -> None:
     raise DataError(str(request.root), found, advice="repair or remove them, or leave them out with --skip-bad")
 
 
-def _decode(
-    request: Request, wanted: Preprocessing, bad: dict[int, str], *, quiet: bool
-) -> Generator[tuple[int, Pixels]]:
-    """Decode all pictures in order, in chunks with their first row; unreadable ones are zero and named in `bad`."""
+def _decode(request: Request, wanted: Preprocessing, bad: dict[int, str], *, quiet: bool) -> Generator[Pixels]:
+    """Decode all pictures in order, uint8 (H, W, C) each; unreadable ones are zero, and `bad` says which and why."""
     ids = [picture.id for picture in request.pictures]
-    start = 0
+    shape = (wanted.height, wanted.width, wanted.channels)
+    chunk = max(1, min(CHUNK, CHUNK_BYTES // math.prod(shape)))
+
+    def read(name: str) -> Pixels | str:
+        try:
+            return decode(request.root / name, wanted)
+        except ImageError as error:
+            return error.found
+
     with (
-        progress("Decoding", len(ids), quiet=quiet) as advance,
-        contextlib.closing(decode_chunks(request.root, ids, wanted)) as chunks,
+        ProgressBar(f"Decoding {len(ids):,} pictures", len(ids), quiet=quiet) as bar,
+        contextlib.closing(map_in_order(read, ids, chunk)) as pictures,
     ):
-        for pixels, failed in chunks:
-            bad.update({start + row: why for row, why in failed.items()})
-            yield start, pixels
-            start += len(pixels)
-            advance(len(pixels))
-
-
-@contextlib.contextmanager
-def progress(title: str, total: int, *, quiet: bool) -> Generator[Callable[[int], None]]:
-    """Show a bar on stderr, where that is a terminal; gives the function that moves it."""
-    if quiet or not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(f"{title} {total:,} pictures", total=total)
-        yield lambda count: progress.advance(task, count)
+        for row, picture in enumerate(pictures):
+            if isinstance(picture, str):
+                bad[row] = picture
+            yield np.zeros(shape, np.uint8) if isinstance(picture, str) else picture
+            bar.advance(1)
 
 
 def available_memory() -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 from sightline.data.catalog import DATASETS, Source
 from sightline.errors import DataError, ResourceError, UsageError, unknown
 from sightline.files.atomic import explain_disk
+from sightline.progress import ProgressBar
 
 DATA_VARIABLE, CACHE_VARIABLE = "SIGHTLINE_DATA", "SIGHTLINE_CACHE"
 DOWNLOAD_SECONDS = 30
@@ -109,7 +109,7 @@ def _download(source: Source, name: str, expected: str, *, quiet: bool) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     reasons: list[str] = []
     for mirror in source.mirrors:
-        with _Progress(f"{source.name}/{name}", quiet=quiet) as progress:
+        with _DownloadBar(f"{source.name}/{name}", in_bytes=True, quiet=quiet) as progress:
             # Its annotations know neither its own kinds of progress bar nor of downloader.
             http: Any = pooch.HTTPDownloader
             downloader = http(progressbar=progress, chunk_size=1 << 16, timeout=DOWNLOAD_SECONDS)
@@ -146,40 +146,19 @@ def _reason(error: Any) -> str:
     return f"HTTP {response.status_code}" if response is not None else type(error).__name__
 
 
-class _Progress:
-    """A progress bar on stderr, where that is a terminal, with the methods that pooch calls on one."""
+class _DownloadBar(ProgressBar):
+    """A progress bar with the methods that pooch calls on one, which is given its total when the download begins."""
 
-    def __init__(self, title: str, *, quiet: bool) -> None:
-        self._title = title
-        self._bar: Any = None
-        self._task: Any = None
-        self.total: int | None = None
-        self._shown = sys.stderr.isatty() and not quiet
+    total: int | None = None
 
-    def __enter__(self) -> _Progress:
-        if self._shown:
-            from rich.console import Console
-            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-            columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task(self._title, total=None)
-            self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def update(self, count: int) -> None:
+    def update(self, count: int) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Tell that `count` more bytes are here."""
-        if self._bar is not None:
-            self._bar.update(self._task, advance=count, total=self.total)
+        super().update(total=self.total)
+        self.advance(count)
 
     def reset(self) -> None:
         """Begin anew; pooch does so before it fills the bar."""
-        if self._bar is not None:
-            self._bar.reset(self._task, total=self.total)
+        super().update(total=self.total, completed=0)
 
     def close(self) -> None:
         """Nothing: the bar goes when the download has ended."""

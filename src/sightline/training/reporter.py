@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any, Protocol, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from sightline.progress import ProgressBar
 
 
 class Reporter(Protocol):
@@ -87,8 +88,7 @@ class Live:
 
     def __init__(self, stream: TextIO) -> None:
         self._console = Console(file=stream)
-        self._progress: Progress | None = None
-        self._task = TaskID(0)
+        self._bar: ProgressBar | None = None
         self._epochs = 0
         self._steps: int | None = None
         self._steps_per_epoch = 1
@@ -102,26 +102,16 @@ class Live:
         self._epochs = -(-total_steps // steps_per_epoch)
         self._steps = total_steps if counts_steps else None
         self._steps_per_epoch = steps_per_epoch
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=None),
-            TextColumn("{task.fields[figures]}"),
-            TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
-            expand=True,
-        )
-        self._task = self._progress.add_task(self._place(step), total=total_steps, completed=step, figures="")
-        self._progress.start()
+        self._bar = ProgressBar(self._place(step), total_steps, done=step, console=self._console)
+        self._bar.start()
 
     def step(self, step: int, images_per_second: float, loss: float | None, accuracy: float | None) -> None:
         """Move the bar."""
-        if self._progress is None:
+        if self._bar is None:
             return
-        self._progress.update(self._task, completed=step + 1, description=self._place(step))
+        self._bar.update(completed=step + 1, description=self._place(step))
         if loss is not None and accuracy is not None:
-            figures = f"loss {loss:.4f}  accuracy {accuracy:.4f}  {images_per_second:,.0f} images/s"
-            self._progress.update(self._task, figures=figures)
+            self._bar.update(metrics=f"loss {loss:.4f}  accuracy {accuracy:.4f}  {images_per_second:,.0f} images/s")
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Print the steps' line above the bar where the run is counted in steps."""
@@ -134,9 +124,9 @@ class Live:
 
     def end(self) -> None:
         """Take the bar away."""
-        if self._progress is not None:
-            self._progress.stop()
-            self._progress = None
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
 
     def _place(self, step: int) -> str:
         return f"epoch {step // self._steps_per_epoch + 1}/{self._epochs}"
