@@ -210,7 +210,7 @@ def test_get(tmp_path, small_catalog):
     put(tmp_path / "here", small_catalog["mnist"])
     assert set(get("mnist", str(tmp_path / "here"))) == set(small_catalog["mnist"])
     assert get("digits") == {}
-    with pytest.raises(UsageError, match="did you mean fashion-mnist"):
+    with pytest.raises(UsageError, match="Did you mean fashion-mnist"):
         get("fashion")
     with pytest.raises(DataError, match="no mirror"):
         get("fashion-mnist")

@@ -248,7 +248,7 @@ def test_what_cannot_be_recorded_is_one_line() -> None:
 
     recorded = RecordedStep(make_step(), 6, Refusing())
     recorded.begin_epoch()
-    with pytest.raises(sl.UsageError, match=r"--execution: .* \(operation not permitted when stream is capturing\);"):
+    with pytest.raises(sl.UsageError, match=r"--execution: .* \(operation not permitted when stream is capturing\)\."):
         for number in range(WARM_UP_STEPS + 1):
             recorded(number, *batch(number))
 
@@ -451,7 +451,8 @@ def test_what_stands_against_recording_is_told(
 
 
 def test_a_graph_without_a_gpu_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(sl.UsageError, match="--execution: graph found, but cpu cannot record a step; eager or compile"):
+    told = r"--execution: graph needs an NVIDIA GPU, and the device is cpu \(expected eager or compile\)"
+    with pytest.raises(sl.UsageError, match=told):
         small(tmp_path / "runs", execution="graph", device="cpu")
     assert not (tmp_path / "runs").exists()
     assert resolve(build_settings(None, {"execution": "eager", "device": "cpu"}).device).device == CPU

@@ -93,7 +93,7 @@ def compare(
     if resume is not None:
         settings = {"data": data, "seconds": seconds, "own_lengths": own_lengths or None, **typed, **own}
         leave_out({"SIDE": sides or None, **{flag_of(key): value for key, value in settings.items()}},
-                  "--resume", "a comparison keeps its sides and settings; only seeds can be added")  # fmt: skip
+                  "--resume", "a comparison keeps everything but its seeds")  # fmt: skip
     with output.working():
         import sightline
 

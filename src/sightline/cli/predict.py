@@ -58,10 +58,10 @@ def predict(
 ) -> None:
     """Predict, and print the answers."""
     if output.json and format not in (None, "json"):
-        raise UsageError("--format", f"{format} found together with --json", advice="give one of them")
+        raise UsageError("--format", f"{format} found together with --json", advice="Give one of them.")
     for flag, number in (("--top-k", top_k), ("--batch-size", batch_size)):
         if number is not None and number < 1:
-            raise UsageError(flag, f"{number} found", "it should be at least 1")
+            raise UsageError(flag, f"{number} found", "1 or more")
     with output.working():
         paths = list(_pictures(pictures))
         from sightline.classifier import load
@@ -84,14 +84,14 @@ def _pictures(arguments: Sequence[str]) -> Iterator[Path]:
     from sightline.data.folder import pictures_below
 
     if not arguments:
-        raise UsageError("PICTURE", "none given", "a picture, a folder or - is needed")
+        raise UsageError("PICTURE", "none given", "a picture, a folder or -")
     for argument in arguments:
         if argument == STDIN:
             yield from (Path(line) for line in sys.stdin.read().splitlines() if line.strip())
         elif os.path.isdir(argument):  # noqa: PTH112 (Path.is_dir raises where one may not look; decoding will name it)
             found = list(pictures_below(Path(argument)))
             if not found:
-                raise DataError(argument, "no picture in this folder", f"files ending in {', '.join(sorted(SUFFIXES))}")
+                raise DataError(argument, "it has no pictures", f"files ending in {', '.join(sorted(SUFFIXES))}")
             yield from found
         else:
             yield Path(argument)

@@ -72,8 +72,7 @@ def train(
         for flag, value in (("--add-epochs", add_epochs), ("--add-steps", add_steps)):
             if value is not None:
                 raise UsageError(
-                    flag, "given without --resume", "the run that is to be made longer",
-                    "add --resume RUN, or use --epochs or --steps",
+                    flag, "it is given without --resume", advice="Add --resume RUN, or use --epochs or --steps."
                 )  # fmt: skip
         with output.working():
             import sightline
@@ -97,8 +96,8 @@ def train(
 def _only_longer(typed: dict[str, Any]) -> None:
     others = {"DATA" if name == "data" else flag_of(name): value for name, value in typed.items() if name not in LONGER}
     leave_out(
-        others, "--resume", "a resumed run keeps its settings; only its epochs or steps can grow",
-        "leave it out, or start a new run",
+        others, "--resume", "a resumed run keeps all settings but its length",
+        "Leave it out, or start a new run.",
     )  # fmt: skip
 
 

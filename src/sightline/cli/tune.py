@@ -109,7 +109,9 @@ def tune(
             "a study keeps what it searches",
         )
     elif data is None:
-        raise UsageError("DATA", "none given", "a dataset's name or a folder", "or --resume STUDY")
+        raise UsageError(
+            "DATA", "none given", "a dataset's name or a folder", "Add --resume STUDY to continue a study."
+        )
     with output.working():
         import sightline
 
