@@ -129,8 +129,8 @@ def _torch_save() -> bytes:
         (_torch_save(), "pickle"),
         (b"", "0 bytes"),
         (b"hello, world, this is no model", "damaged"),
-        (model_file.pack({"a": torch.zeros(2)}, {}), "without Sightline's header"),
-        (model_file.pack({"a": torch.zeros(2)}, {"sightline": '{"format_version": 99}'}), "format version 99"),
+        (model_file.pack({"a": torch.zeros(2)}, {}), "it has no Sightline header"),
+        (model_file.pack({"a": torch.zeros(2)}, {"sightline": '{"format_version": 99}'}), "format version is 99"),
         (model_file.pack({"a": torch.zeros(2)}, {"sightline": "{"}), "header is damaged"),
         (model_file.pack({"a": torch.zeros(2)}, {"sightline": '{"format_version": 1}'}), "header is damaged"),
     ],
@@ -190,11 +190,11 @@ def _described(**model: Any) -> bytes:
         (_described(family="sprint", stage_widths=[1] * 3), "more layers than its 2 tensors"),
         (
             _described(family="cnn", size={"height": 2, "width": 2}),
-            r"built \(2x2 is too small .* the least size is 4x4",
+            r"built: 2x2 is too small .* \(expected at least 4x4\)",
         ),
         (
             _described(family="resnet", stage_widths=[8, 4], stage_depths=[1, 1], shortcut="pool_pad"),
-            r"built \(a stage goes from 8 to 4 channels, and pool_pad can only add channels\)",
+            "built: a stage goes from 8 to 4 channels, and pool_pad can only add channels$",
         ),
     ],
 )

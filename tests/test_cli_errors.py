@@ -24,20 +24,20 @@ from sightline.errors import (
 )
 
 USAGE = [
-    ("trian", ["'trian' is not known", "did you mean train?"]),
+    ("trian", ["'trian' is not known", "Did you mean train?"]),
     ("--json train", ["--json", "before the command"]),
-    ("data gte", ["'gte' is not known", "did you mean get?"]),
+    ("data gte", ["'gte' is not known", "Did you mean get?"]),
     ("data get mnsit", ["'mnsit' is not known", "mnist"]),
     ("data get", ["NAME: its value is missing"]),
     ("data list --data-dir /no/such/folder", ["--data-dir", "/no/such/folder"]),
-    ("train --epoch 3", ["--epoch:", "did you mean --epochs"]),
-    ("train --batch_sizes 3", ["did you mean --batch-size"]),
-    ("train --xyzzy", ["--xyzzy", "see sightline train --help"]),
+    ("train --epoch 3", ["--epoch:", "Did you mean --epochs"]),
+    ("train --batch_sizes 3", ["Did you mean --batch-size"]),
+    ("train --xyzzy", ["--xyzzy", "Run sightline train --help"]),
     ("train -lr 3", ["-lr", "--lr"]),
     ("train --lr", ["--lr: its value is missing"]),
     ("train --lr --epochs 3", ["--lr: its value is missing"]),
-    ("train --lr 1 --lr 2", ["--lr: given twice"]),
-    ("train digits mnist", ["mnist: more than sightline train takes"]),
+    ("train --lr 1 --lr 2", ["--lr: it is given twice"]),
+    ("train digits mnist", ["mnist: it is more than sightline train takes"]),
     ("train digits --lr nan", ["--lr: 'nan' found", "finite"]),
     ("train digits --lr -inf", ["--lr: '-inf' found"]),
     ("train digits --lr -1", ["--lr: '-1' found", "greater than 0"]),
@@ -61,14 +61,14 @@ USAGE = [
     ("predict runs/x a.png --top-k 0", ["--top-k: 0 found"]),
     ("predict runs/x a.png --format xml", ["--format: 'xml' found", "csv"]),
     ("predict runs/x a.png --format csv --json", ["--format", "--json"]),
-    ("predict runs/x a.png --top-kk 3", ["--top-kk: not a flag", "did you mean --top-k"]),
+    ("predict runs/x a.png --top-kk 3", ["--top-kk: sightline predict has no such flag", "Did you mean --top-k"]),
     ("summary", ["MODEL: its value is missing"]),
     ("summary resnet19", ["MODEL: 'resnet19' is not known", "resnet18"]),
     ("summary resnet20 --input 3x32", ["--input: '3x32' found", "1x224x224"]),
     ("summary resnet20 --classes 1", ["--classes: 1 found"]),
     ("summary resnet20 --hidden 3", ["--hidden", "resnet"]),
-    ("recipes digits all", ["all: more than sightline recipes takes"]),
-    ("recipes mnist-cn", ["NAME: 'mnist-cn' is not known", "did you mean mnist-cnn"]),
+    ("recipes digits all", ["all: it is more than sightline recipes takes"]),
+    ("recipes mnist-cn", ["NAME: 'mnist-cn' is not known", "Did you mean mnist-cnn"]),
 ]  # fmt: skip
 
 
@@ -111,14 +111,14 @@ def failing(monkeypatch):
 def test_each_kind_of_error_has_its_exit_code(kind, code, failing, capsys):
     failing(kind("x.png", "what was\nfound", "a long expectation " * 20, "advice"))
     assert run(["train", "digits"]) == code
-    assert one_line(capsys).startswith("error: x.png: what was found; a long expectation a long")
+    assert one_line(capsys).startswith("error: x.png: what was found (expected a long expectation a long")
 
 
 @pytest.mark.parametrize(
     ("error", "code", "part"),
     [
         (KeyboardInterrupt(), 130, "interrupted"),
-        (MemoryError(), 6, "--batch-size"),
+        (MemoryError(), 6, "this command: memory ran out. Use smaller batches"),
         (ZeroDivisionError("division\nby zero"), 1, "internal error: ZeroDivisionError: division by zero"),
     ],
 )
@@ -162,8 +162,8 @@ def test_every_command_takes_json_and_debug(capsys):
 
 def test_only_a_module_of_the_extra_is_told_to_be_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "wave", None)
-    told = r"^--sound: Wave is not installed; it plays; pip install 'sightline\[sound\]'$"
-    with pytest.raises(UsageError, match=told), needs("--sound", "sound", "wave", package="Wave", why="it plays"):
+    told = r"^--sound: Wave, which plays, is not installed. Run pip install 'sightline\[sound\]' to install it.$"
+    with pytest.raises(UsageError, match=told), needs("--sound", "sound", "wave", package="Wave", why="plays"):
         import_module("wave")
     with pytest.raises(ModuleNotFoundError), needs("--sound", "sound", "other"):
         import_module("wave")

@@ -108,7 +108,7 @@ def test_resume_passes_a_longer_run_on(trained):
 )
 def test_resume_changes_nothing_else(trained, capsys, word, named):
     assert run(["train", "--resume", "runs/a-001", "--epochs", "9", word]) == 2
-    assert capsys.readouterr().err.startswith(f"error: {named}: given with --resume")
+    assert capsys.readouterr().err.startswith(f"error: {named}: it cannot be given with --resume")
     assert trained == []
 
 

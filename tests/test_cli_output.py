@@ -119,7 +119,7 @@ def test_predict_names_what_it_skipped(asked, pictures, capsys):
 
 def test_predict_refuses_a_folder_without_pictures(asked, tmp_path, capsys):
     assert run(["predict", "m", str(tmp_path)]) == 3
-    assert f"{tmp_path}: no picture" in capsys.readouterr().err
+    assert f"{tmp_path}: it has no pictures" in capsys.readouterr().err
     assert asked == []
 
 

@@ -84,7 +84,7 @@ def test_a_recipe_s_dataset_holds_where_none_is_named() -> None:
     ("sides", "flags", "words"),
     [
         (["mnist-cnn"], {}, "1 found"),
-        (["mnist-cnn", "mnist-cnm"], {}, "did you mean mnist-cnn"),
+        (["mnist-cnn", "mnist-cnm"], {}, "Did you mean mnist-cnn"),
         (["cnn", "cnn:lrr=0.1"], {}, "'lrr' is no setting"),
         (["cnn", "cnn:lr=fast"], {}, "cnn:lr=fast: --lr"),
         (["cnn", "cnn:seed=3"], {}, "seed changed for one side"),
@@ -381,7 +381,7 @@ def test_seconds_become_steps_by_each_side_s_own_pace(tmp_path: Path) -> None:
         (["cnn", "cnn:lr=0.2", "--epochs", "3", "--own-lengths"], 2, "given together with --epochs"),
         (["cnn", "cnn:lr=0.2", "--jobs", "0"], 2, "1 or more"),
         (["--resume", "nowhere"], 4, "no such comparison folder"),
-        (["--resume", "nowhere", "--lr", "3"], 2, "leave it out"),
+        (["--resume", "nowhere", "--lr", "3"], 2, "Leave it out"),
         (["cnn", "cnn:lr=0.2", "--watch-test"], 2, "--watch-test"),
     ],
 )  # fmt: skip

@@ -75,7 +75,7 @@ def test_an_accuracy_is_a_fraction(value):
 
 
 def test_a_comparison_needs_two_sides_with_seeds():
-    with pytest.raises(DataError, match="two are needed"):
+    with pytest.raises(DataError, match="two sides or more"):
         compare_sides({"A": {0: 0.5}})
     with pytest.raises(DataError, match="no finished seed"):
         compare_sides({"A": {0: 0.5}, "B": {}})
@@ -328,9 +328,9 @@ def test_what_both_sides_gain_changes_nothing(values, shift):
 def test_a_difference_needs_two_values_and_as_many_on_both_sides():
     with pytest.raises(DataError, match="3 and 2 values"):
         paired_difference(A[:3], B[:2])
-    with pytest.raises(DataError, match="two are needed"):
+    with pytest.raises(DataError, match="two values or more"):
         paired_difference(A[:1], B[:1])
-    with pytest.raises(DataError, match="two are needed"):
+    with pytest.raises(DataError, match="two values or more"):
         welch_difference(A, B[:1])
 
 

@@ -264,7 +264,7 @@ def test_only_what_is_no_dataset_stops_it(tmp_path):
         check(tmp_path / "nowhere")
     with pytest.raises(DataError, match="no class folders"):
         check(tmp_path)
-    with pytest.raises(UsageError, match=r"did you mean digits"):
+    with pytest.raises(UsageError, match=r"Did you mean digits"):
         check("digit")
     with pytest.raises(UsageError, match=r"--alike: 0\.2 found"):
         check("digits", alike=0.2)

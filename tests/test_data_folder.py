@@ -172,8 +172,8 @@ def test_a_class_whose_name_is_no_utf8_is_refused_and_named(tmp_path):
             paint(root / part / os.fsdecode(b"caf\xe9") / "0.png")
         except OSError:
             pytest.skip("this file system takes UTF-8 names only")
-    refused(root, r"train: the name of the class folder 'caf\\udce9' is no UTF-8")
-    with pytest.raises(DataError, match="is no UTF-8"):
+    refused(root, r"train: the name of the class folder 'caf\\udce9' is not UTF-8")
+    with pytest.raises(DataError, match="is not UTF-8"):
         data.load_test(DataSettings(name=str(root)), ("cat", "dog"), data.unit_preprocessing((8, 8, 3)))
 
 
@@ -183,7 +183,7 @@ def test_a_path_that_is_no_utf8_is_refused(tmp_path):
         root.mkdir()
     except OSError:
         pytest.skip("this file system takes UTF-8 names only")
-    refused(make(root), r"pets\\udce9: this path is no UTF-8")
+    refused(make(root), r"pets\\udce9: its path is not UTF-8")
 
 
 @pytest.mark.parametrize("place", ["train/loop", "test/ant", "train"])
@@ -193,7 +193,7 @@ def test_a_link_to_itself_is_one_line(tmp_path, place):
     if place == "train":
         refused(root, "test/ but no train/")
     else:
-        refused(root, f"{place}: it cannot be looked into")
+        refused(root, f"{place}: it cannot be opened")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may look anywhere")
@@ -205,7 +205,7 @@ def test_a_link_into_a_closed_folder_is_one_line(tmp_path, place):
     target.symlink_to(tmp_path / "closed" / "inside", target_is_directory=True)
     (tmp_path / "closed").chmod(0)
     try:
-        refused(target if place == "." else root, "cannot be looked into")
+        refused(target if place == "." else root, "cannot be opened")
     finally:
         (tmp_path / "closed").chmod(0o700)
 
@@ -217,7 +217,7 @@ def test_what_the_system_does_not_tell_is_one_line(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr(Path, "is_dir", closed)
-    refused(root, r"pets: it cannot be looked into \(Permission denied\)")
+    refused(root, r"pets: it cannot be opened \(Permission denied\)")
 
 
 def test_empty_classes_are_named(tmp_path):
@@ -602,7 +602,7 @@ def test_load_test_uses_all_of_a_folder_of_classes(tmp_path):
 @pytest.mark.parametrize(
     ("classes", "said"),
     [
-        (("cat", "dog", "eel"), "class eel is missing; the classes of the model"),
+        (("cat", "dog", "eel"), r"class eel is missing \(expected the classes of the model\)"),
         (("cat",), "class dog is extra"),
         (("cat", "hound"), "class hound is missing and class dog is extra"),
     ],

@@ -210,7 +210,7 @@ def test_get_dataset(tmp_path, small_catalog):
     put(tmp_path / "here", small_catalog["mnist"])
     assert set(get_dataset("mnist", tmp_path / "here")) == set(small_catalog["mnist"])
     assert get_dataset("digits") == {}
-    with pytest.raises(UsageError, match="did you mean fashion-mnist"):
+    with pytest.raises(UsageError, match="Did you mean fashion-mnist"):
         get_dataset("fashion")
     with pytest.raises(DataError, match="no mirror"):
         get_dataset("fashion-mnist")

@@ -216,7 +216,7 @@ def test_a_pickle_is_refused_unread(tmp_path):
     with pytest.raises(FileError, match="holds a pickle"):
         Predictions.load(tmp_path / "bomb.npz")
     (tmp_path / "bare.npz").write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(FileError, match=r"no \.npz file"):
+    with pytest.raises(FileError, match=r"not a complete \.npz file"):
         Predictions.load(tmp_path / "bare.npz")
     with zipfile.ZipFile(tmp_path / "member.npz", "w") as archive:
         for name in ("ids", "labels", "probabilities", "class_names"):
@@ -267,7 +267,7 @@ def test_a_missing_file_and_a_folder_are_explained(tmp_path):
 
 def test_an_array_alone_is_refused(tmp_path):
     np.save(tmp_path / "array.npy", np.zeros(3))
-    with pytest.raises(FileError, match=r"no \.npz file"):
+    with pytest.raises(FileError, match=r"not a complete \.npz file"):
         Predictions.load(tmp_path / "array.npy")
 
 

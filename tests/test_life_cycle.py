@@ -118,7 +118,7 @@ def test_what_cannot_be_added_is_told_in_one_line(
 
 def test_adding_needs_a_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["train", "digits", "--add-steps", "5"]) == 2
-    assert "error: --add-steps: given without --resume" in capsys.readouterr().err
+    assert "error: --add-steps: it is given without --resume" in capsys.readouterr().err
 
 
 def test_a_test_of_some_batches_looks_at_the_first_images_and_leaves_the_run_alone(

@@ -175,7 +175,7 @@ def test_the_torch_rule_draws_what_torch_draws():
 
 @pytest.mark.parametrize(
     ("channels", "size", "classes", "message"),
-    [(1, (0, 8), 2, "least size is 1x1"), (0, (8, 8), 2, "channels: 0 found"), (1, (8, 8), 0, "classes: 0 found")],
+    [(1, (0, 8), 2, "at least 1x1"), (0, (8, 8), 2, "channels: 0 found"), (1, (8, 8), 0, "classes: 0 found")],
 )
 def test_counts_below_one_are_refused(channels, size, classes, message):
     with pytest.raises(UsageError, match=message):

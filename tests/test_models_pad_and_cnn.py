@@ -156,7 +156,7 @@ def test_cnn_agrees_with_a_flat_reference_and_drops_only_in_training():
 
 def test_too_small_an_image_names_the_least_size():
     settings = CnnSettings(conv_widths=(4, 4, 4))
-    with pytest.raises(UsageError, match=r"7x12 is too small.*least size is 8x8"):
+    with pytest.raises(UsageError, match=r"7x12 is too small.*expected at least 8x8"):
         build_model(settings, channels=1, image_size=(7, 12), num_classes=2)
     assert build_model(settings, channels=1, image_size=(8, 8), num_classes=2)(torch.rand(1, 1, 8, 8)).shape == (1, 2)
 
@@ -164,7 +164,7 @@ def test_too_small_an_image_names_the_least_size():
 @pytest.mark.parametrize("settings", [CnnSettings(), PadResNetSettings()])
 def test_another_size_than_the_network_was_built_for_is_named(settings):
     model = build_model(settings, channels=1, image_size=(28, 28), num_classes=10)
-    with pytest.raises(UsageError, match="built for 28x28"):
+    with pytest.raises(UsageError, match="images of 28x28, which the network was built for"):
         model(torch.rand(2, 1, 40, 40))
-    with pytest.raises(UsageError, match="built for 28x28"):
+    with pytest.raises(UsageError, match="images of 28x28, which the network was built for"):
         summarize(model, 1, (40, 40))

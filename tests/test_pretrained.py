@@ -415,7 +415,7 @@ def test_a_model_file_and_a_run_of_sightline(name, tmp_path):
 def test_a_model_file_of_another_model(tmp_path):
     own_file(tmp_path / "cnn.safetensors", preset("cnn"), build(preset("cnn"), side=28))
     line = refused(build(TINY), TINY, str(tmp_path / "cnn.safetensors"))
-    assert line.endswith("it looks like cnn; use --model cnn")
+    assert line.endswith("It looks like cnn. Use --model cnn.")
     assert "it lacks body.stem.conv.weight" in line
 
 
@@ -432,8 +432,8 @@ def test_the_weights_of_another_depth(tmp_path):
     settings = preset("resnet18")
     tensors = shapes_only(resnet_layout(BLOCKS[34]))
     line = refused(build(settings), settings, written(tmp_path / "r34.pth", tensors))
-    assert "r34.pth: it has in excess layer1.2.conv1.weight, layer1.2.bn1.weight, layer1.2.bn1.bias and 93 more" in line
-    assert line.endswith("the tensors of resnet18; it looks like resnet34; use --model resnet34")
+    assert "r34.pth: it has the extra layer1.2.conv1.weight, layer1.2.bn1.weight, layer1.2.bn1.bias and 93 more" in line
+    assert line.endswith("(expected the tensors of resnet18). It looks like resnet34. Use --model resnet34.")
 
 
 def test_bottlenecks_for_basic_blocks(tmp_path):
@@ -441,7 +441,7 @@ def test_bottlenecks_for_basic_blocks(tmp_path):
     layout = resnet_layout(BLOCKS[50], bottleneck=True)
     tensors = shapes_only(layout)
     line = refused(build(settings), settings, written(tmp_path / "r50.pth", tensors))
-    assert "it looks like resnet50; use --model resnet50" in line
+    assert "It looks like resnet50. Use --model resnet50." in line
     assert "layer1.0.conv1.weight is 64x64x1x1 instead of 64x64x3x3" in line
 
 
@@ -449,23 +449,23 @@ def test_a_stem_of_another_kernel(tmp_path):
     settings = preset("resnet18", stem="small")
     tensors = shapes_only(resnet_layout(BLOCKS[18]))
     line = refused(build(settings), settings, written(tmp_path / "r18.pth", tensors))
-    assert "r18.pth: conv1.weight is 64x3x7x7 instead of 64x3x3x3; the tensors of resnet; " in line
-    assert line.endswith("it looks like resnet18; use --model resnet18")
+    assert "r18.pth: conv1.weight is 64x3x7x7 instead of 64x3x3x3 (expected the tensors of resnet). " in line
+    assert line.endswith("It looks like resnet18. Use --model resnet18.")
 
 
 def test_missing_tensors_are_named(tmp_path):
     tensors = state_dict(tiny_layout())
     del tensors["layer2.1.bn2.running_var"], tensors["fc.bias"]
     line = refused(build(TINY), TINY, written(tmp_path / "short.pth", tensors))
-    assert "short.pth: it lacks layer2.1.bn2.running_var, fc.bias; the tensors of resnet;" in line
-    assert line.endswith("it looks like a ResNet of 1-2 basic blocks")
+    assert "short.pth: it lacks layer2.1.bn2.running_var, fc.bias (expected the tensors of resnet)." in line
+    assert line.endswith("It looks like a ResNet of 1-2 basic blocks.")
 
 
 def test_names_cannot_command_a_terminal(tmp_path):
     tensors = {"\x1b[2Jlayer": torch.zeros(1), **state_dict(tiny_layout())}
     line = refused(build(TINY), TINY, written(tmp_path / "names.pth", tensors))
     assert line.isprintable()
-    assert "it has in excess '\\x1b[2Jlayer'" in line
+    assert "it has the extra '\\x1b[2Jlayer'" in line
 
 
 def test_four_channels_fit_neither(tmp_path):
@@ -476,8 +476,8 @@ def test_four_channels_fit_neither(tmp_path):
 @pytest.mark.parametrize(
     ("layout", "said"),
     [
-        (alexnet_layout, "it looks like alexnet; use --model alexnet"),
-        (googlenet_layout, "it looks like googlenet with batch norm; use --model googlenet-bn"),
+        (alexnet_layout, "It looks like alexnet. Use --model alexnet."),
+        (googlenet_layout, "It looks like googlenet with batch norm. Use --model googlenet-bn."),
     ],
 )
 def test_another_familys_weights(layout, said, tmp_path):
@@ -490,7 +490,7 @@ def test_the_papers_googlenet_has_no_torchvision_weights(tmp_path):
     settings = GoogLeNetSettings()
     line = refused(build(settings), settings, written(tmp_path / "googlenet.pth", tensors))
     assert "it lacks conv1.conv.bias" in line
-    assert line.endswith("use --model googlenet-bn")
+    assert line.endswith("Use --model googlenet-bn.")
 
 
 @pytest.mark.parametrize("name", ["resnet18v2", "cnn", "alexnet-small"])
@@ -499,8 +499,8 @@ def test_networks_that_no_other_program_has(name, tmp_path):
     settings = preset(name)
     line = refused(build(settings), settings, written(tmp_path / "r18.pth", tensors))
     assert "tensors of resnet18" in line
-    assert f"since {name} is in no other program's layout" in line
-    assert line.endswith("use --model resnet18")
+    assert f"since no other program has {name})" in line
+    assert line.endswith("Use --model resnet18.")
 
 
 def test_grouped_convolutions_are_no_resnet_of_ours(tmp_path):
@@ -509,7 +509,7 @@ def test_grouped_convolutions_are_no_resnet_of_ours(tmp_path):
     tensors = shapes_only(layout)
     settings = preset("resnet50")
     line = refused(build(settings), settings, written(tmp_path / "resnext.pth", tensors))
-    assert line.endswith("it looks like a ResNeXt of 3-4-6-3 bottleneck blocks")
+    assert line.endswith("It looks like a ResNeXt of 3-4-6-3 bottleneck blocks.")
 
 
 # ---- damaged, foreign and dangerous files
@@ -556,7 +556,7 @@ def test_a_pickle_with_code_in_it_is_refused_and_runs_nothing(form, tmp_path):
     else:
         torch.save({"conv1.weight": evil}, path, _use_new_zipfile_serialization=form == "zip")
     line = refused(build(TINY), TINY, str(path))
-    assert "could run code, so it is refused" in line
+    assert "reading that could run code" in line
     assert not harm.exists()
     pickle.loads(pickle.dumps(evil))  # the same pickle does harm where it is trusted
     assert harm.exists()
@@ -589,15 +589,15 @@ def test_truncated_files(kind, part, tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "an empty file"),
-        (b"P", "no weights"),
-        (b"version https://git-lfs.github.com/spec/v1\n", "no weights"),
-        (b"<!DOCTYPE html><html></html>", "no weights"),
-        (b'{"weights": [1, 2, 3]}', "no weights"),
-        (b"\x89HDF\r\n\x1a\n" + bytes(100), "no weights"),
-        (b"PK\x03\x04" + bytes(100), "truncated, damaged or something else"),
+        (b"", "it is empty"),
+        (b"P", "it holds no weights"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "it holds no weights"),
+        (b"<!DOCTYPE html><html></html>", "it holds no weights"),
+        (b'{"weights": [1, 2, 3]}', "it holds no weights"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(100), "it holds no weights"),
+        (b"PK\x03\x04" + bytes(100), "it is truncated, damaged or something else"),
         (b"\x80\x02" + bytes(100), "it holds a pickle's own operations"),
-        (bytes(8) + b"{" + bytes(100), "truncated, damaged or something else"),
+        (bytes(8) + b"{" + bytes(100), "it is truncated, damaged or something else"),
     ],
 )
 def test_files_of_something_else(content, said, tmp_path):
@@ -610,13 +610,13 @@ def test_files_of_something_else(content, said, tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({}, "no state dict in it, but nothing"),
-        ([torch.zeros(2)], "no state dict in it, but list"),
-        (torch.zeros(2), "no state dict in it, but Tensor"),
-        ({"epoch": 3, "loss": 0.5}, "no state dict in it, but 'epoch', 'loss'"),
-        ({"conv1.weight": [1.0, 2.0]}, "no state dict in it, but 'conv1.weight'"),
-        ({"state_dict": {}}, "no state dict in it, but 'state_dict'"),
-        ({3: torch.zeros(2)}, "no state dict in it, but 3"),
+        ({}, "it holds no state dict, but nothing"),
+        ([torch.zeros(2)], "it holds no state dict, but list"),
+        (torch.zeros(2), "it holds no state dict, but Tensor"),
+        ({"epoch": 3, "loss": 0.5}, "it holds no state dict, but 'epoch', 'loss'"),
+        ({"conv1.weight": [1.0, 2.0]}, "it holds no state dict, but 'conv1.weight'"),
+        ({"state_dict": {}}, "it holds no state dict, but 'state_dict'"),
+        ({3: torch.zeros(2)}, "it holds no state dict, but 3"),
         ({"a": torch.tensor(1.0), "fc.weight": torch.tensor(1.0)}, "it lacks conv1.weight"),
     ],
 )
@@ -632,7 +632,7 @@ def test_no_such_file(tmp_path):
 def test_a_checkpoint_of_a_run(tmp_path):
     tensors = {f"model/{name}": tensor for name, tensor in build(TINY).state_dict().items()}
     save_file(tensors, tmp_path / "step-000400.safetensors")
-    assert refused(build(TINY), TINY, str(tmp_path / "step-000400.safetensors")).endswith("give its run folder")
+    assert refused(build(TINY), TINY, str(tmp_path / "step-000400.safetensors")).endswith("Give its run folder.")
 
 
 # ---- by name
@@ -728,7 +728,7 @@ def test_networks_without_weights_by_name(name, changes, monkeypatch):
     settings = preset(name, **changes)
     line = refused(build(settings), settings, "imagenet")
     assert line.startswith("--pretrained imagenet: there are no weights by this name for ")
-    assert "resnet152 have some" in line
+    assert "expected one of resnet18, resnet34, resnet50, resnet101, resnet152" in line
     assert "torchvision's .pth file" in line
 
 
@@ -759,13 +759,13 @@ def test_unreachable_is_one_line_at_once(hf, capfd):
     settings = preset("resnet18")
     line = refused(build(settings), settings, "imagenet")
     assert line.startswith("--pretrained imagenet: timm/resnet18.tv_in1k is not here and cannot be downloaded (Connect")
-    assert "give the file: --pretrained FILE" in line
+    assert "give --pretrained a file" in line
     assert capfd.readouterr() == ("", "")
 
 
 def test_offline_by_choice(hf, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(FileError, match=r"cannot be downloaded \(OfflineModeIsEnabled\); connect"):
+    with pytest.raises(FileError, match=r"cannot be downloaded \(OfflineModeIsEnabled\)\. Connect"):
         hub.download("timm/resnet18.tv_in1k")
 
 
@@ -779,7 +779,9 @@ def test_no_place_for_the_file(hub_server, tmp_path):
 
 def test_the_library_is_asked_for_where_it_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(UsageError, match=r"not installed; pip install sightline\[pretrained\], or give a file"):
+    with pytest.raises(
+        UsageError, match=r"not installed\. Run pip install 'sightline\[pretrained\]' to install it, or give a file"
+    ):
         hub.download("timm/resnet18.tv_in1k")
 
 

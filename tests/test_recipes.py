@@ -264,7 +264,7 @@ def test_own_recipes_are_read_and_bad_ones_refused(tmp_path: Path) -> None:
         own.write_text(text)
         with pytest.raises(FileError, match=r"mine\.yaml"):
             load_recipe(str(own))
-    with pytest.raises(UsageError, match="did you mean mnist-cnn"):
+    with pytest.raises(UsageError, match="Did you mean mnist-cnn"):
         load_recipe("mnist-cn")
     with pytest.raises(FileError, match="cannot be read"):
         load_recipe(str(tmp_path / "absent.yaml"))
@@ -292,7 +292,7 @@ def test_a_recipe_shown_is_the_start_of_ones_own(tmp_path: Path, capsys: pytest.
     assert settings.optimizer.lr == 0.3 and settings.recipe == "mine"
     assert settings.model == resolve(None, "cifar10-resnet", {}).model
     assert run(["recipes", "cifar10-resnet21"]) == 2
-    assert "did you mean cifar10-resnet" in capsys.readouterr().err
+    assert "Did you mean cifar10-resnet" in capsys.readouterr().err
 
 
 def test_the_settings_of_a_run_are_a_recipe_that_repeats_it_bit_for_bit(tmp_path: Path) -> None:

@@ -154,7 +154,10 @@ def test_a_full_disk_is_one_line_and_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")
     done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("6 ") and "the disk is full" in done.stdout
+    assert (
+        done.stdout.startswith("6 ")
+        and "the disk is full, so it was not written. Free some space and try again." in done.stdout
+    )
     assert path.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 

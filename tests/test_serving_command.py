@@ -117,7 +117,7 @@ def test_a_taken_port_is_a_resource_error(capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert run(["serve", "no-such-model", "--port", str(port)]) == 6
-    assert f"error: --port: {port} is taken by another program; take another one" in capsys.readouterr().err
+    assert f"error: --port: {port} is taken by another program. Use another one" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

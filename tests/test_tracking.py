@@ -151,7 +151,8 @@ def test_without_tensorboard_nothing_is_begun(tmp_path: Path) -> None:
     words = ["train", "digits", "--track", "tensorboard", "--runs", str(tmp_path / "runs")]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == "error: --track: tensorboard is not installed; pip install 'sightline[tracking]'\n"
+    advice = "Run pip install 'sightline[tracking]' to install it."
+    assert done.stderr == f"error: --track: tensorboard is not installed. {advice}\n"
     assert not list(tmp_path.iterdir())
 
 

@@ -135,7 +135,7 @@ def test_an_own_module_trains_and_loads(tmp_path: Path) -> None:
     ("module", "message"),
     [
         (nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 3)), "cannot take images of 1x8x8"),
-        (nn.Sequential(nn.Flatten(), nn.Linear(64, 7)), r"shape \(2, 7\); a tensor of shape \(2, 3\)"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(64, 7)), r"shape \(2, 7\) \(expected a tensor of shape \(2, 3\)"),
         (nn.Identity(), r"shape \(2, 1, 8, 8\)"),
     ],
 )
@@ -296,7 +296,7 @@ def test_out_of_memory_says_what_helps(tmp_path: Path, monkeypatch: pytest.Monke
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(step.functional, "cross_entropy", no_room)
-    with pytest.raises(sl.ResourceError, match="--batch-size or --image-size smaller") as error:
+    with pytest.raises(sl.ResourceError, match="Use a smaller --batch-size or --image-size") as error:
         small(tmp_path)
     assert error.value.exit_code == 6
 

@@ -339,7 +339,7 @@ def test_the_command_prints_what_was_found(
         (["digits", "--storage", "sqlite:///a.db"], 2, "--study"),
         (["digits", "--storage", "nonsense://a", "--study", "s"], 6, "cannot be used as storage"),
         (["--resume", "nowhere"], 4, "no such study folder"),
-        (["--resume", "nowhere", "--lr", "1"], 2, "leave it out"),
+        (["--resume", "nowhere", "--lr", "1"], 2, "Leave it out"),
         (["nonsense"], 2, "nonsense"),
     ],
 )

@@ -58,7 +58,7 @@ def resolve(settings: DeviceSettings) -> Compute:
         torch.use_deterministic_algorithms(settings.deterministic)
     device = find_device(settings.device)
     if settings.execution == "graph" and device.type != "cuda":
-        raise UsageError("--execution", f"graph found, but {device} cannot record a step", "eager or compile there")
+        raise UsageError("--execution", f"graph needs an NVIDIA GPU, and the device is {device}", "eager or compile")
     if device.type == "cpu":
         keep_freed_memory()
     elif str(device).startswith("cuda:"):
@@ -86,20 +86,20 @@ def find_device(name: str) -> torch.device:
     device = torch.device(name)
     if device.type == "cuda" and not cuda:
         build = "torch was built without CUDA" if torch.version.cuda is None else "no NVIDIA GPU answers"
-        raise UsageError("--device", f"{name} found, but {build}", "cpu is there", "use --device cpu")
+        raise UsageError("--device", f"{name} cannot be used, since {build}", advice="Use --device cpu.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(
-            "--device", f"{name} found", f"there are {torch.cuda.device_count()} GPUs, counted from cuda:0"
-        )
+        raise UsageError("--device", f"{name} does not exist", f"a GPU number below {torch.cuda.device_count()}")
     if device.type == "mps" and not mps:
-        raise UsageError("--device", "mps found, but this machine has no Apple GPU", "cpu is there", "use --device cpu")
+        raise UsageError(
+            "--device", "mps cannot be used, since this machine has no Apple GPU", advice="Use --device cpu."
+        )
     return device
 
 
 def _precision(asked: str, device: torch.device) -> str:
     if asked != "auto":
         if asked == "fp16" and device.type == "cpu":
-            raise UsageError("--precision", "fp16 found on a CPU", "fp32 or bf16 there")
+            raise UsageError("--precision", "fp16 does not work on a CPU", "fp32 or bf16")
         return asked
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
@@ -185,9 +185,8 @@ def full_precision() -> Generator[None]:
 
 
 @contextlib.contextmanager
-def explain_memory(what: str) -> Generator[None]:
+def explain_memory(what: str, advice: str = "Use a smaller --batch-size or --image-size.") -> Generator[None]:
     """Turn every form of 'out of memory' into one line with what helps."""
-    advice = "make --batch-size or --image-size smaller"
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:

@@ -10,7 +10,11 @@
     ├── ResourceError              6   memory, disk, port
     └── Interrupted              130   Ctrl-C
 
-Every message is one line: `SUBJECT: what was found; what was expected; what to do`.
+Every message is one line: `SUBJECT: FOUND (expected NOUN PHRASE). Advice as a sentence.`, for example
+
+    --model: 'resnte18' is not known (expected one of cnn, resnet18, sprint). Did you mean resnet18?
+
+tests/test_error_sentences.py checks the form of every place that makes an error.
 """
 
 from __future__ import annotations
@@ -24,18 +28,24 @@ LONGEST_LIST = 20
 
 
 class SightlineError(Exception):
-    """Anything Sightline refuses or cannot do.
+    """Anything that Sightline refuses or cannot do, told in one line: `SUBJECT: FOUND (expected EXPECTED). ADVICE`.
 
-    `subject` names the flag, file or setting; `found` what is there; `expected` what would be right; `advice` what to
-    do about it. Empty parts are left out of the message.
+    subject: the flag, file or setting that the error is about.
+    found: what is there, as a short clause or a noun phrase: "it has no settings.yaml", "12 found".
+    expected: a noun phrase that goes on from the word "expected": "a run folder", "a whole number, 1 or more".
+    advice: whole sentences in the imperative, or a question: "Pass --overwrite to replace it."
+
+    `expected` and `advice` may be empty and are then left out. Only advice ends in a period or a question mark: the
+    other parts have none of their own, so a message without advice ends without one.
     """
 
     exit_code: ClassVar[int] = 1
 
     def __init__(self, subject: str, found: str, expected: str = "", advice: str = "") -> None:
         self.subject, self.found, self.expected, self.advice = subject, found, expected, advice
-        parts = [part for part in (found, expected, advice) if part]
-        super().__init__(" ".join(f"{subject}: {'; '.join(parts)}".split()))
+        wanted = f" (expected {expected})" if expected else ""
+        message = f"{subject}: {found}{wanted}{f'. {advice}' if advice else ''}"
+        super().__init__(" ".join(message.split()))
 
 
 class UsageError(SightlineError):
@@ -86,8 +96,8 @@ def unknown(subject: str, name: str, known: Iterable[str], kind: type[SightlineE
     """The error for a name that is none of `known`, with the nearest of them first."""
     names = sorted(known)
     near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
-    advice = f"did you mean {' or '.join(near)}?" if near else ""
-    listed = f"known are {', '.join(names)}" if len(names) <= LONGEST_LIST or not near else ""
+    advice = f"Did you mean {' or '.join(near)}?" if near else ""
+    listed = f"one of {', '.join(names)}" if len(names) <= LONGEST_LIST or not near else ""
     return kind(subject, f"'{name}' is not known", listed, advice)
 
 
@@ -95,7 +105,8 @@ def unknown(subject: str, name: str, known: Iterable[str], kind: type[SightlineE
 def needs(subject: str, extra: str, *modules: str, package: str = "", why: str = "") -> Generator[None]:
     """Raise UsageError with what to install where an import within fails for want of one of `modules`.
 
-    `package` is what people call it, left out where that is the module's name; `why` says what it is for.
+    `package` is what people call it, left out where that is the module's name; `why` says what it does, as in
+    "computes ONNX files".
     """
     try:
         yield
@@ -103,5 +114,6 @@ def needs(subject: str, extra: str, *modules: str, package: str = "", why: str =
         missing = (error.name or "").partition(".")[0]
         if missing not in modules:
             raise
-        advice = f"pip install 'sightline[{extra}]'"
-        raise UsageError(subject, f"{package or missing} is not installed", why, advice) from error
+        lacking = f"{package or missing}, which {why}," if why else package or missing
+        advice = f"Run pip install 'sightline[{extra}]' to install it."
+        raise UsageError(subject, f"{lacking} is not installed", advice=advice) from error

@@ -97,7 +97,7 @@ class SightlineClassifier(ClassifierMixin, BaseEstimator):  # pyright: ignore[re
         check_classification_targets(answers)
         self.classes_, labels = np.unique(answers, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ArrayError("y", f"one class only, {self.classes_[0]}", "two classes or more")
+            raise ArrayError("y", f"it has one class only, {self.classes_[0]}", "two classes or more")
         if images.ndim > 2:
             self.image_shape_ = _shape_of_images(images)
         else:
@@ -151,7 +151,7 @@ class SightlineClassifier(ClassifierMixin, BaseEstimator):  # pyright: ignore[re
         images: Any = check_array(X, allow_nd=True)
         if _shape_of_images(images) != self.image_shape_:
             height, width, channels = self.image_shape_
-            raise ArrayError("X", f"shape {images.shape}", f"(N, {height}, {width}, {channels}), as it was in fit")
+            raise ArrayError("X", f"its shape is {images.shape}", f"(N, {height}, {width}, {channels}), as in fit")
         return images
 
     def _pixels(self, X: NDArray[Any]) -> NDArray[np.uint8]:  # noqa: N803
@@ -231,7 +231,7 @@ def _are_images(X: Any) -> bool:  # noqa: N803
 def _shape_of_images(images: NDArray[Any]) -> tuple[int, int, int]:
     shape = images.shape[1:] if images.ndim == 4 else (*images.shape[1:], 1)
     if len(shape) != 3 or shape[2] not in (1, 3) or 0 in shape:
-        raise ArrayError("X", f"shape {images.shape}", "images (N, H, W) or (N, H, W, C) with C 1 or 3")
+        raise ArrayError("X", f"its shape is {images.shape}", "images (N, H, W) or (N, H, W, C) with C 1 or 3")
     return shape
 
 
@@ -244,8 +244,8 @@ def _shape_of_rows(features: int, asked: Any) -> tuple[int, int, int]:
         side = math.isqrt(features)
         if side * side == features:
             return side, side, 1
-        advice = "say image_size=(H, W) or (H, W, C), or image_size='pad' where the features are no picture"
-        raise ArrayError("image_size", f"{features} features, which make no square", "a size", advice)
+        advice = "Pass image_size=(H, W) or (H, W, C), or image_size='pad' where the features are no picture."
+        raise ArrayError("image_size", f"{features} features make no square", advice=advice)
     expected = "a side, (H, W), (H, W, C) or 'pad'"
     try:
         sides: tuple[int, ...] = (int(asked),) * 2 if isinstance(asked, int | np.integer) else tuple(map(int, asked))
@@ -254,7 +254,9 @@ def _shape_of_rows(features: int, asked: Any) -> tuple[int, int, int]:
         raise ArrayError("image_size", f"{asked!r} found", expected) from None
     shape = (height, width, channels[0] if channels else max(1, features // max(1, height * width)))
     if len(channels) > 1 or min(shape) < 1 or shape[2] not in (1, 3) or math.prod(shape) != features:
-        raise ArrayError("image_size", f"{asked!r} found for {features} features", f"{expected}, C 1 or 3")
+        raise ArrayError(
+            "image_size", f"{asked!r} found for {features} features", "a size of as many values, with C 1 or 3"
+        )
     return shape
 
 

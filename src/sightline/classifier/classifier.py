@@ -129,7 +129,9 @@ class Classifier:
                 raise bad[0]
             listed = ", ".join(error.subject for error in bad[:SHOWN_BAD])
             more = f" and {len(bad) - SHOWN_BAD} more" if len(bad) > SHOWN_BAD else ""
-            raise ImageError(f"{len(bad)} pictures", f"cannot be read: {listed}{more}", advice="use --skip-bad")
+            raise ImageError(
+                f"{len(bad)} pictures", f"{listed}{more} cannot be read", advice="Use --skip-bad to leave them out."
+            )
         return answers
 
     def _pixels(self, source: ImageSource) -> NDArray[np.uint8]:

@@ -54,13 +54,14 @@ Header = TypeVar("Header", bound=ModelHeader)
 def read_header(subject: str, text: str, kind: type[Header], versions: tuple[int, ...]) -> Header:
     """Read the JSON of a file's header. Raises FileError, naming `subject`, for a damaged one or another version."""
     if len(text) > MOST_CHARACTERS:
-        raise FileError(subject, f"a header of {len(text):,} characters", f"at most {MOST_CHARACTERS:,}")
+        raise FileError(subject, f"its header has {len(text):,} characters", f"at most {MOST_CHARACTERS:,}")
     try:
         content: Any = json.loads(text)
         found = content.get("format_version")
         if found not in versions:
             known = f"version {' or '.join(map(str, versions))}"
-            raise FileError(subject, f"format version {found}"[:100], known, "use the Sightline that wrote it")
+            advice = "Use the version of Sightline that wrote it."
+            raise FileError(subject, f"its format version is {found}"[:100], known, advice)
         return kind.model_validate(content)
     except (ValueError, AttributeError, RecursionError, ValidationError):
         raise FileError(subject, "its header is damaged", "a Sightline model file") from None

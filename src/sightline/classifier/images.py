@@ -33,8 +33,10 @@ def images_to_test(
     if settings is not None:
         return load_test(settings, classifier.class_names, classifier.preprocessing)
     if run is None:
-        raise UsageError(str(path), "a model file without data", "name the data", "add --data NAME or --data FOLDER")
+        raise UsageError(
+            str(path), "it is a model file, which names no data", advice="Add --data NAME or --data FOLDER."
+        )
     test = images_of_run(run, changes).test
     if test is None:
-        raise DataError(str(path), "this run has no test images", advice="add --data")
+        raise DataError(str(path), "this run has no test images", advice="Add --data NAME or --data FOLDER.")
     return test

@@ -47,8 +47,10 @@ def _from_weights(path: Path, module: nn.Module | None, device: str) -> tuple[Ba
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        advice = "where torch is installed, sightline export makes one of it"
-        raise FileError(str(path), "weights, and torch is not installed", "an ONNX file", advice) from error
+        advice = "Make one with sightline export where torch is installed."
+        raise FileError(
+            str(path), "it holds weights, which need torch, and torch is not installed", "an ONNX file", advice
+        ) from error
     return from_file(path, module, find_device(device))
 
 
@@ -56,7 +58,7 @@ def _from_onnx(path: Path, device: str, threads: int | None) -> tuple[Backend, M
     from sightline.classifier.onnx_backend import from_file
 
     if device not in ("auto", "cpu"):
-        raise UsageError("--device", f"{device} found", "an ONNX file is computed on the CPU", "leave it out")
+        raise UsageError("--device", f"an ONNX file cannot be computed on {device}", "cpu or auto")
     if not path.exists():
         raise FileError(str(path), "no such ONNX file")
     return from_file(path, threads=threads)

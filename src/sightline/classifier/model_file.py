@@ -37,7 +37,7 @@ def load(path: Path) -> tuple[dict[str, torch.Tensor], ModelHeader]:
     tensors, metadata = unpack(path)
     text = metadata.get(HEADER_KEY)
     if text is None:
-        raise FileError(str(path), "safetensors without Sightline's header", "a Sightline model file")
+        raise FileError(str(path), "it has no Sightline header", "a Sightline model file")
     return tensors, read_header(str(path), text, ModelHeader, (FORMAT_VERSION, CALIBRATED_VERSION))
 
 
@@ -54,13 +54,13 @@ def unpack(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     except FileNotFoundError:
         raise FileError(str(path), "no such file") from None
     except OSError as error:
-        raise FileError(str(path), f"cannot be read ({error.strerror})") from None
+        raise FileError(str(path), f"it cannot be read ({error.strerror})") from None
     _refuse_foreign(path, content)
     try:
         tensors = load_tensors(content)
         return tensors, _metadata(content)
     except (SafetensorError, ValueError, KeyError, struct.error) as error:
-        raise FileError(str(path), "truncated or damaged", "a whole safetensors file") from error
+        raise FileError(str(path), "it is truncated or damaged", "a complete safetensors file") from error
 
 
 def fill(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -77,11 +77,9 @@ def fill(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
 def _refuse_foreign(path: Path, content: bytes) -> None:
     # A safetensors file begins with its header's length, which may be any bytes, and then the header's brace.
     if (content[:1] == b"\x80" or content[:2] == b"PK") and content[8:9] != b"{":
-        raise FileError(
-            str(path), "a pickle, which can run code when it is read, so it is refused", "a Sightline model file"
-        )
+        raise FileError(str(path), "it is a pickle, which can run code when it is read", "a Sightline model file")
     if len(content) < 8:
-        raise FileError(str(path), f"{len(content)} bytes", "a whole safetensors file")
+        raise FileError(str(path), f"it has {len(content)} bytes, too few for a header", "a complete safetensors file")
 
 
 def _metadata(content: bytes) -> dict[str, str]:

@@ -46,8 +46,8 @@ class OnnxBackend:
             found: Any = self._session.run([OUTPUT], {INPUT: np.ascontiguousarray(pixels)})[0]
         except Exception as error:  # ONNX Runtime has a class for every status, with RuntimeError above some of them
             if "alloc" in str(error).lower():
-                raise ResourceError("inference", "memory ran out", advice="make --batch-size smaller") from error
-            raise FileError(self._subject, f"ONNX Runtime fails ({_first_line(error)})", EXPECTED) from error
+                raise ResourceError("inference", "memory ran out", advice="Use smaller batches.") from error
+            raise FileError(self._subject, f"ONNX Runtime fails: {_first_line(error)}", EXPECTED) from error
         if found.shape != (len(pixels), self._num_classes) or found.dtype != np.float32:
             raise FileError(self._subject, f"it gives {found.dtype} {found.shape} for {len(pixels)} images", EXPECTED)
         return found
@@ -58,10 +58,10 @@ def from_file(path: Path, *, threads: int | None = None) -> tuple[OnnxBackend, O
     try:
         size = path.stat().st_size
         if size > LARGEST_FILE:
-            raise FileError(str(path), f"{size:,} bytes", f"at most {LARGEST_FILE:,}, the most that ONNX allows")
+            raise FileError(str(path), f"it has {size:,} bytes", f"at most {LARGEST_FILE:,}, the limit of ONNX")
         content = path.read_bytes()
     except OSError as error:
-        raise FileError(str(path), f"cannot be read ({(error.strerror or 'no reason given').lower()})") from None
+        raise FileError(str(path), f"it cannot be read ({(error.strerror or 'no reason given').lower()})") from None
     return from_bytes(content, str(path), threads=threads)
 
 
@@ -79,10 +79,10 @@ def read_onnx_header(content: bytes, subject: str) -> OnnxHeader:
     try:
         model = read_model(content)
     except ValueError as error:
-        raise FileError(subject, f"truncated, or no ONNX file ({error})", EXPECTED) from None
+        raise FileError(subject, f"it is truncated or no ONNX file: {error}", EXPECTED) from None
     texts = [entry.value for entry in model.metadata_props if entry.key == HEADER_KEY]
     if len(texts) != 1:
-        raise FileError(subject, "an ONNX file without Sightline's metadata, or a truncated one", EXPECTED)
+        raise FileError(subject, "it has no Sightline metadata, or is truncated", EXPECTED)
     header = read_header(subject, texts[0], OnnxHeader, (ONNX_FORMAT_VERSION,))
     for wrong in (*_reaching_out(model), *_other_ends(model, header)):
         raise FileError(subject, wrong, EXPECTED)
@@ -142,7 +142,7 @@ def _other_type(kind: Any) -> bool:
 
 
 def _session(content: bytes, subject: str, threads: int | None) -> InferenceSession:
-    with needs(subject, "export", "onnxruntime", why="it computes ONNX files"):
+    with needs(subject, "export", "onnxruntime", why="computes ONNX files"):
         import onnxruntime
     options = onnxruntime.SessionOptions()
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
@@ -154,7 +154,7 @@ def _session(content: bytes, subject: str, threads: int | None) -> InferenceSess
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise FileError(subject, f"ONNX Runtime cannot use it ({_first_line(error)})", EXPECTED) from error
+        raise FileError(subject, f"ONNX Runtime cannot use it: {_first_line(error)}", EXPECTED) from error
 
 
 def _first_line(error: Exception) -> str:

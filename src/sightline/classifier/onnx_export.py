@@ -119,13 +119,14 @@ def export(
     if images < 1:
         raise UsageError("--images", f"{images} found", "1 or more")
     if path.suffix.lower() == ONNX_SUFFIX and path.is_file():
-        raise UsageError(str(path), "it is an ONNX file already", "a run's folder, or a model file")
+        raise UsageError(str(path), "it is an ONNX file already", "a run folder or a model file")
     run = RunFolder.open(path) if path.is_dir() else None
     out = Path(out) if out is not None else run.onnx_path if run else path.with_suffix(ONNX_SUFFIX)
     if out.is_dir():
-        raise UsageError("--out", f"{out} is a folder", "a file's path")
+        raise UsageError("--out", f"{out} is a folder", "the path of a file")
     if out.exists() and not force:
-        raise UsageError("--out", f"{out} exists", "nothing is overwritten unasked", "add --force, or --out FILE")
+        advice = "Add --force to replace it, or --out FILE to write another file."
+        raise UsageError("--out", f"{out} already exists", advice=advice)
     classifier = load(path, module=module, device="cpu")
     pixels, labels, images_from = _pictures(path, run, classifier, named, changes, images)
     content = to_onnx(classifier)
@@ -153,7 +154,7 @@ def to_onnx(classifier: Classifier) -> bytes:
     onnx = _packages()
     backend = classifier.backend
     if not isinstance(backend, TorchBackend):
-        raise UsageError("model", "it holds no torch network", "a run's folder, or a model file of weights")
+        raise UsageError("model", "it holds no torch network", "a run folder or a model file of weights")
     served = Served(backend.module, classifier.preprocessing, classifier.temperature).eval()
     # A batch of one would be taken for the only batch there is.
     example = torch.zeros(max(BATCH_SIZES), *classifier.size, dtype=torch.uint8)
@@ -165,8 +166,8 @@ def to_onnx(classifier: Classifier) -> bytes:
             )  # fmt: skip
         except Exception as error:  # the exporter lets through whatever a module raises
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-            found = f"torch cannot export {type(backend.module).__name__} ({reason})"
-            raise UsageError("model", found, "a network of ONNX's operators") from error
+            found = f"torch cannot export {type(backend.module).__name__}: {reason}"
+            raise UsageError("model", found, "a network of ONNX operators") from error
         assert program is not None
         model = program.model_proto
     _strip(model)
@@ -216,10 +217,9 @@ def _require(parity: Parity, out: Path, images_from: str, count: int) -> None:
         return
     raise NumericError(
         str(out),
-        f"the exported network's probabilities differ by up to {parity.max_difference:.2g}, and its answers are the "
-        f"same for {parity.top1_agreement:.2%} of {count:,} pictures ({images_from})",
-        f"at most {MOST_DIFFERENCE:g}, and all",
-        "nothing was written",
+        f"nothing was written, since the exported network's probabilities differ by up to {parity.max_difference:.2g}, "
+        f"and its answers are the same for {parity.top1_agreement:.2%} of {count:,} pictures ({images_from})",
+        f"a difference of at most {MOST_DIFFERENCE:g}, and the same answers for all",
     )
 
 
@@ -273,7 +273,7 @@ def _parts(model: ModelProto) -> Iterator[Any]:
 
 def _packages() -> Any:
     """Import what exporting needs, and give onnx. Raises UsageError where some of it is not installed."""
-    with needs("export", "export", *PACKAGES, why="it is needed for ONNX files"):
+    with needs("export", "export", *PACKAGES, why="writes ONNX files"):
         onnx, *_ = [import_module(name) for name in PACKAGES]
     return onnx
 

@@ -75,7 +75,7 @@ def _read(message: str, content: memoryview) -> Any:
         if number in known:
             name, kind = known[number]
             if written != (NUMBER if kind == "int" else LENGTH) or (found[name] and not kind.startswith("*")):
-                raise ValueError(f"{message}.{name} is there twice, or is of another kind")
+                raise ValueError(f"{message}.{name} is there twice or has another type")
             found[name].append(_value(kind.removeprefix("*"), value))
     return SimpleNamespace(
         **{
@@ -102,14 +102,14 @@ def _fields(content: memoryview) -> Iterator[tuple[int, int, Any]]:
         tag, place = _number(content, place, 32)
         number, written = tag >> 3, tag & 7
         if number == 0 or written not in (NUMBER, LENGTH, *FIXED):
-            raise ValueError("a field of no known kind")
+            raise ValueError("it has a field of an unknown type")
         if written == NUMBER:
             value, place = _number(content, place, 64)
         else:
             length, place = _number(content, place, 31) if written == LENGTH else (FIXED[written], place)
             value, place = content[place : place + length], place + length
         if place > len(content):
-            raise ValueError("it ends in a field")
+            raise ValueError("it ends inside a field")
         yield number, written, value
 
 
@@ -121,6 +121,6 @@ def _number(content: memoryview, place: int, bits: int) -> tuple[int, int]:
         number, place, shift = number | (byte & 127) << shift, place + 1, shift + 7
         if byte < 128:
             if number >> bits or (byte == 0 and shift > 7):
-                raise ValueError("a number in other bytes than it needs")
+                raise ValueError("it has a number in more bytes than it needs")
             return number, place
-    raise ValueError("it ends in a number")
+    raise ValueError("it ends inside a number")

@@ -46,7 +46,7 @@ def summary(
     name = str(model)
     shape = _shape(input) if isinstance(input, str) else input
     if classes is not None and classes < 2:
-        raise UsageError("--classes", f"{classes} found", "it should be at least 2")
+        raise UsageError("--classes", f"{classes} found", "2 or more")
     is_path = not _is_known(name) and Path(name).exists()
     network_settings, own_shape, own_classes = _trained(name, settings) if is_path else _named(name, settings)
     from sightline.models import build_model, summarize
@@ -60,9 +60,7 @@ def summary(
 def _shape(text: str) -> tuple[int, int, int]:
     match = INPUT.fullmatch(text.lower())
     if match is None:
-        raise UsageError(
-            "--input", f"'{text}' found", "channels, height and width are needed", "as in --input 1x224x224"
-        )
+        raise UsageError("--input", f"'{text}' found", "channels, height and width, as in 1x224x224")
     channels, height, width = map(int, match.groups())
     return channels, height, width
 
@@ -98,13 +96,12 @@ def _input_of(data: DataSettings) -> tuple[tuple[int, int, int] | None, int | No
 def _trained(name: str, flags: Mapping[str, Any]) -> tuple[ModelSettings, tuple[int, int, int], int]:
     """Give the network, input and number of classes of a run or a model file."""
     if flags:
-        raise UsageError(
-            flag_of(next(iter(flags))), f"given with the trained model {name}", "a trained model is as it is"
-        )
+        found = f"{name} is trained, so its settings cannot be changed"
+        raise UsageError(flag_of(next(iter(flags))), found, advice="Leave it out.")
 
     classifier = load(name, device="cpu")
     if classifier.model is None:
-        raise UsageError(name, "a module of your own", "a network that Sightline builds")
+        raise UsageError(name, "it holds a module of your own", "a network that Sightline builds")
     seen = classifier.preprocessing
     return classifier.model, (seen.channels, seen.height, seen.width), len(classifier.class_names)
 

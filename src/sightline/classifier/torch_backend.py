@@ -69,7 +69,7 @@ class TorchBackend:
             self._mode(self.module),
             torch.inference_mode(),
             full_precision(),
-            explain_memory("inference"),
+            explain_memory("inference", "Use smaller batches."),
         ):
             return of(self.module(self.prepared(pixels)).float()).cpu().numpy()
 
@@ -92,8 +92,7 @@ def from_file(
             raise FileError(
                 str(path),
                 f"it holds the weights of your own class {header.module}",
-                "that class",
-                "load it from Python: sightline.load(path, module=...)",
+                advice="Load it from Python with sightline.load(path, module=...).",
             )
         module = _laid_out(path, header.model, header, len(tensors))
         # Nothing is allocated before it is known that the network is as large as the file.
@@ -109,7 +108,7 @@ def from_file(
 def _laid_out(path: Path, settings: ModelSettings, header: model_file.ModelHeader, most_tensors: int) -> nn.Module:
     """The network that a file's header describes, without memory for its tensors."""
     if _blocks(settings) > most_tensors:
-        raise FileError(str(path), f"its header describes more layers than its {most_tensors} tensors are for")
+        raise FileError(str(path), f"its header describes more layers than its {most_tensors} tensors can fill")
     size = header.preprocessing
     try:
         return lay_out(
@@ -119,10 +118,10 @@ def _laid_out(path: Path, settings: ModelSettings, header: model_file.ModelHeade
             num_classes=len(header.class_names),
         )
     except UsageError as error:
-        reason = f"{error.found}; {error.expected}" if error.expected else error.found
+        reason = f"{error.found} (expected {error.expected})" if error.expected else error.found
     except (RuntimeError, TypeError, OverflowError):  # torch's, for sizes beyond 64 bits
         reason = "it would be larger than any memory"
-    raise FileError(str(path), f"its header describes a network that cannot be built ({reason})"[:400])
+    raise FileError(str(path), f"its header describes a network that cannot be built: {reason}"[:400])
 
 
 def _blocks(settings: ModelSettings) -> int:
@@ -144,4 +143,5 @@ def _fill(path: Path, module: nn.Module, tensors: Mapping[str, torch.Tensor]) ->
     try:
         model_file.fill(module, tensors)
     except ValueError as error:
-        raise FileError(str(path), f"its tensors do not fit the network: {error}"[:400]) from None
+        reason = str(error).rstrip(".")
+        raise FileError(str(path), f"its tensors do not fit the network: {reason}"[:400]) from None

@@ -220,7 +220,7 @@ def _dispatch(words: list[str]) -> None:
         print(version())
     elif first.startswith("-"):
         raise UsageError(
-            first, "a flag before the command", advice="type sightline COMMAND FLAGS, see sightline --help"
+            first, "it comes before the command", "sightline COMMAND FLAGS", "Run sightline --help to see the commands."
         )
     elif first not in (names := {command.name.split()[0] for command in COMMANDS}):
         raise unknown("command", first, names)
@@ -304,12 +304,13 @@ def _as_sightline_error(error: BaseException) -> SightlineError:
     if isinstance(error, KeyboardInterrupt):
         return Interrupted("interrupted", "stopped by Ctrl-C")
     if isinstance(error, ModuleNotFoundError) and error.name in NOT_FOR_SERVING:
-        package, without = NOT_FOR_SERVING[error.name], "without it ONNX files can be used: predict, test, serve"
-        return UsageError("this command", f"{package} is not installed", without, f"pip install {package}")
+        package = NOT_FOR_SERVING[error.name]
+        advice = f"Run pip install {package} to install it. Without it, predict, test and serve can use ONNX files."
+        return UsageError("this command", f"it needs {package}, which is not installed", advice=advice)
     if isinstance(error, MemoryError):
-        return ResourceError("memory", "there is not enough of it", advice="make --batch-size or --image-size smaller")
+        return ResourceError("this command", "memory ran out", advice="Use smaller batches or images.")
     return SightlineError(
-        "internal error", f"{type(error).__name__}: {error}", advice="run again with --debug and report it"
+        "internal error", f"{type(error).__name__}: {error}", advice="Run it again with --debug, and report it."
     )
 
 

@@ -63,7 +63,7 @@ def check(
     else:
         _show(found.report, data, out, found.files)
     if strict and found.wrong:
-        raise DataError(data, f"{_things(found.report)} wrong with it", "nothing may be, with --strict")
+        raise DataError(data, f"{_things(found.report)} wrong with it", "a dataset without faults, with --strict")
 
 
 def _show(report: dict[str, Any], data: str, out: Path | None, files: Sequence[Path]) -> None:

@@ -110,7 +110,7 @@ def compare(
 
         if resume is not None:
             leave_out({"SIDE": sides or None, **{flag_of(name): value for name, value in chosen.items()}},
-                      "--resume", "a comparison keeps its sides and settings; only seeds can be added")  # fmt: skip
+                      "--resume", "a comparison keeps everything but its seeds")  # fmt: skip
             found = sightline.resume_comparison(resume, **work)
         else:
             found = sightline.compare(sides or [], **work, **chosen)

@@ -59,11 +59,11 @@ def given(flags: Any) -> dict[str, Any]:
     return {name: value_of_text(flat_fields()[name], value) for name, value in typed(flags).items()}
 
 
-def leave_out(given: Mapping[str, Any], beside: str, why: str, advice: str = "leave it out") -> None:
-    """Refuse the first flag of `given` that has a value: it does not go together with `beside`. None is none."""
+def leave_out(given: Mapping[str, Any], beside: str, why: str, advice: str = "Leave it out.") -> None:
+    """Refuse the first flag of `given` that has a value: it cannot stand beside `beside`, since `why`. None is none."""
     for flag, value in given.items():
         if value is not None:
-            raise UsageError(flag, f"given with {beside}", why, advice)
+            raise UsageError(flag, f"it cannot be given with {beside}, since {why}", advice=advice)
 
 
 def _flags(described: Sequence[tuple[FlatField, Group, str]]) -> type[Any]:

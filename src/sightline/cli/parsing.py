@@ -24,26 +24,26 @@ KINDS = {int: "a whole number", float: "a number", bool: "yes or no"}
 def explain(error: CycloptsError) -> SightlineError:
     """Say in a UsageError what `error` means, with the nearest names where a name is wrong."""
     command = " ".join(["sightline", *(error.command_chain or ())])
-    see = f"see {command} --help"
+    see = f"Run {command} --help to see what it takes."
     match error:
         case UnknownOptionError():
             flag = (error.token.keyword or error.token.value).split("=")[0]
             known = (name for argument in error.argument_collection for name in argument.names)
-            found = UsageError(flag, f"not a flag of {command}", advice=_nearest(flag, known) or see)
+            found = UsageError(flag, f"{command} has no such flag", advice=_nearest(flag, known) or see)
         case UnknownCommandError():
             known = [name for name in (error.app or ()) if not name.startswith("-")]
             found = unknown("command", (error.unused_tokens or ["?"])[0], known)
         case UnusedCliTokensError():
-            found = UsageError(" ".join(error.unused_tokens or []), f"more than {command} takes", advice=see)
+            found = UsageError(" ".join(error.unused_tokens or []), f"it is more than {command} takes", advice=see)
         case RepeatArgumentError():
-            found = UsageError(error.token.keyword or error.token.value, "given twice", "it can be given once")
+            found = UsageError(error.token.keyword or error.token.value, "it is given twice", advice="Give it once.")
         case MissingArgumentError():
             found = UsageError(_name(error), "its value is missing", advice=see)
         case CoercionError():
             found = _not_of_its_kind(error)
         case _:
             error.verbose = False
-            found = UsageError(command, str(error), advice=see)
+            found = UsageError(command, str(error).strip().rstrip("."), advice=see)
     return found
 
 
@@ -57,17 +57,17 @@ def _name(error: MissingArgumentError) -> str:
 def _not_of_its_kind(error: CoercionError) -> UsageError:
     token = error.token
     name = (token.keyword if token else None) or (error.argument.name if error.argument else "value")
-    found = f"'{token.value}' found" if token else "a value that does not fit"
+    found = f"'{token.value}' found" if token else "its value does not fit"
     choices = error.argument.get_choices() if error.argument else None
     if choices:
-        expected = f"it should be {', '.join(choices)}"
+        expected = f"one of {', '.join(choices)}"
     else:
         target = next((kind for kind in get_args(error.target_type) if kind in KINDS), error.target_type)
-        expected = f"it should be {KINDS.get(target, 'of another kind')}" if target else ""
+        expected = KINDS.get(target, "a value of another type") if target else ""
     return UsageError(name, found, expected)
 
 
 def _nearest(flag: str, known: Iterable[str]) -> str:
     written = f"--{flag.lstrip('-').replace('_', '-')}"
     near = difflib.get_close_matches(written, list(known), n=2, cutoff=0.6)
-    return f"did you mean {' or '.join(near)}?" if near else ""
+    return f"Did you mean {' or '.join(near)}?" if near else ""

@@ -57,9 +57,9 @@ def predict(
 ) -> None:
     """Predict, and print the answers."""
     if output.json and format not in (None, "json"):
-        raise UsageError("--format", f"{format} found together with --json", advice="give one of them")
+        raise UsageError("--format", f"{format} found together with --json", advice="Give one of them.")
     if top_k < 1:
-        raise UsageError("--top-k", f"{top_k} found", "it should be at least 1")
+        raise UsageError("--top-k", f"{top_k} found", "1 or more")
     with output.working():
         paths = list(_pictures(pictures))
         import sightline
@@ -81,7 +81,7 @@ def _pictures(arguments: Sequence[str]) -> Iterator[Path]:
     import sightline
 
     if not arguments:
-        raise UsageError("PICTURE", "none given", "a picture, a folder or - is needed")
+        raise UsageError("PICTURE", "none given", "a picture, a folder or -")
     for argument in arguments:
         if argument == STDIN:
             yield from (Path(line) for line in sys.stdin.read().splitlines() if line.strip())

@@ -105,16 +105,15 @@ def _refuse_without_resume(run: RunFlags) -> None:
     for flag, value in (("--add-epochs", run.add_epochs), ("--add-steps", run.add_steps)):
         if value is not None:
             raise UsageError(
-                flag, "given without --resume", "the run that is to be made longer",
-                "add --resume RUN, or use --epochs or --steps",
+                flag, "given without --resume", advice="Add --resume RUN, or use --epochs or --steps."
             )  # fmt: skip
 
 
 def _only_longer(data: str | None, others: Mapping[str, Any]) -> None:
     others = {"DATA": data, **{flag_of(name): value for name, value in others.items() if name not in LONGER}}
     leave_out(
-        others, "--resume", "a resumed run keeps its settings; only its epochs or steps can grow",
-        "leave it out, or start a new run",
+        others, "--resume", "a resumed run keeps all settings but its length",
+        "Leave it out, or start a new run.",
     )  # fmt: skip
 
 

@@ -119,7 +119,9 @@ def tune(
             )
             found = sightline.resume_study(resume, quiet=quiet, **budget)
         elif data is None:
-            raise UsageError("DATA", "none given", "a dataset's name or a folder", "or --resume STUDY")
+            raise UsageError(
+                "DATA", "none given", "a dataset's name or a folder", "Add --resume STUDY to continue a study."
+            )
         else:
             found = sightline.tune(data, quiet=quiet, **budget, **chosen)
     if output.json:

@@ -169,7 +169,7 @@ def _load(path: Path, needed: int) -> Pixels:
 
 def _no_room(folder: Path, needed: int) -> ResourceError | None:
     """Say why the cache cannot take so many bytes, before anything is decoded for it."""
-    advice = "free some space, name another folder with SIGHTLINE_CACHE, or take a smaller --image-size"
+    advice = "Free some space, name another folder with SIGHTLINE_CACHE, or take a smaller --image-size."
     try:
         folder.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(folder).free
@@ -177,7 +177,7 @@ def _no_room(folder: Path, needed: int) -> ResourceError | None:
         return ResourceError(str(folder), f"the cache folder cannot be made ({error.strerror})", advice=advice)
     if free < needed + DISK_RESERVE:
         found = f"{free / 1e9:.1f} GB are free on the disk"
-        return ResourceError(str(folder), found, f"the decoded pictures take {needed / 1e9:.1f} GB", advice)
+        return ResourceError(str(folder), found, f"{needed / 1e9:.1f} GB for the decoded pictures", advice)
     return None
 
 
@@ -197,7 +197,7 @@ def _refuse_bad(request: Request, bad: dict[int, str], skip_bad: bool) -> None:
     names = [f"{request.pictures[row].id} ({why})" for row, why in sorted(bad.items())]
     more = f" and {len(names) - NAMED_PICTURES} more" if len(names) > NAMED_PICTURES else ""
     found = f"{len(names)} unreadable pictures: {', '.join(names[:NAMED_PICTURES])}{more}"
-    raise DataError(str(request.root), found, advice="repair or remove them, or leave them out with --skip-bad")
+    raise DataError(str(request.root), found, advice="Repair or remove them, or leave them out with --skip-bad.")
 
 
 def _decode(request: Request, wanted: Preprocessing, bad: dict[int, str], *, quiet: bool) -> Generator[Pixels]:

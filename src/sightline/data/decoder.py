@@ -59,7 +59,7 @@ FORMATS = tuple(
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"),
 )
-EXPECTED = "a whole JPEG, PNG, WebP, BMP, GIF or TIFF picture is needed"
+EXPECTED = "a complete JPEG, PNG, WebP, BMP, GIF or TIFF picture"
 
 GRAY_MODES = frozenset(("1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"))
 EXIF_ORIENTATION = 0x0112
@@ -190,10 +190,13 @@ def _explained(subject: str) -> Generator[None]:
         except ImageError:
             raise
         except MemoryError:
-            found, advice = "there is not enough memory to decode it", "close other programs, or make it smaller"
+            found, advice = (
+                "there is not enough memory to decode it",
+                "Close other programs, or make the picture smaller.",
+            )
             raise OutOfMemoryError(subject, found, advice=advice) from None
         except Exception as error:  # Pillow raises nearly anything on a damaged file
-            raise ImageError(subject, f"it cannot be decoded ({_reason(error)})", EXPECTED) from None
+            raise ImageError(subject, f"it cannot be decoded: {_reason(error)}", EXPECTED) from None
 
 
 def _read(source: Path | bytes, subject: str) -> bytes:
@@ -215,13 +218,13 @@ def _open(content: bytes, subject: str, max_pixels: int) -> ImageFile:
     try:
         image = PillowImage.open(io.BytesIO(content), formats=FORMATS)
     except PillowImage.UnidentifiedImageError:
-        found = "it is no picture of a known format and kind, or damaged at its start"
+        found = "it is no picture of a known format, or its start is damaged"
         raise ImageError(subject, found, EXPECTED) from None
     except PillowImage.DecompressionBombError:
-        raise ImageSizeError(subject, "it cannot be decoded (too many pixels)", EXPECTED) from None
+        raise ImageSizeError(subject, "it has too many pixels to be decoded", EXPECTED) from None
     if image.width * image.height > max_pixels:
-        limit = f"at most {max_pixels:,} are decoded"
-        raise ImageSizeError(subject, f"it has {image.width} x {image.height} pixels", limit, "make it smaller first")
+        limit = f"at most {max_pixels:,}"
+        raise ImageSizeError(subject, f"it has {image.width} x {image.height} pixels", limit, "Make it smaller first.")
     if image.width == 0 or image.height == 0:
         raise ImageError(subject, f"it has {image.width} x {image.height} pixels", EXPECTED)
     return image
@@ -273,7 +276,9 @@ def _from_integers(image: PillowImage.Image, subject: str) -> Pixels:
     values = np.asarray(image).astype(np.int64)
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 65535:
-        raise ImageError(subject, f"its values go from {low} to {high}", "0 to 65535 is what 16 bits hold")
+        raise ImageError(
+            subject, f"its values go from {low} to {high}", "values from 0 to 65535, which is what 16 bits hold"
+        )
     white = 65535
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         if image.tag_v2.get(TIFF_BITS) == (12,):
@@ -293,7 +298,7 @@ def _from_float(image: PillowImage.Image, subject: str) -> Pixels:
     low, high = float(values.min()), float(values.max())
     if not (low >= 0 and high <= 1):
         found = f"its float values go from {low:g} to {high:g}"
-        raise ImageError(subject, found, "0 to 1 is needed", "save it with 8 or 16 bits")
+        raise ImageError(subject, found, "values from 0 to 1", "Save it with 8 or 16 bits.")
     return np.rint(values * np.float32(255)).astype(np.uint8)[..., None]
 
 

@@ -26,7 +26,7 @@ from sightline.settings.data import DataSettings
 VALIDATION_NAMES = ("val", "valid", "validation")
 SAMPLE = 2000
 SMALLEST_SIDE, LARGEST_SIDE = 8, 224
-LAYOUT = "train/ [val/] test/ with a folder per class, or one folder per class, is needed"
+LAYOUT = "train/ [val/] test/ with a folder per class, or one folder per class"
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def load_folder(root: Path, settings: DataSettings, *, quiet: bool = False) -> F
     """
     if not is_utf8(str(root)):
         raise DataError(
-            as_text(str(root)), "this path is no UTF-8, which settings.yaml cannot hold", advice="rename it"
+            as_text(str(root)), "its path is not UTF-8, so settings.yaml cannot hold it", advice="Rename it."
         )
     parts = _list_parts(root)
     names = parts["train"].class_names
@@ -103,7 +103,7 @@ def load_test_folder(
     if not _has_folders(folder):
         folder = root
         if _has_folders(root / "train"):
-            raise DataError(str(root), "it has train/ but no test/", "a test/ with a folder per class is needed")
+            raise DataError(str(root), "it has train/ but no test/", "a test/ with a folder per class")
     part = _list_part(root, folder)
     same_classes(str(folder), part.class_names, class_names, "the model")
     channels: Literal[1, 3] = preprocessing.channels
@@ -121,14 +121,14 @@ def _list_parts(root: Path) -> dict[str, Part]:
     # A class may be called "train": what makes a part is that folders are inside.
     if not _has_folders(root / "train"):
         if is_folder(root / "train") and is_folder(root / "test"):
-            raise DataError(str(root / "train"), "no class folders in it", LAYOUT)
+            raise DataError(str(root / "train"), "it has no class folders", LAYOUT)
         if _has_folders(root / "test"):
             raise DataError(str(root), "it has test/ but no train/", LAYOUT)
         return {"train": _list_part(root, root)}
     parts = {"train": _list_part(root, root / "train")}
     brought = [name for name in VALIDATION_NAMES if is_folder(root / name)]
     if len(brought) > 1:
-        raise DataError(str(root), f"it has {' and '.join(f'{name}/' for name in brought)}", "one of them is needed")
+        raise DataError(str(root), f"it has {' and '.join(f'{name}/' for name in brought)}", "one of them")
     if brought:
         parts["val"] = _list_part(root, root / brought[0])
     if is_folder(root / "test"):
@@ -145,8 +145,8 @@ def is_folder(place: Path | os.DirEntry[str]) -> bool:
     try:
         return place.is_dir()
     except OSError as error:  # a link that leads to itself, or into a folder that one may not enter
-        found = f"it cannot be looked into ({error.strerror})"
-        raise DataError(os.fspath(place), found, advice="give yourself the right to, or remove it") from None
+        found = f"it cannot be opened ({error.strerror})"
+        raise DataError(os.fspath(place), found, advice="Give yourself read permission, or remove it.") from None
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
@@ -206,21 +206,21 @@ def _list_part(root: Path, folder: Path) -> Part:
             ignored += 1
             continue
         if not is_utf8(entry.name):
-            found = f"the name of the class folder '{as_text(entry.name)}' is no UTF-8, which a model file cannot hold"
-            raise DataError(str(folder), found, advice="rename it")
+            found = f"the name of the class folder '{as_text(entry.name)}' is not UTF-8, so no model file can hold it"
+            raise DataError(str(folder), found, advice="Rename it.")
         before = len(pictures)
         ignored += _list_class(Path(entry.path), f"{prefix}{entry.name}/", len(classes), pictures)
         classes.append(entry.name)
         if len(pictures) == before:
             empty.append(entry.name)
     if not classes:
-        raise DataError(str(folder), "no class folders in it", LAYOUT)
+        raise DataError(str(folder), "it has no class folders", LAYOUT)
     if empty:
         raise DataError(
-            str(folder), f"no pictures in class {_some(empty)}", "at least one in each", "fill or remove it"
+            str(folder), f"it has no pictures in class {_some(empty)}", "at least one in each", "Fill it, or remove it."
         )
     if len(classes) == 1:
-        raise DataError(str(folder), f"one class only, {classes[0]}", "two or more are needed")
+        raise DataError(str(folder), f"it has one class only, {classes[0]}", "two classes or more")
     return Part(folder, tuple(classes), pictures, ignored)
 
 
@@ -249,7 +249,7 @@ def same_classes(subject: str, found: Sequence[str], expected: Sequence[str], wh
         parts = [f"class {_some(missing)} is missing"] * bool(missing) + [f"class {_some(extra)} is extra"] * bool(
             extra
         )
-        raise DataError(subject, " and ".join(parts), f"the classes of {whose} are needed")
+        raise DataError(subject, " and ".join(parts), f"the classes of {whose}")
 
 
 def _some(names: Sequence[str]) -> str:
@@ -282,6 +282,8 @@ def _image_set(result: Decoded, part: Part, start: int, class_names: tuple[str, 
     counts = np.bincount(labels, minlength=len(class_names))
     if not counts.all():
         unreadable = [class_names[index] for index in np.flatnonzero(counts == 0)]
-        raise DataError(str(part.folder), f"no readable picture in class {_some(unreadable)}", "at least one in each")
+        raise DataError(
+            str(part.folder), f"it has no readable picture in class {_some(unreadable)}", "at least one in each"
+        )
     ids = [part.pictures[index].id for index in good]
     return ImageSet(result.pixels, np.array(good, np.int64) + start, labels, ids, class_names)

@@ -57,7 +57,7 @@ def _places(data_dir: str | None) -> list[Path]:
         if chosen:
             folder = Path(chosen).expanduser()
             if not folder.is_dir():
-                raise UsageError(subject, f"{chosen} is no folder", "a folder with dataset files is needed")
+                raise UsageError(subject, f"{chosen} is not a folder", "a folder with dataset files")
             places.append(folder)
     return [*places, cache_folder()]
 
@@ -93,8 +93,8 @@ def hash_of(path: Path, like: str) -> str:
 def _check(path: Path, expected: str) -> None:
     found = hash_of(path, expected)
     if found != expected:
-        advice = "delete it to have it downloaded again, or put the official file there"
-        raise DataError(str(path), f"its hash is {found}", f"{expected} is the official file's", advice)
+        advice = "Delete it to download it again, or put the official file there."
+        raise DataError(str(path), f"its hash is {found}", f"{expected}, the official file's", advice)
 
 
 def _download(source: Source, name: str, expected: str, *, quiet: bool) -> Path:
@@ -122,17 +122,15 @@ def _download(source: Source, name: str, expected: str, *, quiet: bool) -> Path:
                 reasons.append(f"{_host(mirror)}: another file, by its hash")
             except OSError as error:
                 found = f"the download cannot be written ({error.strerror or error})"
-                advice = f"free some space, or name another place with {CACHE_VARIABLE}"
+                advice = f"Free some space, or name another folder in {CACHE_VARIABLE}."
                 raise ResourceError(str(folder / name), found, advice=advice) from None
-    raise _wanted(source, folder, "; ".join(reasons) or "no mirror is known")
+    raise _wanted(source, folder, ", ".join(reasons) or "no mirror is known")
 
 
 def _wanted(source: Source, folder: Path, reason: str) -> DataError:
     files = ", ".join(f"{name} ({expected})" for name, expected in source.files.items())
-    advice = f"put them into {folder}, or name their folder with --data-dir or {DATA_VARIABLE}"
-    return DataError(
-        source.name, f"its files are not here and cannot be downloaded ({reason})", f"wanted: {files}", advice
-    )
+    advice = f"Put {files} into {folder}, or name the folder that has them with --data-dir or {DATA_VARIABLE}."
+    return DataError(source.name, f"its files are not here and cannot be downloaded ({reason})", advice=advice)
 
 
 def _host(mirror: str) -> str:

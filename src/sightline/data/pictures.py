@@ -20,5 +20,5 @@ def find_pictures(path: str | Path) -> list[Path]:
         return [Path(path)]
     pictures = list(pictures_below(Path(path)))
     if not pictures:
-        raise DataError(str(path), "no picture in this folder", f"files ending in {', '.join(sorted(SUFFIXES))}")
+        raise DataError(str(path), "it has no pictures", f"files ending in {', '.join(sorted(SUFFIXES))}")
     return pictures

@@ -47,7 +47,7 @@ class Preprocessing(Section):
     def _a_figure_a_channel(self) -> Preprocessing:
         if not len(self.mean) == len(self.std) == self.channels:
             raise ValueError(
-                f"{len(self.mean)} means and {len(self.std)} deviations; one a channel, so {self.channels}"
+                f"{len(self.mean)} means and {len(self.std)} standard deviations for {self.channels} channels"
             )
         return self
 

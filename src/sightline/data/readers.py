@@ -87,7 +87,7 @@ def read_idx(images: Path, labels: Path, classes: int) -> tuple[Pixels, Labels]:
     dimensions, pixel_bytes = _read_idx(images, IDX_IMAGES, 3)
     (count,), label_bytes = _read_idx(labels, IDX_LABELS, 1)
     if count != dimensions[0]:
-        raise DataError(str(labels), f"{count} labels", f"{dimensions[0]} images are in {images.name}")
+        raise DataError(str(labels), f"it has {count} labels", f"{dimensions[0]}, one for each image of {images.name}")
     pixels = np.frombuffer(pixel_bytes, np.uint8).reshape(*dimensions, 1)
     return pixels, _labels(np.frombuffer(label_bytes, np.uint8), classes, str(labels))
 
@@ -97,23 +97,23 @@ def _read_idx(path: Path, magic: int, dimensions: int) -> tuple[tuple[int, ...],
         with gzip.open(path, "rb") as stream:
             header = stream.read(4 + 4 * dimensions)
             if len(header) < 4 + 4 * dimensions:
-                raise DataError(str(path), "the file is cut short", "its IDX header is longer")
+                raise DataError(str(path), "it ends inside its header", "a complete IDX file")
             found, *sizes = struct.unpack(f">{1 + dimensions}I", header)
             if found != magic:
-                raise DataError(str(path), f"its IDX magic number is 0x{found:08X}", f"0x{magic:08X} is needed")
+                raise DataError(str(path), f"its IDX magic number is 0x{found:08X}", f"0x{magic:08X}")
             expected = int(np.prod(sizes, dtype=object))
             if not 0 < expected <= DEFLATE_RATIO * path.stat().st_size:
                 found = f"its sizes are {' x '.join(map(str, sizes))}"
-                raise DataError(str(path), found, "at least 1 each, and no more than the file can hold")
+                raise DataError(str(path), found, "sizes of 1 or more that the file can hold")
             # One byte more than there should be: enough to see a tail, whatever the file expands to.
             content = stream.read(expected + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(
-            str(path), f"it cannot be read ({error or type(error).__name__})", "a whole .gz is needed"
+            str(path), f"it cannot be read: {error or type(error).__name__}", "a complete .gz file"
         ) from None
     if len(content) != expected:
-        found = "more" if len(content) > expected else f"{len(content)}"
-        raise DataError(str(path), f"{found} bytes of data", f"its header says {expected}")
+        count = f"more than {expected}" if len(content) > expected else f"{len(content)}"
+        raise DataError(str(path), f"it has {count} bytes of data", f"{expected}, by its header")
     return tuple(sizes), content
 
 
@@ -147,18 +147,18 @@ def read_archive(archive: Path, wanted: set[str]) -> dict[str, bytes]:
             for member in tar:
                 path = PurePosixPath(member.name)
                 if path.is_absolute() or ".." in path.parts or not (member.isreg() or member.isdir()):
-                    raise DataError(str(archive), f"'{member.name}' in it is no plain file below it", "it is refused")
+                    found = f"it holds '{member.name}', which is a link, a device or a path that leads out of it"
+                    raise DataError(str(archive), found, "the official archive")
                 stream = tar.extractfile(member) if path.name in wanted and member.isreg() else None
                 if stream is not None:
                     if path.name in contents:
-                        raise DataError(str(archive), f"'{path.name}' is in it twice", "it is refused")
+                        raise DataError(str(archive), f"it holds '{path.name}' twice", "the official archive")
                     contents[path.name] = stream.read()
     except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
-        raise DataError(
-            str(archive), f"it cannot be read ({error or type(error).__name__})", "a whole .tar.gz is needed"
-        ) from None
+        reason = error or type(error).__name__
+        raise DataError(str(archive), f"it cannot be read: {reason}", "a complete .tar.gz file") from None
     if missing := sorted(wanted - set(contents)):
-        raise DataError(str(archive), f"{', '.join(missing)} is not in it")
+        raise DataError(str(archive), f"it lacks {', '.join(missing)}", "the official archive")
     return contents
 
 
@@ -170,7 +170,7 @@ def read_cifar_records(records: bytes, label_bytes: int, classes: int, subject: 
     """
     length = label_bytes + 3 * CIFAR_SIDE**2
     if not records or len(records) % length:
-        raise DataError(subject, f"{len(records)} bytes of records", f"a multiple of {length} is needed")
+        raise DataError(subject, f"it has {len(records)} bytes of records", f"a multiple of {length}")
     rows = np.frombuffer(records, np.uint8).reshape(-1, length)
     planes = rows[:, label_bytes:].reshape(-1, 3, CIFAR_SIDE, CIFAR_SIDE)
     return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), _labels(rows[:, label_bytes - 1], classes, subject)
@@ -178,7 +178,7 @@ def read_cifar_records(records: bytes, label_bytes: int, classes: int, subject: 
 
 def _labels(values: Pixels, classes: int, subject: str) -> Labels:
     if values.max() >= classes:
-        raise DataError(subject, f"a label of {values.max()}", f"0 to {classes - 1} are the classes")
+        raise DataError(subject, f"it has the label {values.max()}", f"labels from 0 to {classes - 1}")
     return values.astype(np.int64)
 
 

@@ -66,7 +66,7 @@ def hold_out(images: ImageSet, amount: float, seed: int, flag: str) -> tuple[Ima
     count = int(amount) if amount >= 1 else round(amount * total)
     if not 1 <= count <= most:
         found = f"{amount:g} of {total} images is {count}" if amount < 1 else f"{count} of {total} images"
-        room = f"1 to {most} can be held out, since each class keeps one" if most else "each class has one image only"
+        room = f"1 to {most}, since each class keeps one" if most else "classes of two images or more"
         raise UsageError(flag, found, room)
     part = stratified(images.labels, count, len(images.class_names), seed)
     return images.select(_others(part, total)), images.select(part)
@@ -123,19 +123,19 @@ def verify(recorded: Mapping[str, Any], splits: Splits) -> None:
         classes = [str(name) for name in recorded["classes"]]
         parts = {str(name): dict(part) for name, part in recorded["parts"].items()}
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise FileError("splits.json", "it is no record of splits") from None
-    advice = "restore the data, or start a new run"
+        raise FileError("splits.json", "it is damaged", "a record of splits") from None
+    advice = "Restore the data, or start a new run."
     if classes != list(splits.train.class_names):
         raise DataError(
-            "data", f"the classes are {_some(splits.train.class_names)}", f"the run has {_some(classes)}", advice
+            "data", f"the classes are {_some(splits.train.class_names)}", f"{_some(classes)}, as in the run", advice
         )
     now = splits.parts()
     if set(parts) != set(now):
-        raise DataError("data", f"it has {_some(list(now))}", f"the run has {_some(list(parts))}", advice)
+        raise DataError("data", f"it has {_some(list(now))}", f"{_some(list(parts))}, as in the run", advice)
     for name in (part for part in PARTS if part in now):
         then = parts[name]
         if then.get("images") != len(now[name]):
-            raise DataError(f"{name} images", f"{len(now[name])} found", f"the run has {then.get('images')}", advice)
+            raise DataError(f"{name} images", f"{len(now[name])} found", f"{then.get('images')}, as in the run", advice)
         description = _describe(now[name])
         if then.get("ids_sha256") != description["ids_sha256"]:
             raise DataError(f"{name} images", "they are not those that the run was started with", advice=advice)

@@ -45,7 +45,7 @@ def draw(
     there is no row, and atomic's errors where `path` cannot be written.
     """
     if not rows:
-        raise DataError("curves", "no epoch was finished", "at least one is needed")
+        raise DataError("curves", "no epoch was finished", "one or more")
 
     def drawn() -> Figure:
         figure = Figure(figsize=(9, 3.8), dpi=canvas.DPI, layout="constrained")
@@ -100,7 +100,7 @@ def bands(sides: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]], path: Path
     finished, and atomic's errors.
     """
     if not any(rows for runs in sides.values() for rows in runs):
-        raise DataError("curves", "no epoch was finished", "at least one is needed")
+        raise DataError("curves", "no epoch was finished", "one or more")
 
     def drawn() -> Figure:
         rows_of_names = math.ceil(len(sides) / 2)

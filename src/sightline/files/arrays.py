@@ -32,7 +32,7 @@ def load(path: Path, names: Iterable[str], kind: str) -> dict[str, NDArray[Any]]
     try:
         with path.open("rb") as stream:
             if not zipfile.is_zipfile(stream):  # NumPy would take it for a pickle, and say so
-                raise FileError(str(path), "it is no .npz file, or not a whole one", kind)
+                raise FileError(str(path), "it is not a complete .npz file", kind)
             stream.seek(0)
             with np.load(stream, allow_pickle=False) as archive:
                 loaded = cast(Mapping[str, Any], archive)
@@ -42,10 +42,9 @@ def load(path: Path, names: Iterable[str], kind: str) -> dict[str, NDArray[Any]]
     except FileError:
         raise
     except OSError as error:
-        raise FileError(str(path), (error.strerror or "it cannot be read").lower()) from error
+        reason = (error.strerror or type(error).__name__).lower()
+        raise FileError(str(path), f"it cannot be read: {reason}", kind) from error
     except Exception as error:  # a damaged archive makes zlib, zipfile and NumPy raise nearly everything there is
         if "allow_pickle" in str(error):
-            raise FileError(
-                str(path), "it holds a pickle", "only plain arrays are read, since a pickle can run code"
-            ) from error
-        raise FileError(str(path), f"it is damaged ({error})", advice="write it again with sightline test") from error
+            raise FileError(str(path), "it holds a pickle, which can run code", "plain arrays") from error
+        raise FileError(str(path), f"it is damaged: {error}", kind) from error

@@ -68,15 +68,16 @@ def explain_disk(path: Path) -> Generator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise ResourceError(
-                str(path), "the disk is full", "nothing was overwritten", "free some space and run again with --resume"
-            ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise ResourceError(str(path), "the folder cannot be written", "write permission is needed") from error
-        if error.errno in (errno.ENOTDIR, errno.EEXIST):
-            raise ResourceError(str(path), "a file is where a folder must be", advice="choose another place") from error
-        reason = error.strerror or type(error).__name__
-        raise ResourceError(str(path), f"cannot be written ({reason.lower()})", advice="use another") from error
+            found, advice = "the disk is full, so it was not written", "Free some space and try again."
+        elif error.errno in (errno.ENOTDIR, errno.EEXIST):
+            found, advice = "it cannot be written, since a file is where a folder must be", "Choose another folder."
+        else:
+            found = f"it cannot be written ({(error.strerror or type(error).__name__).lower()})"
+            forbidden = error.errno in (errno.EACCES, errno.EPERM, errno.EROFS)
+            advice = (
+                "Give yourself write permission, or choose another folder." if forbidden else "Choose another place."
+            )
+        raise ResourceError(str(path), found, advice=advice) from error
 
 
 def sha256_of(path: Path) -> str:

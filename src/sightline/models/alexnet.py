@@ -58,7 +58,7 @@ def _full(settings: AlexNetSettings, channels: int, image_size: tuple[int, int],
     layers["conv5"] = _active(nn.Conv2d(fourth, fifth, 3, padding=1, bias=bias), settings)
     layers["pool5"] = nn.MaxPool2d(3, stride=2)
     body = nn.Sequential(layers)
-    check_least_size(body, channels, image_size, "the full form of alexnet", "use --form small or larger images")
+    check_least_size(body, channels, image_size, "the full form of alexnet", "Use --form small or larger images.")
 
     hidden = settings.hidden or FULL_HIDDEN
     head = OrderedDict[str, nn.Module](

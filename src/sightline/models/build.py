@@ -74,7 +74,7 @@ def _layers(settings: ModelSettings, channels: int, image_size: tuple[int, int],
 def _check_counts(channels: int, image_size: tuple[int, int], num_classes: int) -> None:
     height, width = image_size
     if min(height, width) < 1:
-        raise UsageError("--image-size", f"{height}x{width} found", "the least size is 1x1")
+        raise UsageError("--image-size", f"{height}x{width} found", "at least 1x1")
     for subject, count in (("channels", channels), ("classes", num_classes)):
         if count < 1:
-            raise UsageError(subject, f"{count} found", "at least 1 is needed")
+            raise UsageError(subject, f"{count} found", "1 or more")

@@ -40,7 +40,7 @@ def build_cnn(settings: CnnSettings, channels: int, image_size: tuple[int, int],
         raise UsageError(
             "--image-size",
             f"{image_size[0]}x{image_size[1]} is too small for a cnn with {poolings} poolings",
-            f"the least size is {least}x{least}",
+            f"at least {least}x{least}",
         )
     entering = (channels, *settings.conv_widths)
     body = nn.Sequential(

@@ -147,7 +147,7 @@ def build_googlenet(
             auxiliary[f"inception{number}"] = AuxiliaryHead(entering, num_classes, settings)
     body = nn.Sequential(layers)
     subject = f"googlenet with the {'small' if small else 'imagenet'} stem"
-    check_least_size(body, channels, image_size, subject, "" if small else "use --stem small or larger images")
+    check_least_size(body, channels, image_size, subject, "" if small else "Use --stem small or larger images.")
     head = OrderedDict[str, nn.Module](
         pool=GlobalMean(), dropout=nn.Dropout(settings.dropout), dense=nn.Linear(entering, num_classes)
     )

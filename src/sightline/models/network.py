@@ -95,7 +95,7 @@ def check_least_size(
         if not fits(min(image_size)):
             least = 1 + bisect_left(range(1, LARGEST_SIDE + 1), True, key=fits)
             found = f"{image_size[0]}x{image_size[1]} is too small for {subject}"
-            raise UsageError("--image-size", found, f"the least size is {least}x{least}", advice)
+            raise UsageError("--image-size", found, f"at least {least}x{least}", advice)
     body.train()
 
 
@@ -220,5 +220,5 @@ class Flatten(nn.Module):
         if flat.shape[1] != self.features:
             height, width = self.image_size
             found = f"{flat.shape[1]} features reach a dense layer that takes {self.features}"
-            raise UsageError("--image-size", found, f"this network was built for {height}x{width} images")
+            raise UsageError("--image-size", found, f"images of {height}x{width}, which the network was built for")
         return flat

@@ -56,7 +56,7 @@ def _first_block(settings: ResNetSettings, entering: int, width: int, stride: in
         shortcut = "projection" if every_stage else "identity"
     if shortcut in ("pool_pad", "stride_pad") and leaving < entering:
         found = f"a stage goes from {entering} to {leaving} channels, and {shortcut} can only add channels"
-        raise UsageError("--stage-widths", found, advice="use --shortcut projection")
+        raise UsageError("--stage-widths", found, advice="Use --shortcut projection.")
     return BlockPlan(entering, width, leaving, stride, shortcut)
 
 

@@ -134,7 +134,7 @@ def build_sprint(settings: SprintSettings, channels: int, image_size: tuple[int,
         raise UsageError(
             "--image-size",
             f"{image_size[0]}x{image_size[1]} is too small for a sprint with {stages} stages",
-            f"the least size is {least}x{least}",
+            f"at least {least}x{least}",
         )
     entering = 2 * channels * settings.stem_kernel**2
     stem = (

@@ -70,7 +70,7 @@ def summarize(model: nn.Module, channels: int, image_size: tuple[int, int]) -> M
             twin(torch.zeros(shape, device=device))
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
-        raise UsageError("model", f"cannot take an input of {'x'.join(map(str, shape))} ({reason})") from error
+        raise UsageError("model", f"it cannot take an input of {'x'.join(map(str, shape))} ({reason})") from error
     parts = tuple(
         Part(
             name=name or "(itself)",

@@ -72,11 +72,13 @@ def load_recipe(name: str, subject: str = "--recipe") -> Recipe:
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         raise FileError(name, "it cannot be read", "a recipe in YAML") from None
     if own and isinstance(content, dict) and content.pop("extended_from_step", 0):
-        advice = "repeat the first part, then make it longer with --resume"
-        raise FileError(name, "the settings of a run that was made longer later", "a run in one piece", advice)
+        advice = "Repeat its first part, then make it longer with --resume."
+        raise FileError(
+            name, "it holds the settings of a run that was made longer later", "those of a run in one piece", advice
+        )
     began_from = content.pop("recipe", None) if own and isinstance(content, dict) else None
     if not isinstance(content, dict) or not all(isinstance(part, dict) for part in content.values()):
-        raise FileError(name, "no recipe", "sections of settings, as sightline recipes shows them")
+        raise FileError(name, "it is not a recipe", "sections of settings, as sightline recipes shows them")
     about = content.pop("about", {})
     return Recipe(began_from or Path(name).stem, about, content, text)
 

@@ -94,9 +94,9 @@ class App:
                 del body
                 predictions = await self._answers(pictures, top, seen)
         except TimeoutError:
-            raise Problem(503, f"no answer within {self.limits.answer_seconds:g} seconds; come again") from None
+            raise Problem(503, f"no answer within {self.limits.answer_seconds:g} seconds; try again later") from None
         except ResourceError as error:
-            raise Problem(503, f"{error.found}; come again, with less at once") from error
+            raise Problem(503, f"{error.found}; try again with fewer pictures at once") from error
         finally:
             self.in_hand -= 1
         milliseconds = round((time.perf_counter() - start) * 1000, 3)
@@ -107,7 +107,7 @@ class App:
         if self.draining:
             raise Problem(503, "the server is shutting down")
         if self.in_hand >= self.limits.queue:
-            raise Problem(429, f"{self.in_hand} calls are in hand already; come again")
+            raise Problem(429, f"{self.in_hand} calls are in progress already; try again later")
 
     async def _answers(self, pictures: Sequence[Picture], top: int | None, seen: bool) -> list[Answer | Unreadable]:
         """Decode side by side, compute together, and put the answers into the pictures' order."""

@@ -61,7 +61,7 @@ async def read_body(receive: Receive, declared: str | None, limits: Limits, arri
                 if received > limits.max_body_bytes:
                     raise _too_large(limits)
                 if arrivals.bytes > arrivals.limit:
-                    raise Problem(429, "more is arriving than the server can hold; come again")
+                    raise Problem(429, "more is arriving than the server can hold; try again later")
                 parts.append(part)
                 if not message.get("more_body", False):
                     return b"".join(parts)

@@ -46,17 +46,17 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
     except (socket.gaierror, UnicodeError):
-        raise UsageError("--host", f"{host} is no address", "a name or an address of this machine") from None
+        raise UsageError("--host", f"{host} is not an address", "a name or an address of this machine") from None
     try:
         return socket.create_server((host, port), family=family, backlog=1024)
     except PermissionError:
         raise ResourceError(
-            "--port", f"{port} may not be opened by this user", advice="take one above 1023, or --port 0 for any"
+            "--port", f"{port} may not be opened by this user", advice="Use one above 1023, or --port 0 for any."
         ) from None
     except OSError as error:
         taken = "in use" in (error.strerror or "").lower()
-        found = f"{port} is taken by another program" if taken else f"cannot be opened ({error.strerror})"
-        raise ResourceError("--port", found, advice="take another one, or --port 0 for any that is free") from None
+        found = f"{port} is taken by another program" if taken else f"{port} cannot be opened ({error.strerror})"
+        raise ResourceError("--port", found, advice="Use another one, or --port 0 for any that is free.") from None
 
 
 def address(listener: socket.socket) -> str:
@@ -76,7 +76,7 @@ def run(app: App, listener: socket.socket, *, started: Callable[[], object] | No
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
         runner.run(server.serve_on(listener, started))
     if server.interrupted:
-        raise Interrupted("serve", "stopped by Ctrl-C; what was in hand is finished")
+        raise Interrupted("serve", "stopped by Ctrl-C after all open requests were answered")
 
 
 class Server(uvicorn.Server):

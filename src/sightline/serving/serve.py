@@ -58,7 +58,7 @@ def serve(
     checked = _limits(limits)
     compute = build_settings(None, {"device": device, "threads": threads}).device
     if not 0 <= port < 65536:
-        raise UsageError("--port", f"{port} found", "0 to 65535")
+        raise UsageError("--port", f"{port} found", "a number from 0 to 65535")
     _check_origins(allow_origins)
     with needs("serve", "serve", *PACKAGES):
         from sightline.serving.app import create_app
@@ -66,7 +66,7 @@ def serve(
         from sightline.serving.running import address, hosts_of, is_local, listen, run
     if not (allow_remote or is_local(host)):
         raise UsageError(
-            "--host", f"{host} can be reached from other machines", advice="add --allow-remote if that is meant"
+            "--host", f"{host} can be reached from other machines", advice="Add --allow-remote if that is meant."
         )
     with listen(host, port) as listener:
         classifier = _load(Path(model), compute.device, compute.threads)

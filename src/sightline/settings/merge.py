@@ -19,6 +19,8 @@ from sightline.settings.run import Settings
 
 # The same in C where there is one: a list of runs reads hundreds of these files.
 SAFE_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# What pydantic says of a wrong value, around the noun phrase that says what would be right.
+SHOULD_BE = re.compile(r"(?:Input should be|\w+ should have) (.+?)(?:, (?:unable to|got a) .*| after validation.*)?")
 # What is no section and has no flag.
 NOT_SECTIONS = {"recipe", "extended_from_step"}
 # A section chosen by a name: the key that chooses.
@@ -166,13 +168,16 @@ def one_line(error: ValidationError) -> UsageError:
     kind = inner.pop(0) if section in DISCRIMINATORS and inner else ""
     flag = flag_of(_flat_name(section, inner[0]) if inner else section)
     if first["type"] == "extra_forbidden":
-        owner = f"{section} '{kind}'" if kind else section
+        owner = f"{section} '{kind}'" if kind else section if inner else "a run"
         own = section_kinds(section)[kind].model_fields if inner else Settings.model_fields
         names = ", ".join(name for name in own if name != DISCRIMINATORS.get(section))
-        return UsageError(flag, f"not a setting of {owner}", f"it has {names}")
-    expected = first["msg"][0].lower() + first["msg"][1:]
-    expected = re.sub(r"^input should be", "it should be", expected)
-    return UsageError(flag, f"{first['input']!r} found", expected)
+        return UsageError(flag, f"{owner} has no such setting", f"one of {names}" if names else "")
+    message = str(first["msg"])
+    wanted = SHOULD_BE.fullmatch(message)
+    if wanted is None:
+        return UsageError(flag, message[0].lower() + message[1:])
+    number = "a number " if wanted[1].startswith(("greater", "less")) else ""
+    return UsageError(flag, f"{first['input']!r} found", f"{number}{wanted[1]}")
 
 
 def settings_to_yaml(settings: Settings) -> str:
@@ -186,4 +191,4 @@ def settings_from_yaml(text: str, subject: str) -> Settings:
         return Settings.model_validate(yaml.load(text, SAFE_LOADER))
     except (yaml.YAMLError, ValidationError) as error:
         reason = str(one_line(error)) if isinstance(error, ValidationError) else "not YAML"
-        raise FileError(subject, f"not Sightline settings ({reason})") from None
+        raise FileError(subject, f"it does not hold Sightline settings ({reason})") from None

@@ -87,8 +87,8 @@ class ResNetSettings(ModelSection):
     def _stages_agree(self) -> ResNetSettings:
         if len(self.stage_depths) != len(self.stage_widths):
             raise ValueError(
-                f"stage_depths has {len(self.stage_depths)} stages and stage_widths {len(self.stage_widths)};"
-                " they must be as many"
+                f"stage_depths has {len(self.stage_depths)} stages and stage_widths {len(self.stage_widths)},"
+                " but they must have the same number"
             )
         return self
 
@@ -115,7 +115,7 @@ class PadResNetSettings(ModelSection):
         for width in self.block_widths:
             if width not in (before, 2 * before):
                 raise ValueError(
-                    f"a block goes from {before} to {width} channels; only {before} or {2 * before} can follow"
+                    f"a block goes from {before} to {width} channels, but only {before} or {2 * before} can follow"
                 )
             before = width
         return self

@@ -145,10 +145,11 @@ class StepSettings(ScheduleSection):
     def _a_factor_an_epoch(self) -> StepSettings:
         if len(self.step_epochs) != len(self.step_factors):
             raise ValueError(
-                f"{len(self.step_epochs)} step_epochs and {len(self.step_factors)} step_factors; as many of each"
+                f"{len(self.step_epochs)} step_epochs and {len(self.step_factors)} step_factors were given,"
+                " but they must have the same number"
             )
         if list(self.step_epochs) != sorted(set(self.step_epochs)):
-            raise ValueError(f"step_epochs are {self.step_epochs}; they must rise")
+            raise ValueError(f"step_epochs are {self.step_epochs}, but they must increase")
         return self
 
 
@@ -176,7 +177,7 @@ class OneCycleSettings(ScheduleSection):
     @model_validator(mode="after")
     def _rises_by_itself(self) -> OneCycleSettings:
         if self.warmup_epochs:
-            raise ValueError("one_cycle rises by itself, so warmup_epochs must be 0; set peak_fraction")
+            raise ValueError("one_cycle has its own warmup, set by peak_fraction, so warmup_epochs must be 0")
         return self
 
 

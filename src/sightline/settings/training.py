@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from sightline.settings.base import Count, Fraction, NotNegative, Positive, Section
 
@@ -61,9 +63,11 @@ class TrainingSettings(Section):
     @model_validator(mode="after")
     def _one_duration(self) -> TrainingSettings:
         if (self.epochs is None) == (self.steps is None):
-            raise ValueError(f"epochs is {self.epochs} and steps is {self.steps}; give one of them")
+            raise ValueError(
+                f"epochs is {self.epochs} and steps is {self.steps}, but exactly one of them must be given"
+            )
         if self.select == "last" and self.patience is not None:
-            raise ValueError("patience needs a figure to wait for; select is last")
+            raise ValueError("patience needs a metric to wait for, but select is last")
         return self
 
 
@@ -83,7 +87,7 @@ class FinetuneSettings(Section):
     @model_validator(mode="after")
     def _frozen_before_unfrozen(self) -> FinetuneSettings:
         if self.unfreeze_epoch is not None and self.freeze == "none":
-            raise ValueError("unfreeze_epoch needs a frozen backbone; set freeze to backbone")
+            raise ValueError("unfreeze_epoch needs a frozen backbone, but freeze is none")
         return self
 
 
@@ -100,10 +104,16 @@ class CheckpointSettings(Section):
     """How many of the last checkpoints are kept."""
 
 
+def _is_device(name: str) -> str:
+    if re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name) is None:
+        raise PydanticCustomError("device", "Input should be auto, cpu, mps, cuda or a numbered one such as cuda:0")
+    return name
+
+
 class DeviceSettings(Section):
     """Device"""
 
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    device: Annotated[str, AfterValidator(_is_device)] = "auto"
     """auto, cpu, mps, cuda or cuda:N."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Precision of training; validation, test and predict always use fp32."""

@@ -83,7 +83,7 @@ def compare_sides(sides: Mapping[str, Mapping[int, float]], confidence: float = 
     that is not from 0 to 1.
     """
     if len(sides) < 2:
-        raise DataError("comparison", f"{len(sides)} side(s)", "at least two are needed")
+        raise DataError("comparison", f"{len(sides)} found", "two sides or more")
     summaries = {name: summarize_side(name, accuracies, confidence) for name, accuracies in sides.items()}
     names = list(itertools.combinations(sides, 2))
     differences = [_difference(summaries[a], summaries[b]) for a, b in names]
@@ -106,10 +106,10 @@ def compare_sides(sides: Mapping[str, Mapping[int, float]], confidence: float = 
 def summarize_side(name: str, accuracies: Mapping[int, float], confidence: float = 0.95) -> SideSummary:
     """Give mean, deviation and interval over the seeds of one side; `accuracies` is seed -> fraction."""
     if not accuracies:
-        raise DataError(name, "there is no finished seed", "at least one is needed")
+        raise DataError(name, "it has no finished seed", "one or more")
     for seed, accuracy in accuracies.items():
         if not 0 <= accuracy <= 1:
-            raise DataError(name, f"the accuracy of seed {seed} is {accuracy}", "it is a fraction, 0 to 1")
+            raise DataError(name, f"the accuracy of seed {seed} is {accuracy}", "a fraction from 0 to 1")
     seeds = tuple(sorted(accuracies))
     values = [float(accuracies[seed]) for seed in seeds]
     mean, deviation = mean_and_deviation(values)

@@ -88,7 +88,7 @@ def paired_difference(a: Sequence[float], b: Sequence[float]) -> Difference:
     Raises DataError where there are fewer than two, or not as many on both sides.
     """
     if len(a) != len(b):
-        raise DataError("paired difference", f"{len(a)} and {len(b)} values", "as many on both sides are needed")
+        raise DataError("paired difference", f"{len(a)} and {len(b)} values", "the same number on both sides")
     _need_two("paired difference", a)
     differences = np.asarray(a, dtype=np.float64) - np.asarray(b, dtype=np.float64)
     return Difference(_mean(differences), (_variance(differences),), (len(a),))
@@ -148,7 +148,7 @@ def holm(p_values: Sequence[float], alpha: float = 0.05) -> list[tuple[float, fl
 
 def _need_two(subject: str, values: Sequence[float]) -> None:
     if len(values) < 2:
-        raise DataError(subject, f"{len(values)} value(s)", "at least two are needed", "run more seeds")
+        raise DataError(subject, f"{len(values)} found", "two values or more", "Run more seeds.")
 
 
 def _mean(values: np.ndarray) -> float:

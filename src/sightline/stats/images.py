@@ -109,7 +109,7 @@ def compare_images(
     common. Raises DataError where a side has no seed or the numbers of images differ.
     """
     if not a or not b:
-        raise DataError("comparison of images", "a side has no seed", "at least one is needed")
+        raise DataError("comparison of images", "a side has no seed", "one or more for each side")
     first = next(iter(a.values()))
     for correct in (*a.values(), *b.values()):
         _check_images(first, correct)
@@ -126,4 +126,4 @@ def compare_images(
 def _check_images(a: npt.NDArray[Any], b: npt.NDArray[Any]) -> None:
     assert a.dtype == b.dtype == np.bool_, f"correctness is bool, not {a.dtype} and {b.dtype}"
     if a.shape != b.shape or a.size == 0:
-        raise DataError("comparison of images", f"{a.size} and {b.size} images", "both sides need the same ones")
+        raise DataError("comparison of images", f"{a.size} and {b.size} images", "the same images on both sides")

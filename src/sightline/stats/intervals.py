@@ -22,7 +22,7 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
     _check_confidence(confidence)
     assert 0 <= successes <= max(n, 0), f"{successes} successes of {n}"
     if n < 1:
-        raise DataError("interval", "there is no image", "at least one is needed")
+        raise DataError("interval", "there is no image", "one or more")
     # By hand, so that a test of an ONNX file needs no scipy.
     share, z = successes / n, NormalDist().inv_cdf((1 + confidence) / 2)
     centre = share + z * z / (2 * n)
@@ -39,7 +39,7 @@ def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
     Raises DataError where there is no value.
     """
     if not len(values):
-        raise DataError("mean", "there is no value", "at least one is needed")
+        raise DataError("mean", "there is no value", "one or more")
     deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return float(np.mean(values)), deviation
 
@@ -54,7 +54,7 @@ def t_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float
     _check_confidence(confidence)
     mean, deviation = mean_and_deviation(values)
     if deviation is None:
-        raise DataError("interval", "there is one value", "at least two are needed", "run more seeds")
+        raise DataError("interval", "there is only one value", "two or more", "Run more seeds.")
     reach = float(t.ppf((1 + confidence) / 2, len(values) - 1)) * deviation / len(values) ** 0.5
     return mean - reach, mean + reach
 

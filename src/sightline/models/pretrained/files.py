@@ -51,13 +51,13 @@ def read_weights(path: Path, subject: str | None = None) -> WeightsFile:
     except FileNotFoundError:
         raise FileError(subject, "no such file", EXPECTED) from None
     except OSError as error:
-        raise FileError(subject, f"cannot be read ({(error.strerror or type(error).__name__).lower()})") from None
+        raise FileError(subject, f"it cannot be read ({(error.strerror or type(error).__name__).lower()})") from None
     if start[8:] == b"{":
         tensors, metadata = _safetensors(path, subject)
     elif start[:1] == b"\x80" or start[:2] == b"PK":
         tensors, metadata = _without_prefix(_state_dict(subject, _torch(path, subject))), {}
     else:
-        raise FileError(subject, "no weights" if start else "an empty file", EXPECTED)
+        raise FileError(subject, "it holds no weights" if start else "it is empty", EXPECTED)
     if not tensors:
         raise FileError(subject, "it holds no tensors", EXPECTED)
     return WeightsFile(subject, sha256, tensors, metadata)
@@ -87,15 +87,17 @@ def _torch(path: Path, subject: str) -> Any:
             what = holds[1] if holds else "a program" if "TorchScript" in message else "a pickle's own operations"
             raise FileError(
                 subject,
-                f"it holds {what}, and reading that could run code, so it is refused",
+                f"it holds {what}, and reading that could run code",
                 "a state dict, which is tensors by their names",
-                "if it is yours, save it anew with torch.save(model.state_dict(), FILE)",
+                "If it is yours, save it again with torch.save(model.state_dict(), FILE).",
             ) from error
         raise _damaged(subject, "file of torch.save") from error
 
 
 def _damaged(subject: str, kind: str) -> FileError:
-    return FileError(subject, "truncated, damaged or something else", f"a whole {kind}", "fetch or save it again")
+    return FileError(
+        subject, "it is truncated, damaged or something else", f"a complete {kind}", "Download or save it again."
+    )
 
 
 def _state_dict(subject: str, content: Any) -> dict[str, Tensor]:
@@ -111,7 +113,7 @@ def _state_dict(subject: str, content: Any) -> dict[str, Tensor]:
     keys = ", ".join(map(repr, list(content)[:5])) if isinstance(content, Mapping) else type(content).__name__
     raise FileError(
         subject,
-        f"no state dict in it, but {keys or 'nothing'}",
+        f"it holds no state dict, but {keys or 'nothing'}",
         f"tensors by their names, at the top or below {', '.join(STATE_DICT_KEYS)}",
     )
 

@@ -37,7 +37,7 @@ class Fit:
     @property
     def mismatch(self) -> str:
         """Why the file does not fit, naming the first tensors of each kind."""
-        parts = (("it lacks", self.missing), ("it has in excess", self.unknown), ("", self.other_shapes))
+        parts = (("it lacks", self.missing), ("it has the extra", self.unknown), ("", self.other_shapes))
         return ", ".join(f"{what} {first_few(names)}".strip() for what, names in parts if names)
 
 
@@ -124,11 +124,11 @@ def fill(
     first = first_convolution(network)
     strange = [names[name] for name in loaded if not _is_plain(tensors[names[name]], state[name])]
     if strange:
-        raise FileError(subject, f"no plain floats in {first_few(strange)}", "weights of 16, 32 or 64 bits")
+        raise FileError(subject, f"it has no plain floats in {first_few(strange)}", "weights of 16, 32 or 64 bits")
     values = {name: tensors[names[name]].detach().to(state[name].dtype) for name in loaded}
     broken = [names[name] for name, value in values.items() if not torch.isfinite(value).all()]
     if broken:
-        raise FileError(subject, f"NaN or infinity in {first_few(broken)}", "finite weights")
+        raise FileError(subject, f"it has NaN or infinity in {first_few(broken)}", "finite weights")
     with torch.no_grad():
         for name, value in values.items():
             state[name].copy_(adapt_channels(value, state[name].shape[1]) if name == first else value)

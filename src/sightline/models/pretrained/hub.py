@@ -16,7 +16,7 @@ from sightline.files.atomic import explain_disk
 NAME = "imagenet"
 REPOSITORIES = {f"resnet{depth}": f"timm/resnet{depth}.tv_in1k" for depth in (18, 34, 50, 101, 152)}
 FILE = "model.safetensors"
-ADVICE = f"connect, or give the file: --pretrained FILE (torchvision's .pth, or the repository's {FILE})"
+ADVICE = f"Connect to the network, or give --pretrained a file: torchvision's .pth, or the repository's {FILE}."
 
 
 def repository(architecture: str | None, model: str) -> str:
@@ -29,8 +29,8 @@ def repository(architecture: str | None, model: str) -> str:
     raise FileError(
         f"--pretrained {NAME}",
         f"there are no weights by this name for {model}",
-        f"{', '.join(REPOSITORIES)} have some",
-        "for alexnet and googlenet-bn give torchvision's .pth file",
+        f"one of {', '.join(REPOSITORIES)}",
+        "For alexnet and googlenet-bn, give torchvision's .pth file.",
     )
 
 
@@ -49,7 +49,7 @@ def download(repository: str) -> Path:
         raise UsageError(
             f"--pretrained {NAME}",
             "huggingface_hub, which downloads it, is not installed",
-            advice="pip install sightline[pretrained], or give a file",
+            advice="Run pip install 'sightline[pretrained]' to install it, or give a file.",
         ) from None
     with _quiet():
         try:

@@ -123,22 +123,22 @@ def _foreign(weights: WeightsFile, settings: ModelSettings) -> FileError:
     looks, preset = recognize(weights.shapes)
     return FileError(
         weights.subject,
-        f"tensors of {looks}" if looks else f"unknown tensors: {first_few(list(weights.tensors))}",
-        f"weights of Sightline's own, since {model_name(settings)} is in no other program's layout",
-        f"use --model {preset}" if preset else "",
+        f"it holds {f'tensors of {looks}' if looks else f'the tensors {first_few(list(weights.tensors))}'}",
+        f"weights that Sightline wrote, since no other program has {model_name(settings)}",
+        f"Use --model {preset}." if preset else "",
     )
 
 
 def _advice(weights: WeightsFile, settings: ModelSettings) -> str:
     """Say which model the file fits, where it can be told."""
     if any(name.startswith("model/") for name in weights.tensors):
-        return "this is a checkpoint of Sightline's; give its run folder"
+        return "It is a Sightline checkpoint. Give its run folder."
     looks, preset = recognize(weights.shapes)
     if not looks:
         preset = looks = _own_model(weights)
     if looks and preset and preset != model_name(settings):
-        return f"it looks like {looks}; use --model {preset}"
-    return f"it looks like {looks}" if looks else ""
+        return f"It looks like {looks}. Use --model {preset}."
+    return f"It looks like {looks}." if looks else ""
 
 
 def _own_model(weights: WeightsFile) -> str | None:
