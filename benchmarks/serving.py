@@ -27,7 +27,7 @@ from serving_client import load, request
 from serving_program import Program, constant, sightline
 from sightline.classifier import Classifier
 from sightline.classifier import load as load_model
-from sightline.serving.batching import measure_pace
+from sightline.serving.batching import best_batch
 
 CONNECTIONS = 16
 FIRST = 5000
@@ -134,7 +134,7 @@ def main() -> None:
         print(f"{'':12} {'ours':>12} {'theirs':>12}")
         if "throughput" in wanted:
             # Theirs too at the batch that suits it, not at the one that the server chose.
-            batch = max(program.max_batch, measure_pace(classifier).batch)
+            batch = max(program.max_batch, best_batch(classifier))
 
             def served() -> float:
                 return drive(program, messages, count, CONNECTIONS).rate

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from served import Rule, by_hand, classifier
-from sightline.serving.batching import BRIEF_SECONDS, Engine, Pace, measure_pace
+from sightline.serving.batching import Engine, best_batch
 
 
 def pixels(count, level=7):
@@ -24,10 +24,10 @@ async def until(condition):
     raise AssertionError("it did not come to pass")
 
 
-def drive(work, seconds=1.0):
-    """Run `work(engine, rule)` with an engine of batches of 8, which are said to take so many seconds."""
+def drive(work):
+    """Run `work(engine, rule)` with an engine of batches of 8."""
     rule = Rule()
-    engine = Engine(classifier(rule), Pace(8, seconds))
+    engine = Engine(classifier(rule), 8)
     try:
         return asyncio.run(work(engine, rule)), rule.batches
     finally:
@@ -35,12 +35,11 @@ def drive(work, seconds=1.0):
         engine.stop()
 
 
-@pytest.mark.parametrize("seconds", [BRIEF_SECONDS, 1.0])
-def test_a_lone_call_goes_at_once(seconds):
+def test_a_lone_call_goes_at_once():
     async def work(engine, rule):
         return await asyncio.wait_for(engine.probabilities(pixels(1)), 5)
 
-    rows, batches = drive(work, seconds)
+    rows, batches = drive(work)
     assert np.array_equal(rows, by_hand(pixels(1)))
     assert batches == [1]
 
@@ -63,12 +62,11 @@ def test_what_waits_is_computed_together_each_with_its_own_answer():
         assert np.array_equal(rows, by_hand(pixels(n, 40 * n)))
 
 
-@pytest.mark.parametrize("seconds", [BRIEF_SECONDS, 1.0])
-def test_a_call_larger_than_a_batch_is_computed_in_parts(seconds):
+def test_a_call_larger_than_a_batch_is_computed_in_parts():
     async def work(engine, rule):
         return await engine.probabilities(pixels(20))
 
-    rows, batches = drive(work, seconds)
+    rows, batches = drive(work)
     assert rows.shape == (20, 3)
     assert batches == [8, 8, 4]
 
@@ -90,8 +88,7 @@ def test_nobody_waits_for_a_call_that_was_given_up():
     assert batches == [1, 2]
 
 
-@pytest.mark.parametrize("seconds", [BRIEF_SECONDS, 1.0])
-def test_an_error_reaches_all_of_its_batch_and_no_other(seconds):
+def test_an_error_reaches_all_of_its_batch_and_no_other():
     async def work(engine, rule):
         rule.error = ValueError("no")
         with pytest.raises(ValueError, match="no"):
@@ -99,7 +96,7 @@ def test_an_error_reaches_all_of_its_batch_and_no_other(seconds):
         rule.error = None
         return await engine.probabilities(pixels(1))
 
-    rows, _ = drive(work, seconds)
+    rows, _ = drive(work)
     assert rows.shape == (1, 3)
 
 
@@ -121,28 +118,9 @@ def test_stopping_finishes_what_waits():
     assert "sightline-engine" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_brief_batches_are_gathered_in_a_turn_and_need_no_thread():
-    async def work(engine, rule):
-        engine.start()
-        calls = [asyncio.create_task(engine.probabilities(pixels(n, 40 * n))) for n in (1, 2, 3, 4)]
-        given_up = asyncio.create_task(engine.probabilities(pixels(1)))
-        await asyncio.sleep(0)  # all of them wait now
-        assert len(engine._jobs) == 5
-        given_up.cancel()
-        answers = await asyncio.gather(*calls)
-        assert "sightline-engine" not in {thread.name for thread in threading.enumerate()}
-        return answers
-
-    answers, batches = drive(work, BRIEF_SECONDS)
-    # 1 + 2 + 3 fit into eight, four more do not.
-    assert batches == [6, 4]
-    for n, rows in zip((1, 2, 3, 4), answers, strict=True):
-        assert np.array_equal(rows, by_hand(pixels(n, 40 * n)))
-
-
 def test_a_loop_that_ended_leaves_nothing_undone_for_the_next():
     rule = Rule()
-    engine = Engine(classifier(rule), Pace(8, BRIEF_SECONDS))
+    engine = Engine(classifier(rule), 8)
 
     async def leave():
         asyncio.create_task(engine.probabilities(pixels(1)))  # noqa: RUF006
@@ -153,6 +131,7 @@ def test_a_loop_that_ended_leaves_nothing_undone_for_the_next():
 
     asyncio.run(leave())
     assert np.array_equal(asyncio.run(ask()), by_hand(pixels(2)))
+    engine.stop()
 
 
 class Costs(Rule):
@@ -180,12 +159,4 @@ class Costs(Rule):
 def test_the_batch_is_the_smallest_that_pays(monkeypatch, seconds, best):
     clock = [0.0]
     monkeypatch.setattr("sightline.serving.batching.time.perf_counter", lambda: clock[0])
-    assert measure_pace(classifier(Costs(seconds, clock))) == Pace(best, pytest.approx(seconds(best)))
-
-
-def test_a_batch_that_was_chosen_is_only_timed(monkeypatch):
-    clock = [0.0]
-    monkeypatch.setattr("sightline.serving.batching.time.perf_counter", lambda: clock[0])
-    rule = Costs(lambda n: 0.001 * n, clock)
-    assert measure_pace(classifier(rule), 5) == Pace(5, pytest.approx(0.005))
-    assert set(rule.batches) == {5}
+    assert best_batch(classifier(Costs(seconds, clock))) == best

@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 from sightline.classifier import Classifier
 from sightline.data.decoder import Pixels
 from sightline.errors import ResourceError
-from sightline.serving.batching import Engine, Rows, measure_pace
+from sightline.serving.batching import Engine, Rows, best_batch
 from sightline.serving.body import Arrivals, Gone, Picture, boundary_of, pictures_of, read_body
 from sightline.serving.gate import LOCAL_HOSTS, Gate
 from sightline.serving.metrics import Metrics
@@ -46,9 +46,8 @@ class App:
         self.in_hand = 0
         self.draining = False
         self.metrics = Metrics(lambda: self.in_hand)
-        pace = measure_pace(classifier, limits.max_batch)
-        self.max_batch = pace.batch
-        self.engine = Engine(classifier, pace, self.metrics.batch)
+        self.max_batch = limits.max_batch or best_batch(classifier)
+        self.engine = Engine(classifier, self.max_batch, self.metrics.batch)
         self._arrivals = Arrivals(limit=limits.queue * limits.max_body_bytes)
         self._decoders = ThreadPoolExecutor(limits.decode_threads, "sightline-decoder")
         self._facts = self._model_facts().model_dump_json().encode()

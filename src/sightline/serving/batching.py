@@ -1,7 +1,7 @@
 """Dynamic batching: whatever waits when the network is free goes through it together.
 
 Nothing waits for company: a lone call is computed at once, and while a batch is being computed the next one gathers by
-itself. A thread owns the Classifier, unless a batch is so brief that the event loop computes it between two turns.
+itself. A thread owns the Classifier.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ LARGEST_MEASURED = 64
 # What a larger batch must gain in images a second to be worth its longer wait.
 WORTHWHILE = 1.05
 LONGEST_BATCH_SECONDS = 0.2
-# A batch that takes no longer is computed by the event loop: to wake a thread and be woken by it takes as long.
-BRIEF_SECONDS = 0.002
 MEASUREMENTS = 3
 
 Pixels = NDArray[np.uint8]
@@ -39,33 +37,19 @@ class Job:
     answer: Future
 
 
-@dataclass(frozen=True)
-class Pace:
-    """How many pictures the network sees at once, and the seconds it takes for them."""
-
-    batch: int
-    seconds: float
-
-    @property
-    def rate(self) -> float:
-        """Pictures a second."""
-        return self.batch / self.seconds
-
-
-def measure_pace(classifier: Classifier, batch: int | None = None) -> Pace:
+def best_batch(classifier: Classifier) -> int:
     """Find how many pictures at once the network computes best here: the smallest number that no other clearly beats.
 
-    Tries 1, 2, 4 ... up to 64, until a batch takes longer than a fifth of a second; takes under two seconds. With
-    `batch` only that number is tried.
+    Tries 1, 2, 4 ... up to 64, until a batch takes longer than a fifth of a second; takes under two seconds.
     """
-    size = batch or 1
-    best = Pace(size, _seconds(classifier, size))
-    last = best
-    while batch is None and size < LARGEST_MEASURED and last.seconds <= LONGEST_BATCH_SECONDS:
+    best = size = 1
+    seconds = _seconds(classifier, size)
+    rate = size / seconds
+    while size < LARGEST_MEASURED and seconds <= LONGEST_BATCH_SECONDS:
         size *= 2
-        last = Pace(size, _seconds(classifier, size))
-        if last.rate > WORTHWHILE * best.rate:
-            best = last
+        seconds = _seconds(classifier, size)
+        if size / seconds > WORTHWHILE * rate:
+            best, rate = size, size / seconds
     return best
 
 
@@ -86,25 +70,22 @@ def _seconds(classifier: Classifier, size: int) -> float:
 class Engine:
     """A Classifier behind a queue. Whoever puts calls into it bounds their number.
 
-    `pace`: pictures the network sees at once, and how long that takes. `on_batch` is told how many it saw, from the
-    thread that computes. A network with a brief pace serves one event loop at a time.
+    `max_batch`: pictures the network sees at once. `on_batch` is told how many it saw, from the thread that computes.
     """
 
-    def __init__(self, classifier: Classifier, pace: Pace, on_batch: Callable[[int], object] = int) -> None:
+    def __init__(self, classifier: Classifier, max_batch: int, on_batch: Callable[[int], object] = int) -> None:
         self.classifier = classifier
-        self.max_batch = pace.batch
-        self._brief = pace.seconds <= BRIEF_SECONDS
+        self.max_batch = max_batch
         self._on_batch = on_batch
         self._jobs: deque[Job] = deque()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._stopping = False
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     def start(self) -> None:
-        """Begin to compute; does nothing where it has begun, and where no thread is needed."""
+        """Begin to compute; does nothing where it has begun."""
         with self._changed:
-            if self._thread is None and not self._brief:
+            if self._thread is None:
                 self._stopping = False
                 self._thread = threading.Thread(target=self._work, name="sightline-engine", daemon=True)
                 self._thread.start()
@@ -120,27 +101,12 @@ class Engine:
 
     async def probabilities(self, pixels: Pixels) -> Rows:
         """Compute float32 (n, K) for uint8 (n, H, W, C). When the caller is cancelled, its pictures are left out."""
-        loop = asyncio.get_running_loop()
-        job = Job(pixels, loop.create_future())
-        if self._brief:
-            if not self._jobs or self._loop is not loop:
-                self._loop = loop
-                loop.call_soon(self._turn)
+        job = Job(pixels, asyncio.get_running_loop().create_future())
+        self.start()
+        with self._changed:
             self._jobs.append(job)
-        else:
-            self.start()
-            with self._changed:
-                self._jobs.append(job)
-                self._changed.notify()
+            self._changed.notify()
         return await job.answer
-
-    def _turn(self) -> None:
-        """Compute what one turn of the event loop has gathered, as far as it fits; the rest in the next turn."""
-        jobs = self._take()
-        if self._jobs:
-            asyncio.get_running_loop().call_soon(self._turn)
-        if jobs:
-            _settle(jobs, range(len(jobs)), self._compute(jobs))
 
     def _work(self) -> None:
         while jobs := self._next():
