@@ -19,18 +19,17 @@ from PIL import Image
 from sightline.classifier import Classifier
 from sightline.data.preprocessing import unit_preprocessing
 from sightline.serving import Limits, create_app
-from sightline.serving.batching import BRIEF_SECONDS
 from sightline.serving.running import Server, address, hosts_of, listen
 
 NAMES = ("dark", "grey", "light")
-SLOW = 2 * BRIEF_SECONDS
+SLOW = 0.004
 
 
 @dataclass
 class Rule:
     """Three classes by the mean brightness of a picture. Can be held up, told to fail, and remembers its batches.
 
-    With `SLOW` seconds the engine computes in a thread, as it must where a test holds the network up.
+    `SLOW` seconds are long enough for calls to gather meanwhile.
     """
 
     batches: list[int] = field(default_factory=list)

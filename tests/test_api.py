@@ -44,13 +44,13 @@ def test_datasets_and_recipes_are_listed_and_found(tmp_path: Path) -> None:
     (digits,) = [dataset for dataset in sl.list_datasets(tmp_path) if dataset.name == "digits"]
     assert (digits.found, digits.size, digits.classes) == ("embedded", (8, 8, 1), 10)
     assert sl.get_dataset("digits") == {}
-    with pytest.raises(sl.UsageError, match="did you mean mnist"):
+    with pytest.raises(sl.UsageError, match="Did you mean mnist"):
         sl.get_dataset("mnsit")
     recipes = {recipe.name: recipe for recipe in sl.list_recipes()}
     assert recipes["mnist-resnet32"] == sl.load_recipe("mnist-resnet32")
     assert recipes["mnist-resnet32"].model == "resnet32v2"
     assert recipes["mnist-resnet32"].to_dict()["settings"]["data"]["name"] == "mnist"
-    with pytest.raises(sl.UsageError, match="did you mean mnist-cnn"):
+    with pytest.raises(sl.UsageError, match="Did you mean mnist-cnn"):
         sl.load_recipe("mnist-cn")
 
 

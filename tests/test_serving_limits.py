@@ -261,27 +261,18 @@ def test_a_chunk_that_is_none_ends_the_call(served):
     check_problem(body, 400)
 
 
-def test_head_and_body_leave_together_and_wait_for_nobody(served, monkeypatch):
-    """In two segments, and with Nagle's algorithm, each answer would take 40 ms longer."""
-    sent, undelayed = [], []
+def test_an_answer_s_body_does_not_wait_for_the_client_to_confirm_its_head(served, monkeypatch):
+    """With Nagle's algorithm each answer would take 40 ms longer."""
+    undelayed = []
     real = Protocol.connection_made
 
     def watched(self, transport):
-        write = transport.write
-
-        def noted(data):
-            sent.append(bytes(data))
-            write(data)
-
-        transport.write = noted
         real(self, transport)
         undelayed.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
 
     monkeypatch.setattr(Protocol, "connection_made", watched)
     assert served.post(picture()).status_code == 200
-    (answer,) = sent
-    assert answer.startswith(b"HTTP/1.1 200") and answer.endswith(b"}")
-    assert all(undelayed)
+    assert undelayed and all(undelayed)
 
 
 def test_requests_one_behind_the_other_are_answered_in_order(served):

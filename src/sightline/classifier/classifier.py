@@ -99,7 +99,7 @@ class Classifier:
         `batch_size` below 1.
         """
         if batch_size is not None and batch_size < 1:
-            raise UsageError("--batch-size", f"{batch_size} found", "it should be at least 1")
+            raise UsageError("--batch-size", f"{batch_size} found", "1 or more")
         if isinstance(images, (str, Path, bytes, np.ndarray)):
             images = [images]
         size = batch_size or self.batch_size

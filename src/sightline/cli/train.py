@@ -105,7 +105,7 @@ def _refuse_without_resume(run: RunFlags) -> None:
     for flag, value in (("--add-epochs", run.add_epochs), ("--add-steps", run.add_steps)):
         if value is not None:
             raise UsageError(
-                flag, "given without --resume", advice="Add --resume RUN, or use --epochs or --steps."
+                flag, "it is given without --resume", advice="Add --resume RUN, or use --epochs or --steps."
             )  # fmt: skip
 
 

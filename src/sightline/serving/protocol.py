@@ -1,46 +1,21 @@
-"""HTTP as it arrives: uvicorn's protocol, with limits on slow heads and readers, and its refusals as problem+json."""
+"""HTTP as it arrives: uvicorn's protocol, with limits on slow heads and readers, and its refusals as problem+json.
+
+uvicorn waits for a request's head, and for a client that reads, as long as these please: a few hundred connections that
+send a byte a minute would take all there are. It offers no setting for either, so its protocol is derived from here.
+What is relied on are asyncio's own callbacks and h11's states; `send_400_response` and `on_response_complete` are
+uvicorn's. tests/test_serving_limits.py holds all of it against the installed versions.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import socket
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from sightline.serving.gate import FRAME
 from sightline.serving.problems import Problem
-
-
-class Corked:
-    """A transport that sends together what is written in one turn of the event loop: an answer's head and body.
-
-    Everything else is the transport's.
-    """
-
-    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._loop = transport, loop
-        self._parts: list[bytes] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
-
-    def write(self, data: bytes) -> None:
-        """Send at the end of this turn."""
-        if not self._parts:
-            self._loop.call_soon(self._flush)
-        self._parts.append(data)
-
-    def close(self) -> None:
-        """Send what was written, and close."""
-        self._flush()
-        self._transport.close()
-
-    def _flush(self) -> None:
-        parts, self._parts = self._parts, []
-        if parts and not self._transport.is_closing():
-            self._transport.write(b"".join(parts))
 
 
 class Protocol(H11Protocol):
@@ -56,12 +31,9 @@ class Protocol(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         """Wait for the first request."""
-        # Or an answer in two segments would wait for the client to confirm the first, which it may put off for 40 ms.
-        # asyncio sees to it only for sockets that name their protocol.
-        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # Writing is paused as soon as anything waits for the client, and goes on when nothing does.
         transport.set_write_buffer_limits(high=0)
-        super().connection_made(cast("asyncio.Transport", Corked(transport, self.loop)))
+        super().connection_made(transport)
         self._await_more()
 
     def data_received(self, data: bytes) -> None:

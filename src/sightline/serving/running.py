@@ -48,7 +48,7 @@ def listen(host: str, port: int) -> socket.socket:
     except (socket.gaierror, UnicodeError):
         raise UsageError("--host", f"{host} is not an address", "a name or an address of this machine") from None
     try:
-        return socket.create_server((host, port), family=family, backlog=1024)
+        listener = socket.create_server((host, port), family=family, backlog=1024)
     except PermissionError:
         raise ResourceError(
             "--port", f"{port} may not be opened by this user", advice="Use one above 1023, or --port 0 for any."
@@ -57,6 +57,9 @@ def listen(host: str, port: int) -> socket.socket:
         taken = "in use" in (error.strerror or "").lower()
         found = f"{port} is taken by another program" if taken else f"{port} cannot be opened ({error.strerror})"
         raise ResourceError("--port", found, advice="Use another one, or --port 0 for any that is free.") from None
+    # asyncio sends at once (TCP_NODELAY) only on sockets that name their protocol. Otherwise the body of an answer
+    # would wait until the client confirms its head, which it may put off for 40 ms.
+    return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=listener.detach())
 
 
 def address(listener: socket.socket) -> str:
