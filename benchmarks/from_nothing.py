@@ -27,7 +27,7 @@ from serving_program import sightline
 
 sys.path.insert(1, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from strokes import DIGITS, draw, settled
+from helpers.strokes import DIGITS, draw, settled
 
 PARTS = ("train", "report", "export", "serve", "answer")
 

@@ -82,7 +82,7 @@ def test_what_cannot_be_served_is_refused_before_a_model_is_read() -> None:
 SERVED = """
 import json, os, signal, sys
 import sightline as sl, sightline.classifier
-from served import Rule, classifier
+from helpers.serving import Rule, classifier
 sightline.classifier.load = lambda path, **_: classifier(Rule())
 def started(server):
     print(json.dumps(vars(server)))

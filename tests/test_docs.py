@@ -227,7 +227,7 @@ def on_small_data(words: list[str], place: Place) -> None:
 
 def ask(words: list[str], place: Place) -> None:
     """Curl's request, to the application in this process."""
-    served = pytest.importorskip("served", reason="the extra serve is not installed")
+    served = pytest.importorskip("helpers.serving", reason="the extra serve is not installed")
     import requests
 
     files = [word.partition("@")[2] for word in words if "@" in word]

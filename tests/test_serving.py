@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import concurrent.futures
 import io
@@ -15,9 +16,10 @@ import requests
 from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
-from served import NAMES, Rule, by_hand, classifier, picture, problem, running
+from helpers.serving import NAMES, Rule, by_hand, classifier, picture, problem, running
 from sightline.errors import ResourceError
-from sightline.serving import Limits
+from sightline.serving import Limits, create_app
+from sightline.serving.running import Server
 
 
 @pytest.fixture(scope="module")
@@ -306,3 +308,29 @@ def test_answers_under_load_are_those_of_the_classifier_alone():
             assert [found[name] for name in NAMES] == pytest.approx(row, abs=1e-6)
     assert max(rule.batches) > 2  # or nothing was put together
     assert max(rule.batches) <= 8
+
+
+def test_the_application_alone_is_a_plain_asgi_one():
+    """Another server may run it: without uvicorn, and where nobody tells it to start."""
+
+    async def call(app):
+        sent = []
+        messages = [{"type": "http.request", "body": picture(0), "more_body": False}]
+
+        async def receive():
+            return messages.pop()
+
+        async def send(message):
+            sent.append(message)
+
+        headers = [(b"content-type", b"image/png"), (b"host", b"localhost")]
+        scope = {"type": "http", "method": "POST", "path": "/v1/predict", "query_string": b"", "headers": headers}
+        await app(scope, receive, send)
+        await asyncio.to_thread(app.engine.stop)
+        return sent
+
+    app = create_app(classifier(), Limits(max_batch=2))
+    start, body = asyncio.run(call(app))
+    assert start["status"] == 200
+    assert b'"label":"dark"' in body["body"]
+    assert not isinstance(app, Server)

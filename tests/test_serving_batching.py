@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 
-from served import Rule, by_hand, classifier
+from helpers.serving import Rule, by_hand, classifier
 from sightline.serving.batching import Engine, best_batch
 
 
@@ -50,7 +50,7 @@ def test_what_waits_is_computed_together_each_with_its_own_answer():
         first = asyncio.create_task(engine.probabilities(pixels(1)))
         await until(lambda: rule.calls == 1)
         rest = [asyncio.create_task(engine.probabilities(pixels(n, 40 * n))) for n in (1, 2, 3, 4)]
-        await until(lambda: len(engine._jobs) == 4)
+        await asyncio.sleep(0)  # all of them wait now
         rule.free.set()
         await first
         return await asyncio.gather(*rest)
@@ -78,7 +78,7 @@ def test_nobody_waits_for_a_call_that_was_given_up():
         await until(lambda: rule.calls == 1)
         second = asyncio.create_task(engine.probabilities(pixels(5)))
         third = asyncio.create_task(engine.probabilities(pixels(2)))
-        await until(lambda: len(engine._jobs) == 2)
+        await asyncio.sleep(0)  # both of them wait now
         second.cancel()
         await asyncio.sleep(0)
         rule.free.set()
@@ -104,7 +104,7 @@ def test_stopping_finishes_what_waits():
     async def work(engine, rule):
         rule.free.clear()
         calls = [asyncio.create_task(engine.probabilities(pixels(8))) for _ in range(3)]
-        await until(lambda: len(engine._jobs) == 2)
+        await until(lambda: rule.calls == 1)  # the others wait
         ending = asyncio.create_task(asyncio.to_thread(engine.stop))
         await asyncio.sleep(0.05)
         assert not ending.done()

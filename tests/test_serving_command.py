@@ -13,14 +13,14 @@ import time
 import pytest
 import requests
 
-from served import check_problem, picture
+from helpers.serving import check_problem, picture
 from sightline.cli.app import run
 
 # A model that needs neither torch nor ONNX Runtime, so that the program starts quickly.
 PROGRAM = """
 import sys
 import sightline.classifier
-from served import Rule, classifier
+from helpers.serving import Rule, classifier
 class Slow(Rule):
     def probabilities(self, pixels):
         import time

@@ -1,27 +1,21 @@
-"""Everything that is too much: bodies, pictures, calls, time; and what is no HTTP at all."""
+"""Everything that is too much of one client: bodies, pictures, heads, time; and what is no HTTP at all."""
 
 from __future__ import annotations
 
-import asyncio
 import io
 import socket
 import struct
-import threading
+import tempfile
 import time
 import zlib
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import requests
 from PIL import Image
 
-from served import SLOW, Rule, answer_of, check_problem, classifier, picture, problem, running
-from sightline.serving import Limits, create_app
-from sightline.serving.problems import Problem
+from helpers.serving import HEAD, answer_of, check_problem, picture, problem, running, until
+from sightline.serving import Limits
 from sightline.serving.protocol import Protocol
-from sightline.serving.running import Server
 
-HEAD = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
 MIB = 2**20
 
 
@@ -287,154 +281,15 @@ def test_requests_one_behind_the_other_are_answered_in_order(served):
     assert received.index(b'"label":"light"') < received.index(b'"label":"dark"')
 
 
-def test_a_full_queue_is_429_with_a_time_to_come_again():
-    rule = Rule(seconds=SLOW)
-    with running(classifier(rule), Limits(max_batch=1, queue=3)) as server, ThreadPoolExecutor(3) as pool:
-        rule.free.clear()
-        waiting = [pool.submit(server.post, picture()) for _ in range(3)]
-        until(lambda: server.app.in_hand == 3)
-        refused = server.post(picture())
-        details = problem(refused, 429)
-        assert int(refused.headers["Retry-After"]) >= 1
-        assert "3 calls" in details["detail"]
-        assert server.get("/health/live").ok
-        rule.free.set()
-        assert [call.result().status_code for call in waiting] == [200] * 3
-        assert server.post(picture()).ok
-
-
-def test_an_answer_that_takes_too_long_is_503():
-    rule = Rule(seconds=SLOW)
-    with running(classifier(rule), Limits(max_batch=1, answer_seconds=0.3)) as server:
-        rule.free.clear()
-        response = server.post(picture())
-        problem(response, 503)
-        assert int(response.headers["Retry-After"]) >= 1
-        problem(server.get("/health/ready"), 503)
-        rule.free.set()
-        until(lambda: server.post(picture()).ok)
-
-
-def test_probes_share_one_inference():
-    """However many ask whether it is ready, one more picture waits for the network."""
-    rule = Rule(seconds=SLOW)
-
-    async def work():
-        app = create_app(classifier(rule), Limits(max_batch=1))
-        async with app.lifespan(None):
-            rule.free.clear()
-            measured = rule.calls
-            probes = [asyncio.create_task(app.ready(None)) for _ in range(50)]
-            while rule.calls == measured:
-                await asyncio.sleep(0.005)
-            assert not app.engine._jobs
-            for probe in probes[::2]:
-                probe.cancel()
-            await asyncio.sleep(0.01)
-            assert [probe.cancelled() for probe in probes] == [True, False] * 25
-            rule.free.set()
-            answers = await asyncio.wait_for(asyncio.gather(*probes[1::2]), 10)
-            assert {answer.status_code for answer in answers} == {200}
-            assert rule.calls == measured + 1
-            rule.value = float("nan")  # a later probe asks the network anew, and hears of what is wrong now
-            with pytest.raises(Problem, match="no number"):
-                await app.ready(None)
-            assert rule.calls == measured + 2
-
-    asyncio.run(work())
-
-
-def test_probes_of_two_event_loops_wait_for_neither_others():
-    app = create_app(classifier(Rule(seconds=SLOW)), Limits(max_batch=1))
-    left = asyncio.new_event_loop()
-    left.run_until_complete(asyncio.wait([left.create_task(app.ready(None))], timeout=0))
-    try:
-        assert asyncio.run(app.ready(None)).status_code == 200
-    finally:
-        left.run_until_complete(asyncio.sleep(0.1))
-        left.close()
-        app.engine.stop()
-
-
-def test_much_arriving_at_once_is_429():
-    # Two bodies of nearly 1 MiB fit where one call may be in hand; what comes beyond is refused, not kept.
-    limits = Limits(max_batch=1, queue=1, max_body_mib=1, receive_seconds=5)
-    with running(limits=limits) as server:
-        head = HEAD + b"Content-Length: %d\r\n\r\n" % MIB
-        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as first:
-            first.sendall(head + b"x" * (MIB - 10))
-            until(lambda: server.app._arrivals.bytes > MIB // 2)
-            with socket.create_connection(("127.0.0.1", server.port), timeout=10) as second:
-                second.sendall(head + b"x" * (MIB - 10))
-                assert answer_of(second)[0] == 429
-            first.sendall(b"x" * 10)
-            assert answer_of(first)[0] == 422
-        assert server.app._arrivals.bytes == 0
-
-
-def test_ending_refuses_new_work_and_finishes_what_is_in_hand():
-    rule, before = Rule(seconds=SLOW), set(threading.enumerate())
-    with running(classifier(rule)) as server, ThreadPoolExecutor(1) as pool:
-        rule.free.clear()
-        measured = rule.calls
-        waiting = pool.submit(server.post, picture(255))
-        until(lambda: rule.calls == measured + 1)
-        server.server.end()
-        response = server.get("/health/ready")
-        problem(response, 503)
-        refused = server.post(picture())
-        problem(refused, 503)
-        assert "Retry-After" in refused.headers
-        assert not waiting.done()
-        rule.free.set()
-        assert waiting.result().json()["predictions"][0]["label"] == "light"
-        server.thread.join(10)
-        with pytest.raises(requests.ConnectionError):
-            server.get("/health/live")
-    assert set(threading.enumerate()) <= before
-
-
-def until(condition):
-    for _ in range(2000):
-        if condition():
-            return
-        time.sleep(0.005)
-    raise AssertionError("it did not come to pass")
-
-
 def test_uploads_are_never_on_disk(served, monkeypatch, tmp_path):
     def no_file(*_args, **_options):
         raise AssertionError("a file was opened")
 
-    monkeypatch.setattr("tempfile._mkstemp_inner", no_file)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    with pytest.raises(FileNotFoundError), tempfile.TemporaryFile():
+        pass
     monkeypatch.setattr("tempfile.SpooledTemporaryFile.rollover", no_file)
     noise = Image.effect_noise((400, 400), 90)
     stream = io.BytesIO()
     noise.save(stream, "PNG")
     assert served.post(files=[("file", ("big.png", stream.getvalue()))]).ok
-
-
-def test_the_application_alone_is_a_plain_asgi_one():
-    """Another server may run it: without uvicorn, and where nobody tells it to start."""
-
-    async def call(app):
-        sent = []
-        messages = [{"type": "http.request", "body": picture(0), "more_body": False}]
-
-        async def receive():
-            return messages.pop()
-
-        async def send(message):
-            sent.append(message)
-
-        headers = [(b"content-type", b"image/png"), (b"host", b"localhost")]
-        scope = {"type": "http", "method": "POST", "path": "/v1/predict", "query_string": b"", "headers": headers}
-        await app(scope, receive, send)
-        await asyncio.to_thread(app.engine.stop)
-        return sent
-
-    app = create_app(classifier(), Limits(max_batch=2))
-    start, body = asyncio.run(call(app))
-    assert start["status"] == 200
-    assert b'"label":"dark"' in body["body"]
-    assert not isinstance(app, Server)

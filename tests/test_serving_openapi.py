@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from served import NAMES, classifier, picture, running
+from helpers.serving import NAMES, classifier, picture, running
 from sightline.serving import Limits
 
 # In an environment of its own, since its pytest plugin would be loaded with every test here.
@@ -88,7 +88,11 @@ def test_schemathesis_finds_nothing(tmp_path):
             capture_output=True,
             text=True,
             cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parent), "SCHEMATHESIS_HOOKS": "schemathesis_hooks"},
+            env={
+                **os.environ,
+                "PYTHONPATH": str(Path(__file__).parent),
+                "SCHEMATHESIS_HOOKS": "helpers.schemathesis_hooks",
+            },
             check=False,
         )
     assert done.returncode == 0, done.stdout[:6000] + done.stderr[-1000:]

@@ -21,6 +21,7 @@ from sightline.data.preprocessing import unit_preprocessing
 from sightline.serving import Limits, create_app
 from sightline.serving.running import Server, address, hosts_of, listen
 
+HEAD = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
 NAMES = ("dark", "grey", "light")
 SLOW = 0.004
 
@@ -151,3 +152,11 @@ def check_problem(content: bytes, status: int) -> dict[str, Any]:
     assert details["detail"]
     assert "\n" not in details["detail"]
     return details
+
+
+def until(condition):
+    for _ in range(2000):
+        if condition():
+            return
+        time.sleep(0.005)
+    raise AssertionError("it did not come to pass")
