@@ -53,8 +53,8 @@ class Job:
 
     def finished(self) -> RunFolder | None:
         """The run if it is there and tested."""
-        found = self.folder.find_run(self.run_name)
-        return found if found is not None and found.metrics_path.is_file() else None
+        run = self.folder.find_run(self.run_name)
+        return run if run is not None and run.metrics_path.is_file() else None
 
 
 class ImagesOnce:
@@ -117,11 +117,11 @@ def run_one(job: Job, plan: ComparisonPlan, images: ImagesOnce, reporter: Report
     refusal = ResourceError(job.run_name, "another process is working on this run", advice="wait until it has ended")
     with only_one(job.folder.lock_path(job.run_name), refusal, LOCK_SECONDS):
         job.folder.forget_unbegun(job.run_name)
-        found = job.folder.find_run(job.run_name)
+        run = job.folder.find_run(job.run_name)
         settings = plan.sides[job.side].settings
         data = images.load(settings.data)
-        if found is not None:
-            resume(found.path, data=data, reporter=reporter)
+        if run is not None:
+            resume(run.path, data=data, reporter=reporter)
             return
         settings = settings.replace(seed=job.seed)
         train_settings(settings, runs=job.folder.runs, name=job.run_name, data=data, reporter=reporter)
@@ -195,8 +195,8 @@ class _Worker:
         self.stop()
         if code == 0:
             return
-        said = self._log.read_text("utf-8", "replace").strip().splitlines()
-        last = said[-1].removeprefix("error: ") if said else f"exit code {code}"
+        lines = self._log.read_text("utf-8", "replace").strip().splitlines()
+        last = lines[-1].removeprefix("error: ") if lines else f"exit code {code}"
         subject = f"{self._job.name}, seed {self._job.seed}"
         raise _error_kind(code)(subject, last, advice=f"see {self._log}")
 
