@@ -111,13 +111,13 @@ def compare(
         if resume is not None:
             leave_out({"SIDE": sides or None, **{flag_of(name): value for name, value in chosen.items()}},
                       "--resume", "a comparison keeps its sides and settings; only seeds can be added")  # fmt: skip
-            result = sightline.resume_comparison(resume, **work)
+            found = sightline.resume_comparison(resume, **work)
         else:
-            result = sightline.compare(sides or [], **work, **chosen)
+            found = sightline.compare(sides or [], **work, **chosen)
     if output.json:
-        print_json(result.to_dict())
+        print_json(found.to_dict())
     else:
-        show_comparison(result)
+        show_comparison(found)
 
 
 def show_comparison(result: ComparisonResult) -> None:

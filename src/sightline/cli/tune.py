@@ -116,15 +116,15 @@ def tune(
                 "--resume",
                 "a study keeps what it searches",
             )
-            result = sightline.resume_study(resume, quiet=quiet, **budget)
+            found = sightline.resume_study(resume, quiet=quiet, **budget)
         elif data is None:
             raise UsageError("DATA", "none given", "a dataset's name or a folder", "or --resume STUDY")
         else:
-            result = sightline.tune(data, quiet=quiet, **budget, **chosen)
+            found = sightline.tune(data, quiet=quiet, **budget, **chosen)
     if output.json:
-        print_json(result.to_dict())
+        print_json(found.to_dict())
     else:
-        _show(result)
+        _show(found)
 
 
 def _show(result: TuneResult) -> None:

@@ -50,7 +50,7 @@ def from_json(kind: type[T], content: Mapping[str, Any], path: Path, advice: str
         key, message = ".".join(map(str, first["loc"])), first["msg"]
         missing = first["type"] == "missing"
         found = f"it has no {key}" if missing else f"damaged at {key} ({message[:1].lower()}{message[1:]})"
-        raise FileError(str(path), found, "what this version of Sightline writes", advice) from None
+        raise FileError(str(path), found, "a file of this version of Sightline", advice) from None
 
 
 @cache

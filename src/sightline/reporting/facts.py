@@ -201,7 +201,7 @@ class Comparison:
     @cached_property
     def results(self) -> ComparisonRecord:
         """What came of it. Raises FileError where the comparison, or its part with more seeds, has not ended."""
-        advice = f"go on with sightline compare --resume {self.folder.path}"
+        advice = f"Go on with sightline compare --resume {self.folder.path}."
         path = self.folder.results_path
         if not path.is_file() or self.plan.looks[-1:] != (len(self.plan.seeds),):
             raise FileError(str(self.folder.path), "this comparison has not ended", advice=advice)
@@ -262,7 +262,7 @@ class Study:
     @cached_property
     def results(self) -> StudyRecord:
         """What came of it. Raises FileError where the search, or the comparison behind it, has not ended."""
-        advice = f"go on with sightline tune --resume {self.folder.path}"
+        advice = f"Go on with sightline tune --resume {self.folder.path}."
         not_ended = FileError(str(self.folder.path), "this search has not ended", advice=advice)
         if not self.folder.results_path.is_file():
             raise not_ended

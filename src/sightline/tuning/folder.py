@@ -180,7 +180,7 @@ class StudyFolder:
         """Read what came of it. Raises FileError where it is missing or damaged."""
         content = read_json(self.results_path)
         # Studies of the first versions lack some of it; a resumption without a further trial writes it anew.
-        advice = f"sightline tune --resume {self.path} --trials {content.get('trials', 1)} writes it anew"
+        advice = f"Run sightline tune --resume {self.path} --trials {content.get('trials', 1)} to write it anew."
         return from_json(StudyRecord, content, self.results_path, advice)
 
 
