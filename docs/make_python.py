@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,11 @@ def _entry(name: str, thing: Any) -> str:
 
 
 def _fields(thing: type) -> dict[str, Any]:
-    kinds = inspect.get_annotations(thing)
+    """A class's own annotations, and before them those of the records that it extends."""
+    kinds: dict[str, Any] = {}
+    for base in reversed(thing.__mro__):
+        if base is thing or is_dataclass(base):
+            kinds |= inspect.get_annotations(base)
     return {key: kind for key, kind in kinds.items() if not key.startswith("_") and "ClassVar" not in str(kind)}
 
 

@@ -41,10 +41,10 @@ def compare(tmp_path: Path, *sides: str, **options: Any) -> sl.ComparisonResult:
     return sl.compare(sides, **{**usual, **options})
 
 
-def without_times(results: Any) -> Any:
+def without_times(results: dict[str, Any]) -> dict[str, Any]:
     times = {"seconds_per_epoch", "train_seconds", "latency_ms", "looks"}
     kept = [{key: value for key, value in side.items() if key not in times} for side in results["sides"]]
-    return json.loads(json.dumps({**{k: v for k, v in results.items() if k not in times}, "sides": kept}))
+    return {**{key: value for key, value in results.items() if key not in {*times, "comparison"}}, "sides": kept}
 
 
 # What a side means
@@ -132,36 +132,36 @@ def test_every_figure_is_that_of_the_runs(done: sl.ComparisonResult) -> None:
     accuracies: list[list[float]] = []
     for side in done.sides:
         found: list[float] = []
-        for seed in side["seeds"]:
-            answers = Predictions.load(done.folder / side["runs"][str(seed)] / "test" / "predictions.npz")
+        for seed in side.seeds:
+            answers = Predictions.load(done.folder / side.runs[seed] / "test" / "predictions.npz")
             found.append(float(accuracy_score(answers.labels, answers.predicted())))
-            metrics = json.loads((done.folder / side["runs"][str(seed)] / "test" / "metrics.json").read_text())
+            metrics = json.loads((done.folder / side.runs[seed] / "test" / "metrics.json").read_text())
             assert metrics["accuracy"] == pytest.approx(found[-1])
-        assert list(side["accuracies"]) == pytest.approx(found)
-        assert side["mean"] == pytest.approx(np.mean(found)) and side["sd"] == pytest.approx(np.std(found, ddof=1))
+        assert list(side.accuracies) == pytest.approx(found)
+        assert side.mean == pytest.approx(np.mean(found)) and side.sd == pytest.approx(np.std(found, ddof=1))
         accuracies.append(found)
     (pair,) = done.pairs
     reference: Any = ttest_rel(accuracies[0], accuracies[1])
-    assert pair["p_value"] == pytest.approx(reference.pvalue)
-    assert pair["interval"] == pytest.approx(tuple(reference.confidence_interval(0.95)))
-    assert pair["difference"] == pytest.approx(np.mean(accuracies[0]) - np.mean(accuracies[1]))
-    assert [row["seed"] for row in pair["mcnemar"]] == [0, 1, 2]
-    assert done.results["test_images"] == 359
+    assert pair.p_value == pytest.approx(reference.pvalue)
+    assert pair.interval == pytest.approx(tuple(reference.confidence_interval(0.95)))
+    assert pair.difference == pytest.approx(np.mean(accuracies[0]) - np.mean(accuracies[1]))
+    assert [row.seed for row in pair.mcnemar] == [0, 1, 2]
+    assert done.test_images == 359
 
 
 def test_costs_are_those_of_the_network(done: sl.ComparisonResult, capsys: pytest.CaptureFixture[str]) -> None:
     for side in done.sides:
-        assert run(["summary", str(done.folder / side["runs"]["0"]), "--json"]) == 0
+        assert run(["summary", str(done.folder / side.runs[0]), "--json"]) == 0
         summary = json.loads(capsys.readouterr().out)
-        assert (side["parameters"], side["macs"]) == (summary["parameters"], summary["macs"])
-        assert side["latency_ms"] > 0 and side["train_seconds"] > 0
-        assert side["seconds_per_epoch"] is None  # 8 steps are less than an epoch of 21
+        assert (side.parameters, side.macs) == (summary["parameters"], summary["macs"])
+        assert side.latency_ms is not None and side.latency_ms > 0 and side.train_seconds > 0
+        assert side.seconds_per_epoch is None  # 8 steps are less than an epoch of 21
 
 
 def test_results_are_written_as_they_are_given(done: sl.ComparisonResult) -> None:
     written = json.loads((done.folder / "results.json").read_text())
     assert written.pop("schema") == 1
-    assert written == json.loads(json.dumps(done.results))
+    assert {"comparison": str(done.folder), **written} == done.to_dict()
     assert (done.folder / "comparison.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -174,13 +174,13 @@ def test_the_command_s_json_has_the_promised_keys(
         "name", "mean", "sd", "n", "interval", "seconds_per_epoch", "parameters", "macs"
     }  # fmt: skip
     assert found["pairs"][0].keys() >= {"a", "b", "difference", "interval", "p_value", "verdict"}
-    assert without_times(found) == {**without_times(done.results), "comparison": str(done.folder)}
+    assert found["comparison"] == str(done.folder) and without_times(found) == without_times(done.to_dict())
 
 
 def test_the_command_prints_the_verdict(done: sl.ComparisonResult, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["compare", "--resume", str(done.folder), "--quiet"]) == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert done.pairs[0]["verdict"] in text and "359 test images" in text and "McNemar" in text
+    assert done.pairs[0].verdict in text and "359 test images" in text and "McNemar" in text
 
 
 # Going on
@@ -190,8 +190,8 @@ def test_more_seeds_leave_the_others_as_they_are_and_are_remembered_as_a_look(tm
     first = compare(tmp_path, "cnn:lr=0.05", "cnn:lr=0.2")
     more = sl.resume_comparison(first.folder, seeds=3, quiet=True)
     for before, after in zip(first.sides, more.sides, strict=True):
-        assert tuple(after["accuracies"])[:2] == tuple(before["accuracies"]) and after["n"] == 3
-    assert more.results["looks"] == [2, 3]
+        assert after.accuracies[:2] == before.accuracies and after.n == 3
+    assert more.looks == (2, 3)
     with pytest.raises(sl.UsageError, match="seed 2 is left out"):
         sl.resume_comparison(first.folder, seeds=2, quiet=True)
 
@@ -210,13 +210,13 @@ def test_a_run_that_was_broken_off_anywhere_is_made_whole(tmp_path: Path, done: 
     shutil.rmtree(untested / "test")
     (unbegun / "settings.yaml").unlink()
     again = sl.resume_comparison(folder, quiet=True)
-    assert without_times(again.results) == without_times(done.results)
+    assert without_times(again.to_dict()) == without_times(done.to_dict())
 
 
 def test_runs_in_processes_of_their_own_give_the_same(tmp_path: Path, done: sl.ComparisonResult) -> None:
     apart = compare(tmp_path, "cnn:lr=0.05", "cnn:lr=0.2", seeds=1, jobs=2)
     for one, other in zip(apart.sides, done.sides, strict=True):
-        assert one["accuracies"] == other["accuracies"][:1]
+        assert one.accuracies == other.accuracies[:1]
 
 
 def test_an_error_names_side_and_seed_also_from_another_process(tmp_path: Path) -> None:
@@ -280,12 +280,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_finished_runs_are_sides_by_their_settings(runs: dict[str, Path], tmp_path: Path) -> None:
     given = [runs[name] for name in ("slow0", "quick0", "slow1", "quick1")]
     found = sl.compare(given, comparisons=tmp_path, quiet=True)
-    assert [(side["name"], tuple(side["seeds"])) for side in found.sides] == [("slow", (0, 1)), ("quick", (0, 1))]
+    assert [(side.name, side.seeds) for side in found.sides] == [("slow", (0, 1)), ("quick", (0, 1))]
     for side in found.sides:
-        for run_path in side["runs"].values():
+        for run_path in side.runs.values():
             assert (found.folder / run_path / "settings.yaml").is_file()
     again = sl.resume_comparison(found.folder, quiet=True)
-    assert without_times(again.results) == without_times(found.results)
+    assert without_times(again.to_dict()) == without_times(found.to_dict())
     with pytest.raises(sl.UsageError, match="there before"):
         sl.resume_comparison(found.folder, seeds=4, quiet=True)
 
@@ -308,14 +308,14 @@ def test_sides_from_folders_of_one_name_stay_apart(runs: dict[str, Path], tmp_pa
         for number, place in enumerate(places)
     ]
     found = sl.compare(given, comparisons=tmp_path / "comparisons", quiet=True)
-    assert [side["name"] for side in found.sides] == ["slow", "slow-001", "x/slow-001", "x/slow-001 (2)"]
+    assert [side.name for side in found.sides] == ["slow", "slow-001", "x/slow-001", "x/slow-001 (2)"]
     assert len(found.pairs) == 6
 
 
 def test_a_run_that_repeats_another_by_its_settings_is_of_its_side(runs: dict[str, Path], tmp_path: Path) -> None:
     again = copied(runs["slow0"], tmp_path / "again-001", recipe="settings", training={"seed": 7})
     found = sl.compare([runs["slow0"], again, runs["quick0"]], comparisons=tmp_path / "comparisons", quiet=True)
-    assert [(side["name"], [*side["seeds"]]) for side in found.sides] == [("slow", [0, 7]), ("quick", [0])]
+    assert [(side.name, side.seeds) for side in found.sides] == [("slow", (0, 7)), ("quick", (0,))]
 
 
 def test_runs_that_cannot_be_compared_are_refused_and_leave_nothing(runs: dict[str, Path], tmp_path: Path) -> None:
@@ -359,8 +359,8 @@ def test_seconds_become_steps_by_each_side_s_own_pace(tmp_path: Path) -> None:
     plan = ComparisonFolder.open(found.folder).plan()
     small, large = (side.settings.training.steps or 0 for side in plan.sides)
     assert small > large >= 1
-    assert plan.seconds == found.results["seconds"] == 0.2
-    assert found.pairs[0]["outcome"] == "no verdict"
+    assert plan.seconds == found.seconds == 0.2
+    assert found.pairs[0].outcome == "no verdict"
 
 
 # Bad input

@@ -193,4 +193,4 @@ def test_runs_that_differ_in_tracking_alone_are_one_side(tmp_path: Path) -> None
         for seed, lr, track in changes
     ]
     found = sl.compare(runs, comparisons=tmp_path / "comparisons", quiet=True)
-    assert [side["n"] for side in found.sides] == [2, 2]
+    assert [side.n for side in found.sides] == [2, 2]

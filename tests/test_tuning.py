@@ -124,10 +124,10 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> sl.TuneResult:
 
 def test_it_begins_where_it_was_told_to_and_keeps_the_best(done: sl.TuneResult) -> None:
     first, *others = trials_of(done)
-    assert first.params["lr"] == 0.01 and done.results["validation_before"] == first.value
+    assert first.params["lr"] == 0.01 and done.validation_before == first.value
     values = [trial.value for trial in (first, *others) if trial.state == TrialState.COMPLETE]
-    assert done.results["validation"] == max(values)
-    assert done.results["complete"] + done.results["pruned"] + done.results["failed"] == 6
+    assert done.validation == max(values)
+    assert done.complete + done.pruned + done.failed == 6
 
 
 def test_a_trial_is_a_run_with_its_settings_that_has_no_test_images(done: sl.TuneResult) -> None:
@@ -141,27 +141,35 @@ def test_a_trial_is_a_run_with_its_settings_that_has_no_test_images(done: sl.Tun
 
 def test_the_end_is_a_comparison_of_the_start_with_the_winner(done: sl.TuneResult) -> None:
     assert done.comparison is not None
-    names = [side["name"] for side in done.comparison.sides]
-    assert names == ["digits", "digits, tuned"] and [side["n"] for side in done.comparison.sides] == [2, 2]
+    names = [side.name for side in done.comparison.sides]
+    assert names == ["digits", "digits, tuned"] and [side.n for side in done.comparison.sides] == [2, 2]
     plan = StudyFolder(done.folder).plan()
-    best = trials_of(done)[done.results["best_trial"]]
+    best = trials_of(done)[done.best_trial]
     rates = {run.optimizer.lr for run in _settings_of_runs(done.comparison, 1)}
-    assert rates == {best.params["lr"]} == {settings_of(plan, done.results["changes"]).optimizer.lr}
-    assert done.folder / done.results["final"] == done.comparison.folder
+    assert rates == {best.params["lr"]} == {settings_of(plan, done.changes).optimizer.lr}
+    assert done.final is not None and done.folder / done.final == done.comparison.folder
 
 
 def _settings_of_runs(comparison: sl.ComparisonResult, side: int) -> list[sl.Settings]:
-    return [RunFolder(comparison.folder / run).settings() for run in comparison.sides[side]["runs"].values()]
+    return [RunFolder(comparison.folder / run).settings() for run in comparison.sides[side].runs.values()]
+
+
+def written_comparison(result: sl.TuneResult) -> dict[str, Any]:
+    assert result.comparison is not None
+    written = json.loads((result.comparison.folder / "results.json").read_text())
+    del written["schema"]
+    return {"comparison": str(result.comparison.folder), **written}
 
 
 def test_results_and_pictures_are_written(done: sl.TuneResult) -> None:
     written = json.loads((done.folder / "results.json").read_text())
-    assert written.pop("schema") == 1 and written == json.loads(json.dumps(done.results))
-    names = ["history", "slices", *(["importance"] if done.results["importance"] else [])]
+    assert written.pop("schema") == 1
+    assert {"folder": str(done.folder), **written, "comparison": written_comparison(done)} == done.to_dict()
+    names = ["history", "slices", *(["importance"] if done.importance else [])]
     for name in names:
         assert (done.folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-    if done.results["importance"]:
-        assert sum(done.results["importance"].values()) == pytest.approx(1)
+    if done.importance:
+        assert sum(done.importance.values()) == pytest.approx(1)
 
 
 def test_going_on_adds_trials_and_leaves_the_others(tmp_path: Path) -> None:
@@ -170,7 +178,7 @@ def test_going_on_adds_trials_and_leaves_the_others(tmp_path: Path) -> None:
     more = sl.resume_study(first.folder, trials=3, seeds=0, quiet=True)
     after = [(trial.params, trial.value) for trial in trials_of(more)]
     assert after[:2] == before and len(after) == 3
-    assert more.results["trials"] == 3
+    assert more.trials == 3
 
 
 def test_a_trial_that_was_broken_off_is_done_again_with_its_values(
@@ -194,8 +202,8 @@ def test_a_trial_that_was_broken_off_is_done_again_with_its_values(
     trials = trials_of(again)
     assert [trial.state.name for trial in trials] == ["COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
     assert trials[2].params == trials[1].params
-    assert (again.results["trials"], again.results["failed"]) == (3, 0)
-    assert [trial["number"] for trial in again.results["all_trials"]] == [0, 2, 3]
+    assert (again.trials, again.failed) == (3, 0)
+    assert [trial.number for trial in again.all_trials] == [0, 2, 3]
 
 
 def test_what_was_asked_for_holds_after_a_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,18 +218,18 @@ def test_what_was_asked_for_holds_after_a_stop(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(sl.FileError, match=r"this search has not ended.*tune --resume"):
         sl.report(path)
     found = sl.resume_study(path, quiet=True)
-    assert found.results["trials"] == 2
-    assert found.comparison is not None and list(found.comparison.sides[0]["seeds"]) == [3, 4]
+    assert found.trials == 2
+    assert found.comparison is not None and found.comparison.sides[0].seeds == (3, 4)
     more = sl.resume_study(path, trials=3, quiet=True)
-    assert more.results["trials"] == 3 and StudyFolder(path).plan().trials == 3
+    assert more.trials == 3 and StudyFolder(path).plan().trials == 3
 
 
 def test_what_is_given_anew_lifts_an_end_that_is_reached(tmp_path: Path) -> None:
     first = tune(tmp_path, trials=1000, seconds=0.001)
-    assert first.results["trials"] == 1
-    assert sl.resume_study(first.folder, trials=3, quiet=True).results["trials"] == 3
+    assert first.trials == 1
+    assert sl.resume_study(first.folder, trials=3, quiet=True).trials == 3
     more = sl.resume_study(first.folder, seconds=0.001, quiet=True)
-    assert more.results["trials"] == 4 and more.results["budget"]["trials"] is None
+    assert more.trials == 4 and more.budget is not None and more.budget.trials is None
 
 
 def test_a_search_that_goes_on_is_not_reported_as_ended(tmp_path: Path) -> None:
@@ -235,18 +243,18 @@ def test_a_search_that_goes_on_is_not_reported_as_ended(tmp_path: Path) -> None:
 def test_fewer_seeds_leave_what_was_compared(tmp_path: Path) -> None:
     first = tune(tmp_path, trials=2, seeds=2, lr=0.001)
     again = sl.resume_study(first.folder, seeds=1, quiet=True)
-    assert again.comparison is not None and list(again.comparison.sides[0]["seeds"]) == [0, 1]
+    assert again.comparison is not None and again.comparison.sides[0].seeds == (0, 1)
     assert sl.report(first.folder).files
 
 
 def test_seconds_are_those_of_all_trials_and_of_every_sitting(tmp_path: Path) -> None:
     first = tune(tmp_path, space={"lr": {"choices": [0.1, 1e30]}}, trials=3, lr=1e30, seconds=600)
-    assert first.results["failed"] >= 1
-    assert first.results["seconds"] == sum(trial.user_attrs[trial_room.SECONDS] for trial in trials_of(first))
+    assert first.failed >= 1
+    assert first.seconds == sum(trial.user_attrs[trial_room.SECONDS] for trial in trials_of(first))
     folder = StudyFolder(first.folder)
-    folder.write_plan(replace(folder.plan(), trials=1000, seconds=first.results["seconds"]))
-    assert sl.resume_study(first.folder, quiet=True).results["trials"] == 3
-    assert sl.resume_study(first.folder, seconds=0.001, quiet=True).results["trials"] == 4
+    folder.write_plan(replace(folder.plan(), trials=1000, seconds=first.seconds))
+    assert sl.resume_study(first.folder, quiet=True).trials == 3
+    assert sl.resume_study(first.folder, seconds=0.001, quiet=True).trials == 4
 
 
 def test_what_a_killed_process_was_trying_is_done_again(tmp_path: Path) -> None:
@@ -265,8 +273,8 @@ def test_what_a_killed_process_was_trying_is_done_again(tmp_path: Path) -> None:
 
 def test_a_trial_that_does_not_learn_is_a_failed_one_and_the_search_goes_on(tmp_path: Path) -> None:
     found = tune(tmp_path, space={"lr": {"choices": [0.1, 1e30]}}, lr=1e30, trials=3)
-    assert found.results["failed"] >= 1 and found.results["complete"] >= 1
-    assert found.results["changes"] == {"lr": 0.1}
+    assert found.failed >= 1 and found.complete >= 1
+    assert found.changes == {"lr": 0.1}
 
 
 def test_the_pruner_gives_up_what_is_below_the_median(tmp_path: Path) -> None:
@@ -286,14 +294,14 @@ def test_a_search_over_lengths_gives_nothing_up(tmp_path: Path) -> None:
 
 
 def test_seconds_end_the_search(tmp_path: Path) -> None:
-    assert tune(tmp_path, trials=1000, seconds=0.001).results["trials"] == 1
+    assert tune(tmp_path, trials=1000, seconds=0.001).trials == 1
 
 
 def test_two_folders_share_a_study_through_its_storage(tmp_path: Path) -> None:
     shared = {"storage": f"sqlite:///{tmp_path / 'shared.db'}", "study": "together"}
     tune(tmp_path / "one", trials=2, **shared)
     found = tune(tmp_path / "two", trials=4, **shared)
-    assert found.results["trials"] == 4
+    assert found.trials == 4
     assert len(list((tmp_path / "one").glob("*/trials/*"))) == len(list((tmp_path / "two").glob("*/trials/*"))) == 2
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import fill
@@ -18,6 +17,7 @@ from sightline.settings.merge import flag_of
 
 if TYPE_CHECKING:
     from sightline import ComparisonResult
+    from sightline.comparison.records import PairRecord, SideRecord
 
     CompareFlags = Any
     NONE_GIVEN: Any = None
@@ -120,66 +120,65 @@ def compare(
         show_comparison(found)
 
 
-def show_comparison(found: ComparisonResult) -> None:
+def show_comparison(result: ComparisonResult) -> None:
     """Print the table of the sides, the verdicts, and what stands behind them."""
     from rich.console import Console
 
     from sightline.cli.tables import table_with_notes
 
-    results = found.results
     rows: list[list[str]] = []
     notes: list[str] = []
-    numbered = max(len(side["name"]) for side in found.sides) > LONGEST_IN_TABLE
-    for number, side in enumerate(found.sides, start=1):
-        spread = "" if side["sd"] is None else f" ± {POINTS * side['sd']:.2f}"
-        interval = side["interval"]
+    numbered = max(len(side.name) for side in result.sides) > LONGEST_IN_TABLE
+    for number, side in enumerate(result.sides, start=1):
+        spread = "" if side.sd is None else f" ± {POINTS * side.sd:.2f}"
+        interval = side.interval
         between = f"{POINTS * interval[0]:.2f} to {POINTS * interval[1]:.2f}" if interval else "-"
-        rows.append(
-            [str(number) if numbered else side["name"], f"{POINTS * side['mean']:.2f}{spread}", between, str(side["n"])]
-        )
-        notes.append(", ".join([side["name"]] * numbered + _costs(side)))
-    confidence = f"{POINTS * results['confidence']:g}%"
+        rows.append([str(number) if numbered else side.name, f"{POINTS * side.mean:.2f}{spread}", between, str(side.n)])
+        notes.append(", ".join([side.name] * numbered + _costs(side)))
+    confidence = f"{POINTS * result.confidence:g}%"
     table_with_notes(["side", "test accuracy, %", f"{confidence} interval", "seeds"], rows, notes)
     width = Console().width
     print()
-    for pair in found.pairs:
-        print(fill(f"{pair['verdict']}.", width, break_on_hyphens=False, break_long_words=False))
+    for pair in result.pairs:
+        print(fill(f"{pair.verdict}.", width, break_on_hyphens=False, break_long_words=False))
         for line in _details(pair):
             print(fill(line, width, initial_indent="    ", subsequent_indent="      ", break_on_hyphens=False))
     print()
-    looks = results["looks"]
+    looks = result.looks
     if len(looks) > 1:
-        told = ", ".join(map(str, looks))
-        print(fill(f"Looked at with {told} seeds: adding seeds after a look finds differences more often than the "
+        counts = ", ".join(map(str, looks))
+        print(fill(f"Looked at with {counts} seeds: adding seeds after a look finds differences more often than the "
                    "confidence says.", width))  # fmt: skip
-    images = f"{results['test_images']:,} test images"
-    print(f"{images}, every side on the same. Written to {found.folder}")
+    images = f"{result.test_images:,} test images"
+    print(f"{images}, every side on the same. Written to {result.folder}")
 
 
-def _costs(side: Mapping[str, Any]) -> list[str]:
-    told = [side["length"]]
-    if side["seconds_per_epoch"] is not None:
-        told.append(f"{side['seconds_per_epoch']:.3g} s an epoch")
-    told.append(f"{side['train_seconds']:.3g} s a run")
-    if side["parameters"] is not None:
-        told += [f"{side['parameters']:,} parameters", f"{side['macs'] / 1e6:,.3g} M MACs"]
-        told.append(f"{side['latency_ms']:.2g} ms a picture")
-    return told
+def _costs(side: SideRecord) -> list[str]:
+    costs = [side.length]
+    if side.seconds_per_epoch is not None:
+        costs.append(f"{side.seconds_per_epoch:.3g} s an epoch")
+    costs.append(f"{side.train_seconds:.3g} s a run")
+    if side.parameters is not None:
+        costs.append(f"{side.parameters:,} parameters")
+    if side.macs is not None:
+        costs.append(f"{side.macs / 1e6:,.3g} M MACs")
+    if side.latency_ms is not None:
+        costs.append(f"{side.latency_ms:.2g} ms a picture")
+    return costs
 
 
-def _details(pair: Mapping[str, Any]) -> list[str]:
+def _details(pair: PairRecord) -> list[str]:
     lines: list[str] = []
-    if pair["p_value"] is not None:
-        low, high = pair["interval"]
-        text = f"difference {POINTS * pair['difference']:+.2f} points, {POINTS * pair['confidence']:.3g}% interval "
-        text += f"{POINTS * low:+.2f} to {POINTS * high:+.2f}, p-value {p_value(pair['p_value'])}"
-        if pair["adjusted_p_value"] != pair["p_value"]:
-            text += f", by Holm {p_value(pair['adjusted_p_value'])}"
-        lines.append(f"{text} ({pair['test']} test, n = {' and '.join(map(str, pair['counts']))})")
-    boot = pair["bootstrap"]
-    low, high = POINTS * boot["low"], POINTS * boot["high"]
+    if pair.p_value is not None and pair.interval is not None:
+        low, high = pair.interval
+        text = f"difference {POINTS * pair.difference:+.2f} points, {POINTS * pair.confidence:.3g}% interval "
+        text += f"{POINTS * low:+.2f} to {POINTS * high:+.2f}, p-value {p_value(pair.p_value)}"
+        if pair.adjusted_p_value is not None and pair.adjusted_p_value != pair.p_value:
+            text += f", by Holm {p_value(pair.adjusted_p_value)}"
+        lines.append(f"{text} ({pair.test} test, n = {' and '.join(map(str, pair.counts))})")
+    low, high = POINTS * pair.bootstrap.low, POINTS * pair.bootstrap.high
     lines.append(f"these networks on other images of the same source: {low:+.2f} to {high:+.2f} points (bootstrap)")
-    if pair["mcnemar"]:
-        told = ", ".join(p_value(row["p_value"]) for row in pair["mcnemar"])
-        lines.append(f"McNemar's exact test, seed by seed: p-values {told}")
+    if pair.mcnemar:
+        p_values = ", ".join(p_value(row.p_value) for row in pair.mcnemar)
+        lines.append(f"McNemar's exact test, seed by seed: p-values {p_values}")
     return lines

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -130,40 +129,39 @@ def tune(
         _show(found)
 
 
-def _show(found: TuneResult) -> None:
+def _show(result: TuneResult) -> None:
     from sightline.cli.compare import show_comparison
     from sightline.cli.tables import facts, percent, table
 
-    results = found.results
-    lost = ", ".join(f"{results[state]} {word}" for state, word in (("pruned", "given up early"), ("failed", "failed"))
-                     if results[state])  # fmt: skip
-    rows = [("study", str(found.folder)), ("trials", f"{results['complete']} complete{f', {lost}' if lost else ''}")]
-    rows.append(("best", f"trial {results['best_trial']}: {percent(results['validation'])} on validation"))
-    if results["validation_before"] is not None:
-        rows.append(("before", f"{percent(results['validation_before'])} on validation"))
+    counts = ((result.complete, "complete"), (result.pruned, "given up early"), (result.failed, "failed"))
+    trials = ", ".join(f"{count} {word}" for count, word in counts if count)
+    rows = [("study", str(result.folder)), ("trials", trials)]
+    rows.append(("best", f"trial {result.best_trial}: {percent(result.validation)} on validation"))
+    if result.validation_before is not None:
+        rows.append(("before", f"{percent(result.validation_before)} on validation"))
     facts(rows)
     print()
-    if not results["changes"]:
+    if not result.changes:
         print("Nothing was found that is better than where the search began.")
         return
-    table(["setting", "before", "found", "importance"], _changes(results))
-    if found.comparison is not None:
+    table(["setting", "before", "found", "importance"], _changes(result))
+    if result.comparison is not None:
         print()
-        show_comparison(found.comparison)
+        show_comparison(result.comparison)
     else:
         print("\nA trial's accuracy on the images that chose it flatters it. Give --seeds N to compare it.")
 
 
-def _changes(results: Mapping[str, Any]) -> list[list[str]]:
+def _changes(result: TuneResult) -> list[list[str]]:
     from sightline.settings.text import text
 
-    importance = results["importance"]
+    importance = result.importance
     return [
         [
             name,
-            text(results["before"][name]),
+            text(result.before[name]),
             text(value),
             f"{100 * importance[name]:.0f}%" if name in importance else "-",
         ]
-        for name, value in results["changes"].items()
+        for name, value in result.changes.items()
     ]

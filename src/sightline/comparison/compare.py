@@ -1,7 +1,7 @@
 """From sides to results: train what is not there yet, then compare.
 
 `compare` begins one, or compares runs that are finished already; `resume_comparison` takes one up that was stopped or
-gives it more seeds. Both give the results that results.json holds; docs/statistics.md says what they mean.
+gives it more seeds. docs/statistics.md says what the results mean.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sightline import device as device_room
 from sightline.comparison.figures import SideRuns, results_of
-from sightline.comparison.folder import ComparisonFolder, Plan
+from sightline.comparison.folder import ComparisonFolder, ComparisonPlan
+from sightline.comparison.records import ComparisonRecord
 from sightline.comparison.running import ImagesOnce, Job, interrupted, run_all
 from sightline.comparison.sides import LENGTHS, Side, build_sides, length
 from sightline.data.parallel import usable_cores
@@ -39,28 +40,19 @@ DIFFERENT_SEEDS = "different whole numbers, 0 or more"
 NUMBERED = re.compile(r"(-s\d+)?-\d{3}$")
 
 
-@dataclass(frozen=True)
-class ComparisonResult:
-    """A finished comparison: its folder, and `results`, which is what results.json holds (sightline.comparison.figures
-    lists it).
+@dataclass(frozen=True, kw_only=True)
+class ComparisonResult(ComparisonRecord):
+    """A finished comparison: its folder, and its results.
+
+    `sides` holds the accuracies of each side, in the order given, and `pairs` the difference and the verdict of each
+    pair of them: first and second, first and third, and so on.
     """
 
     folder: Path
-    results: Mapping[str, Any]
-
-    @property
-    def sides(self) -> list[Mapping[str, Any]]:
-        """Each side's figures, in the order given."""
-        return self.results["sides"]
-
-    @property
-    def pairs(self) -> list[Mapping[str, Any]]:
-        """Each pair's difference and verdict: first and second side, first and third, and so on."""
-        return self.results["pairs"]
 
     def to_dict(self) -> dict[str, Any]:
         """The result for JSON."""
-        return {"comparison": str(self.folder), **self.results}
+        return {"comparison": str(self.folder), **super().to_dict()}
 
 
 def compare(
@@ -91,19 +83,19 @@ def compare(
     """
     texts, place = [str(side) for side in sides], Path(comparisons)
     if runs := _finished_runs(texts):
-        trained = {**settings, "data": data, "seconds": seconds, "own_lengths": own_lengths or None}
-        trained |= {"seeds": seeds, "jobs": None if jobs == 1 else jobs}
-        for setting, value in trained.items():
+        for_training = {**settings, "data": data, "seconds": seconds, "own_lengths": own_lengths or None}
+        for_training |= {"seeds": seeds, "jobs": None if jobs == 1 else jobs}
+        for setting, value in for_training.items():
             if value is not None:
                 raise UsageError(flag_of(setting), "given with finished runs", "they stay as they are", "leave it out")
         return compare_runs(runs, confidence=confidence, comparisons=place, name=name)
     reporter = make_reporter(quiet=quiet)
     chosen = _seeds(SEEDS if seeds is None else seeds)
     _check(chosen, seconds, confidence, jobs)
-    said = {**settings, "seconds": seconds, "own-lengths": own_lengths or None}
-    given = [f"--{name}" for name in (*LENGTHS, "seconds", "own-lengths") if said.get(name) is not None]
-    if len(given) > 1:
-        raise UsageError(given[1], f"given together with {given[0]}", "one of them says how long a run is to be")
+    values = {**settings, "seconds": seconds, "own-lengths": own_lengths or None}
+    flags = [f"--{name}" for name in (*LENGTHS, "seconds", "own-lengths") if values.get(name) is not None]
+    if len(flags) > 1:
+        raise UsageError(flags[1], f"given together with {flags[0]}", "one of them says how long a run is to be")
     lengths = "paced" if seconds else "own" if own_lengths else "one"
     built, notes = build_sides(texts, None if data is None else str(data), settings, lengths=lengths)
     for note in notes:
@@ -135,7 +127,7 @@ def compare_settings(
         sides = [_lasting(side, seconds, images, reporter) for side in sides]
     elif len({length(side.settings) for side in sides}) > 1:
         reporter.note("the sides train for different lengths: " + ", ".join(length(side.settings) for side in sides))
-    plan = Plan(tuple(sides), tuple(seeds), confidence, seconds)
+    plan = ComparisonPlan(tuple(sides), tuple(seeds), confidence, seconds)
     folder = ComparisonFolder.create(comparisons, name)
     folder.write_plan(plan)
     count = len(plan.seeds) * len(plan.sides)
@@ -200,7 +192,7 @@ def compare_runs(
         raise UsageError("RUN", f"all runs have the settings of {sides[0].name}", "runs of two sides or more")
     folder = ComparisonFolder.create(comparisons, name or "-".join(_short(side.name) for side in sides[:3]))
     seeds = sorted({seed for side in sides for seed in side.runs})
-    plan = Plan(
+    plan = ComparisonPlan(
         tuple(Side(side.name, side.settings) for side in sides),
         tuple(seeds),
         confidence,
@@ -268,7 +260,7 @@ def _short(name: str) -> str:
 
 
 def _finish(
-    folder: ComparisonFolder, plan: Plan, processes: int, images: ImagesOnce, reporter: Reporter
+    folder: ComparisonFolder, plan: ComparisonPlan, processes: int, images: ImagesOnce, reporter: Reporter
 ) -> ComparisonResult:
     try:
         with device_room.explain_memory("training"):
@@ -278,26 +270,27 @@ def _finish(
         raise interrupted(folder) from error
 
 
-def _own_runs(folder: ComparisonFolder, plan: Plan, index: int) -> SideRuns:
+def _own_runs(folder: ComparisonFolder, plan: ComparisonPlan, index: int) -> SideRuns:
     side = plan.sides[index]
     runs = {seed: Job(folder, index, side.name, seed).finished() for seed in plan.seeds}
     return SideRuns(side.name, side.settings, {seed: run for seed, run in runs.items() if run is not None})
 
 
-def _kept_runs(folder: ComparisonFolder, plan: Plan, index: int) -> SideRuns:
+def _kept_runs(folder: ComparisonFolder, plan: ComparisonPlan, index: int) -> SideRuns:
     runs = {seed: RunFolder.open(folder.path / run) for seed, run in plan.runs[index].items()}
     return SideRuns(plan.sides[index].name, plan.sides[index].settings, runs)
 
 
-def _conclude(folder: ComparisonFolder, plan: Plan, sides: Sequence[SideRuns]) -> ComparisonResult:
+def _conclude(folder: ComparisonFolder, plan: ComparisonPlan, sides: Sequence[SideRuns]) -> ComparisonResult:
     """Compare, and write down what came of it."""
     seeds = len(plan.seeds)
     looked = plan if plan.looks[-1:] == (seeds,) else replace(plan, looks=(*plan.looks, seeds))
     results = results_of(sides, folder, looked)
     folder.write_plan(looked)
     folder.write_results(results)
-    comparison_drawing.draw(results["sides"], results["pairs"], folder.picture_path)
-    return ComparisonResult(folder.path, results)
+    content = results.to_dict()
+    comparison_drawing.draw(content["sides"], content["pairs"], folder.picture_path)
+    return ComparisonResult(folder=folder.path, **vars(results))
 
 
 def _grouped(paths: Sequence[Path]) -> list[SideRuns]:

@@ -1,16 +1,4 @@
-"""From finished runs to the results of a comparison: every number comes from a run's files, or is measured here.
-
-The dictionary that `results_of` gives is what results.json and `--json` hold:
-
-test_images, confidence, looks, seconds
-sides: name, seeds, accuracies, mean, sd, n, interval, length, seconds_per_epoch, train_seconds, parameters, macs,
-    latency_ms, runs (paths relative to the comparison's folder)
-pairs: a, b, difference (a - b), interval, p_value, adjusted_p_value, verdict, and what stands behind them: outcome,
-    better, gain, reason, seeds_needed, test, seeds, sd, statistic, degrees, confidence, mcnemar (a row a seed),
-    bootstrap (an interval over the test images)
-
-Accuracies and differences are fractions; `sd` are sample deviations over seeds; a figure that there is not is None.
-"""
+"""From finished runs to the results of a comparison: every number comes from a run's files, or is measured here."""
 
 from __future__ import annotations
 
@@ -18,14 +6,15 @@ import itertools
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from sightline.classifier import Classifier, load
 from sightline.classifier.torch_backend import TorchBackend
-from sightline.comparison.folder import ComparisonFolder, Plan
+from sightline.comparison.folder import ComparisonFolder, ComparisonPlan
+from sightline.comparison.records import ComparisonRecord, McNemarRecord, PairRecord, SideRecord
 from sightline.comparison.sides import length
 from sightline.errors import DataError, FileError
 from sightline.evaluation.predictions import PREDICTIONS, Predictions
@@ -47,34 +36,42 @@ class SideRuns:
     runs: Mapping[int, RunFolder]
 
 
-def results_of(sides: Sequence[SideRuns], folder: ComparisonFolder, plan: Plan) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Cost:
+    """What a side's network costs, as its record has it; None for a module of the user's own."""
+
+    parameters: int | None = None
+    macs: int | None = None
+    latency_ms: float | None = None
+
+
+def results_of(sides: Sequence[SideRuns], folder: ComparisonFolder, plan: ComparisonPlan) -> ComparisonRecord:
     """Read the runs, compare them, and measure what an answer costs.
 
     Raises DataError where the runs were tested on different images, FileError where a run's files are missing.
     """
     answers = {side.name: {seed: _predictions(run) for seed, run in side.runs.items()} for side in sides}
     _check_same_images(sides, answers)
-    right = {
-        name: {seed: found.predicted() == found.labels for seed, found in seeds.items()}
+    correct = {
+        name: {seed: predictions.predicted() == predictions.labels for seed, predictions in seeds.items()}
         for name, seeds in answers.items()
     }
     # From the stored answers, not from metrics.json: the detail comes from these too.
-    accuracies = {name: {seed: float(found.mean()) for seed, found in seeds.items()} for name, seeds in right.items()}
+    accuracies = {name: {seed: float(row.mean()) for seed, row in seeds.items()} for name, seeds in correct.items()}
     compared = compare_sides(accuracies, plan.confidence)
     costs = _costs(sides)
-    images = len(next(iter(next(iter(answers.values())).values())))
-    return {
-        "test_images": images,
-        "confidence": plan.confidence,
-        "looks": list(plan.looks),
-        "seconds": plan.seconds,
-        "sides": [
+    return ComparisonRecord(
+        test_images=len(next(iter(next(iter(answers.values())).values()))),
+        confidence=plan.confidence,
+        looks=plan.looks,
+        seconds=plan.seconds,
+        sides=tuple(
             _side(summary, side, cost, folder) for summary, side, cost in zip(compared.sides, sides, costs, strict=True)
-        ],
-        "pairs": [
-            _pair(pair, compare_images(right[pair.a], right[pair.b], plan.confidence)) for pair in compared.pairs
-        ],
-    }
+        ),
+        pairs=tuple(
+            _pair(pair, compare_images(correct[pair.a], correct[pair.b], plan.confidence)) for pair in compared.pairs
+        ),
+    )
 
 
 def _predictions(run: RunFolder) -> Predictions:
@@ -90,14 +87,14 @@ def _check_same_images(sides: Sequence[SideRuns], answers: Mapping[str, Mapping[
     runs = [(run, answers[side.name][seed]) for side in sides for seed, run in side.runs.items()]
     (first, known), *others = runs
     described = _test_part(first)
-    for run, found in others:
+    for run, predictions in others:
         part = _test_part(run)
-        same = known.ids == found.ids and np.array_equal(known.labels, found.labels)
+        same = known.ids == predictions.ids and np.array_equal(known.labels, predictions.labels)
         if same and part.get("size") == described.get("size"):
             same = part.get("content_sha256") == described.get("content_sha256")
-        if not same or known.class_names != found.class_names:
+        if not same or known.class_names != predictions.class_names:
             raise DataError(
-                str(run.path), f"tested on {len(found):,} other images than {first.path}", "the same test images",
+                str(run.path), f"tested on {len(predictions):,} other images than {first.path}", "the same test images",
                 "train them on the same data with the same split_seed",
             )  # fmt: skip
 
@@ -107,48 +104,59 @@ def _test_part(run: RunFolder) -> Mapping[str, Any]:
     return parts.get("test", {}) if isinstance(parts, dict) else {}
 
 
-def _side(summary: SideSummary, side: SideRuns, cost: Mapping[str, Any], folder: ComparisonFolder) -> dict[str, Any]:
-    return {
-        "name": summary.name,
-        "mean": summary.mean,
-        "sd": summary.deviation,
-        "n": summary.n,
-        "interval": summary.interval,
-        "seeds": summary.seeds,
-        "accuracies": summary.accuracies,
-        "length": length(side.settings),
-        **_times(side),
-        **cost,
-        "runs": {str(seed): folder.relative(run.path) for seed, run in sorted(side.runs.items())},
-    }
+def _side(summary: SideSummary, side: SideRuns, cost: _Cost, folder: ComparisonFolder) -> SideRecord:
+    epoch_seconds, train_seconds = _times(side)
+    return SideRecord(
+        name=summary.name,
+        mean=summary.mean,
+        sd=summary.deviation,
+        n=summary.n,
+        interval=summary.interval,
+        seeds=summary.seeds,
+        accuracies=summary.accuracies,
+        length=length(side.settings),
+        seconds_per_epoch=epoch_seconds,
+        train_seconds=train_seconds,
+        parameters=cost.parameters,
+        macs=cost.macs,
+        latency_ms=cost.latency_ms,
+        runs={seed: folder.relative(run.path) for seed, run in sorted(side.runs.items())},
+    )
 
 
-def _pair(pair: PairSummary, detail: ImageDetail) -> dict[str, Any]:
-    told = asdict(pair.verdict)
-    sentence = told.pop("sentence")
-    return {
-        "a": pair.a,
-        "b": pair.b,
-        "difference": pair.difference,
-        "interval": pair.interval,
-        "p_value": pair.p_value,
-        "adjusted_p_value": pair.adjusted_p_value,
-        "verdict": sentence,
-        **told,
-        "test": pair.test,
-        "seeds": pair.seeds,
-        "counts": pair.counts,
-        "sd": pair.deviation,
-        "statistic": pair.statistic,
-        "degrees": pair.degrees,
-        "confidence": pair.confidence,
-        "mcnemar": [{"seed": seed, **asdict(found)} for seed, found in detail.mcnemar.items()],
-        "bootstrap": asdict(detail.bootstrap),
-    }
+def _pair(pair: PairSummary, detail: ImageDetail) -> PairRecord:
+    verdict = pair.verdict
+    return PairRecord(
+        a=pair.a,
+        b=pair.b,
+        difference=pair.difference,
+        interval=pair.interval,
+        p_value=pair.p_value,
+        adjusted_p_value=pair.adjusted_p_value,
+        verdict=verdict.sentence,
+        outcome=verdict.outcome,
+        better=verdict.better,
+        worse=verdict.worse,
+        gain=verdict.gain,
+        reason=verdict.reason,
+        seeds_needed=verdict.seeds_needed,
+        test=pair.test,
+        seeds=pair.seeds,
+        counts=pair.counts,
+        sd=pair.deviation,
+        statistic=pair.statistic,
+        degrees=pair.degrees,
+        confidence=pair.confidence,
+        mcnemar=tuple(
+            McNemarRecord(seed=seed, n10=test.n10, n01=test.n01, p_value=test.p_value)
+            for seed, test in detail.mcnemar.items()
+        ),
+        bootstrap=detail.bootstrap,
+    )
 
 
-def _times(side: SideRuns) -> dict[str, float | None]:
-    """Median seconds of a whole epoch over all runs, and of a whole run; both with validation."""
+def _times(side: SideRuns) -> tuple[float | None, float]:
+    """Median seconds of a whole epoch over all runs, None where none was whole, and of a run; both with validation."""
     epochs: list[float] = []
     wholes: list[float] = []
     for run in side.runs.values():
@@ -162,10 +170,7 @@ def _times(side: SideRuns) -> dict[str, float | None]:
         whole = _steps_per_epoch(run, side.settings)
         spans = [late - early for early, late in itertools.pairwise(ends)]
         epochs += [taken for taken, span in zip(seconds, spans, strict=True) if span == whole]
-    return {
-        "seconds_per_epoch": statistics.median(epochs) if epochs else None,
-        "train_seconds": statistics.median(wholes),
-    }
+    return statistics.median(epochs) if epochs else None, statistics.median(wholes)
 
 
 def _steps_per_epoch(run: RunFolder, settings: Settings) -> int:
@@ -174,26 +179,26 @@ def _steps_per_epoch(run: RunFolder, settings: Settings) -> int:
     return BatchOrder(images, training.batch_size, training.seed, training.last_batch).steps_per_epoch
 
 
-def _costs(sides: Sequence[SideRuns]) -> list[dict[str, Any]]:
+def _costs(sides: Sequence[SideRuns]) -> list[_Cost]:
     """Parameters, MACs and milliseconds for one picture of each side's first run, the sides taking turns."""
-    loaded = [_loaded(side) for side in sides]
-    latencies = _latencies(loaded)
-    return [{**_size(classifier), "latency_ms": latency} for classifier, latency in zip(loaded, latencies, strict=True)]
+    classifiers = [_classifier(side) for side in sides]
+    latencies = _latencies(classifiers)
+    return [_cost(classifier, latency) for classifier, latency in zip(classifiers, latencies, strict=True)]
 
 
-def _loaded(side: SideRuns) -> Classifier | None:
+def _classifier(side: SideRuns) -> Classifier | None:
     """The first run's classifier; None for a module of the user's own, whose class is not here."""
     run = next(iter(side.runs.values()))
     return load(run.path, device="cpu") if side.settings.model is not None else None
 
 
-def _size(classifier: Classifier | None) -> dict[str, int | None]:
+def _cost(classifier: Classifier | None, latency_ms: float | None) -> _Cost:
     if classifier is None:
-        return {"parameters": None, "macs": None}
+        return _Cost()
     height, width, channels = classifier.size
     assert isinstance(classifier.backend, TorchBackend)
-    found = summarize(classifier.backend.module, channels, (height, width))
-    return {"parameters": found.parameters, "macs": found.macs}
+    summary = summarize(classifier.backend.module, channels, (height, width))
+    return _Cost(summary.parameters, summary.macs, latency_ms)
 
 
 def _latencies(classifiers: Sequence[Classifier | None]) -> list[float | None]:

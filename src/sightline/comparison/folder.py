@@ -13,22 +13,24 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from sightline.comparison.records import ComparisonRecord
 from sightline.comparison.sides import Side
 from sightline.errors import FileError
 from sightline.files import atomic
+from sightline.files.json_records import from_json
 from sightline.runs.folder import RunFolder, new_folder, read_json
 from sightline.settings import Settings
 
 SCHEMA_VERSION = 1
 LONGEST_NAME = 40
+PLAN, RESULTS, PICTURE = "comparison.yaml", "results.json", "comparison.png"
 
 
 @dataclass(frozen=True)
-class Plan:
+class ComparisonPlan:
     """What is compared: sides, seeds, and how sure a verdict must be.
 
     `looks` holds the number of seeds at each time that results were seen, since whoever adds seeds after a look finds
@@ -59,32 +61,37 @@ class ComparisonFolder:
     def open(cls, path: Path) -> ComparisonFolder:
         """A comparison that exists. Raises FileError for anything else."""
         folder = cls(path)
-        if not folder.plan_path.is_file():
-            found = "it has no comparison.yaml" if path.is_dir() else "no such comparison folder"
+        if not cls.is_one(path):
+            found = f"it has no {PLAN}" if path.is_dir() else "no such comparison folder"
             raise FileError(str(path), found, "a comparison's folder")
         return folder
+
+    @staticmethod
+    def is_one(path: Path) -> bool:
+        """Whether a folder is that of a comparison."""
+        return (path / PLAN).is_file()
 
     @property
     def plan_path(self) -> Path:
         """Where the plan is."""
-        return self.path / "comparison.yaml"
+        return self.path / PLAN
 
     @property
     def results_path(self) -> Path:
         """The results."""
-        return self.path / "results.json"
+        return self.path / RESULTS
 
     @property
     def picture_path(self) -> Path:
         """The picture of accuracies and differences."""
-        return self.path / "comparison.png"
+        return self.path / PICTURE
 
     @property
     def runs(self) -> Path:
         """The folder of its runs."""
         return self.path / "runs"
 
-    def write_plan(self, plan: Plan) -> None:
+    def write_plan(self, plan: ComparisonPlan) -> None:
         """Record what is compared."""
         content = {
             "schema": SCHEMA_VERSION,
@@ -97,14 +104,14 @@ class ComparisonFolder:
         }
         atomic.write_text(self.plan_path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
-    def plan(self) -> Plan:
+    def plan(self) -> ComparisonPlan:
         """Read what is compared. Raises FileError where the file is damaged or of another schema."""
         subject = str(self.plan_path)
         try:
             content = yaml.safe_load(self.plan_path.read_text("utf-8"))
             schema = content["schema"]
             if schema == SCHEMA_VERSION:
-                return Plan(
+                return ComparisonPlan(
                     tuple(Side(str(s["name"]), Settings.model_validate(s["settings"])) for s in content["sides"]),
                     tuple(int(seed) for seed in content["seeds"]),
                     float(content["confidence"]),
@@ -146,10 +153,10 @@ class ComparisonFolder:
         """Write the place of a run as seen from this folder, with slashes."""
         return Path(os.path.relpath(run.resolve(), self.path.resolve())).as_posix()
 
-    def write_results(self, results: Mapping[str, Any]) -> None:
+    def write_results(self, results: ComparisonRecord) -> None:
         """Record what came of it."""
-        atomic.write_json(self.results_path, {"schema": SCHEMA_VERSION, **results})
+        atomic.write_json(self.results_path, {"schema": SCHEMA_VERSION, **results.to_dict()})
 
-    def results(self) -> dict[str, Any]:
-        """Read what came of it. Raises FileError where it is missing or damaged."""
-        return read_json(self.results_path)
+    def results(self, advice: str = "") -> ComparisonRecord:
+        """Read what came of it. Raises FileError, with `advice`, where it is missing or damaged."""
+        return from_json(ComparisonRecord, read_json(self.results_path), self.results_path, advice)

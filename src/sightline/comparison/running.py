@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from sightline import data as data_room
-from sightline.comparison.folder import ComparisonFolder, Plan
+from sightline.comparison.folder import ComparisonFolder, ComparisonPlan
 from sightline.errors import Interrupted, ResourceError, SightlineError
 from sightline.files.locks import only_one
 from sightline.runs.folder import RunFolder
@@ -53,8 +53,8 @@ class Job:
 
     def finished(self) -> RunFolder | None:
         """The run if it is there and tested."""
-        found = self.folder.find_run(self.run_name)
-        return found if found is not None and found.metrics_path.is_file() else None
+        run = self.folder.find_run(self.run_name)
+        return run if run is not None and run.metrics_path.is_file() else None
 
 
 class ImagesOnce:
@@ -72,12 +72,14 @@ class ImagesOnce:
         return self._loaded[key]
 
 
-def jobs_of(folder: ComparisonFolder, plan: Plan) -> list[Job]:
+def jobs_of(folder: ComparisonFolder, plan: ComparisonPlan) -> list[Job]:
     """List all runs of a plan, seed by seed, so that the sides grow alike."""
     return [Job(folder, side, it.name, seed) for seed in plan.seeds for side, it in enumerate(plan.sides)]
 
 
-def run_all(folder: ComparisonFolder, plan: Plan, *, processes: int, images: ImagesOnce, reporter: Reporter) -> None:
+def run_all(
+    folder: ComparisonFolder, plan: ComparisonPlan, *, processes: int, images: ImagesOnce, reporter: Reporter
+) -> None:
     """Bring every run of a plan to its end. Raises what a run raises, naming side and seed, and Interrupted."""
     jobs = jobs_of(folder, plan)
     left = [job for job in jobs if job.finished() is None]
@@ -110,16 +112,16 @@ class _ToldOnce:
             self._reporter.note(text)
 
 
-def run_one(job: Job, plan: Plan, images: ImagesOnce, reporter: Reporter) -> None:
+def run_one(job: Job, plan: ComparisonPlan, images: ImagesOnce, reporter: Reporter) -> None:
     """Begin a run, or go on with it, to its end. Raises ResourceError where another process is working on it."""
     refusal = ResourceError(job.run_name, "another process is working on this run", advice="wait until it has ended")
     with only_one(job.folder.lock_path(job.run_name), refusal, LOCK_SECONDS):
         job.folder.forget_unbegun(job.run_name)
-        found = job.folder.find_run(job.run_name)
+        run = job.folder.find_run(job.run_name)
         settings = plan.sides[job.side].settings
         data = images.load(settings.data)
-        if found is not None:
-            resume(found.path, data=data, reporter=reporter)
+        if run is not None:
+            resume(run.path, data=data, reporter=reporter)
             return
         settings = settings.replace(seed=job.seed)
         train_settings(settings, runs=job.folder.runs, name=job.run_name, data=data, reporter=reporter)
@@ -193,8 +195,8 @@ class _Worker:
         self.stop()
         if code == 0:
             return
-        said = self._log.read_text("utf-8", "replace").strip().splitlines()
-        last = said[-1].removeprefix("error: ") if said else f"exit code {code}"
+        lines = self._log.read_text("utf-8", "replace").strip().splitlines()
+        last = lines[-1].removeprefix("error: ") if lines else f"exit code {code}"
         subject = f"{self._job.name}, seed {self._job.seed}"
         raise _error_kind(code)(subject, last, advice=f"see {self._log}")
 

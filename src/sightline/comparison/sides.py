@@ -33,7 +33,7 @@ class Side:
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _SideRequest:
     """A side as it was asked for: a recipe or a network, and changes by flat name."""
 
     text: str
@@ -64,23 +64,23 @@ def build_sides(
     own; "paced" is for lengths that are measured later, so that no side may name one. Raises UsageError for an unknown
     name or setting, fewer than two sides, equal ones, and different datasets or lengths.
     """
-    asked = [_parse(text) for text in texts]
-    if len(asked) < 2:
-        raise UsageError("SIDE", f"{len(asked)} found", "two or more are needed", FORM)
+    requests = [_parse(text) for text in texts]
+    if len(requests) < 2:
+        raise UsageError("SIDE", f"{len(requests)} found", "two or more are needed", FORM)
     for name in ("seed", "watch_test"):
         if name in flags:
             raise UsageError(
                 flag_of(name), "given to a comparison", "it trains several seeds and selects on validation"
             )
-    data = data or _dataset(asked, flags)
-    built = [side.settings(data, flags) for side in asked]
+    data = data or _dataset(requests, flags)
+    built = [side.settings(data, flags) for side in requests]
     notes: list[str] = []
-    built = _same_images(asked, built, notes)
+    built = _same_images(requests, built, notes)
     if lengths == "one":
-        _check_lengths(asked, built)
-    elif lengths == "paced" and (odd := next((side for side in asked if side.has_own_length), None)):
+        _check_lengths(requests, built)
+    elif lengths == "paced" and (odd := next((side for side in requests if side.has_own_length), None)):
         raise UsageError("--seconds", f"given, and {odd.text} names its own length", "one of them")
-    sides = [Side(side.text, settings) for side, settings in zip(asked, built, strict=True)]
+    sides = [Side(side.text, settings) for side, settings in zip(requests, built, strict=True)]
     for index, side in enumerate(sides):
         for other in sides[:index]:
             if _do_the_same(side.settings, other.settings):
@@ -99,16 +99,16 @@ def _do_the_same(one: Settings, other: Settings) -> bool:
     return one.replace(recipe=None) == other.replace(recipe=None)
 
 
-def _parse(text: str) -> _Asked:
+def _parse(text: str) -> _SideRequest:
     match = _TEXT.fullmatch(text)
     if match is None:
         raise UsageError("SIDE", f"'{text}' found", FORM)
     what, changes = match["what"], _changes(text, match["changes"])
     networks = network_names()
     if what in recipe_names() or what.endswith((".yaml", ".yml")):
-        return _Asked(text, what, changes)
+        return _SideRequest(text, what, changes)
     if what in networks or what.replace("_", "-") in networks:
-        return _Asked(text, None, {"model": what, **changes})
+        return _SideRequest(text, None, {"model": what, **changes})
     if Path(what).is_dir():
         raise UsageError(
             text, "a folder among sides that are to be trained", "give finished runs alone, or none of them"
@@ -134,37 +134,37 @@ def _changes(side: str, text: str | None) -> dict[str, Any]:
     return changes
 
 
-def _dataset(asked: Sequence[_Asked], flags: Mapping[str, Any]) -> str:
+def _dataset(requests: Sequence[_SideRequest], flags: Mapping[str, Any]) -> str:
     """Find the one dataset of the sides' recipes; digits where no side has one."""
-    named = {side.text: side.settings(None, flags).data.name for side in asked if side.recipe is not None}
+    named = {side.text: side.settings(None, flags).data.name for side in requests if side.recipe is not None}
     if len(set(named.values())) > 1:
         told = ", ".join(f"{name} is for {dataset}" for name, dataset in named.items())
         raise UsageError("--data", told, "one dataset for all", "name it")
     return next(iter(named.values()), "digits")
 
 
-def _same_images(asked: Sequence[_Asked], built: Sequence[Settings], notes: list[str]) -> list[Settings]:
+def _same_images(requests: Sequence[_SideRequest], built: Sequence[Settings], notes: list[str]) -> list[Settings]:
     """Give all sides the first one's split; no side looks at the test images while it trains."""
     first = built[0].data
     same = {name: getattr(first, name) for name in SHARED if name != "data"}
     settled: list[Settings] = []
-    for side, settings in zip(asked, built, strict=True):
+    for request, settings in zip(requests, built, strict=True):
         differing = [name for name, value in same.items() if getattr(settings.data, name) != value]
-        told = [
+        changes = [
             f"{name} {getattr(settings.data, name):g} -> {same[name]:g}" for name in differing if name == "validation"
         ]
-        told += [f"{name} as {asked[0].text} has it" for name in differing if name != "validation"]
+        changes += [f"{name} as {requests[0].text} has it" for name in differing if name != "validation"]
         if settings.training.watch_test:
-            told.append("watch_test off: validation images are held out")
-        if told:
-            notes.append(f"{side.text}: {', '.join(told)}, so that all sides have the same images")
+            changes.append("watch_test off: validation images are held out")
+        if changes:
+            notes.append(f"{request.text}: {', '.join(changes)}, so that all sides have the same images")
         settled.append(settings.replace(**same, watch_test=False))
     return settled
 
 
-def _check_lengths(asked: Sequence[_Asked], built: Sequence[Settings]) -> None:
+def _check_lengths(requests: Sequence[_SideRequest], built: Sequence[Settings]) -> None:
     lengths = {
-        side.text: length(settings) for side, settings in zip(asked, built, strict=True) if not side.has_own_length
+        side.text: length(settings) for side, settings in zip(requests, built, strict=True) if not side.has_own_length
     }
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{name} has {text}" for name, text in lengths.items())

@@ -1,1 +1,1 @@
-"""Files on disk: written whole or not at all, arrays without pickle, and locks that one process holds at a time."""
+"""Files on disk: written whole or not at all, arrays without pickle, records in JSON, and locks of one process."""

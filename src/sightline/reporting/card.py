@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from sightline.comparison.folder import ComparisonFolder
 from sightline.data.catalog import DATASETS
 from sightline.errors import FileError, UsageError
 from sightline.files import atomic
@@ -90,7 +91,7 @@ def _hash(text: str) -> str:
 def _comparison_of(run: Run) -> Comparison | None:
     """Find the comparison whose folder the run lies in, once it has ended."""
     folder = run.folder.path.resolve().parent.parent
-    if not ((folder / "comparison.yaml").is_file() and (folder / "results.json").is_file()):
+    if not (ComparisonFolder.is_one(folder) and ComparisonFolder(folder).results_path.is_file()):
         return None
     found = read(folder)
     assert isinstance(found, Comparison)

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.comparison.folder import ComparisonFolder, Plan
+from sightline.comparison.folder import ComparisonFolder, ComparisonPlan
+from sightline.comparison.records import ComparisonRecord, PairRecord, SideRecord
 from sightline.errors import FileError
 from sightline.evaluation.predictions import EXPLANATIONS, METRICS, MISTAKES, PREDICTIONS, Predictions
 from sightline.files import arrays
@@ -19,7 +20,8 @@ from sightline.reporting import files
 from sightline.reporting.blocks import Cell
 from sightline.runs.folder import RESULTS, RunFolder
 from sightline.settings import Settings, data_name
-from sightline.tuning.folder import StudyFolder, StudyPlan, budget_of, trial_name
+from sightline.tuning.folder import StudyFolder, StudyPlan
+from sightline.tuning.records import StudyRecord
 
 KIND = "pictures written by Sightline"
 
@@ -192,41 +194,41 @@ class Comparison:
     place: str = ""
 
     @cached_property
-    def plan(self) -> Plan:
-        """comparison.yaml."""
+    def plan(self) -> ComparisonPlan:
+        """What is compared."""
         return self.folder.plan()
 
     @cached_property
-    def results(self) -> files.ComparisonResults:
-        """results.json. Raises FileError where the comparison, or its part with more seeds, has not ended."""
-        advice = f"go on with sightline compare --resume {self.folder.path}"
+    def results(self) -> ComparisonRecord:
+        """What came of it. Raises FileError where the comparison, or its part with more seeds, has not ended."""
+        advice = f"Go on with sightline compare --resume {self.folder.path}."
         path = self.folder.results_path
         if not path.is_file() or self.plan.looks[-1:] != (len(self.plan.seeds),):
             raise FileError(str(self.folder.path), "this comparison has not ended", advice=advice)
-        found = files.read(path, files.ComparisonResults, advice)
-        if len(found["sides"]) < 2 or not all(side["runs"] for side in found["sides"]):
+        results = self.folder.results(advice)
+        if len(results.sides) < 2 or not all(side.runs for side in results.sides):
             raise FileError(str(path), "damaged", "two sides with their runs", advice)
-        return found
+        return results
 
     @property
-    def sides(self) -> Sequence[files.Side]:
-        """The sides, as results.json has them."""
-        return self.results["sides"]
+    def sides(self) -> Sequence[SideRecord]:
+        """The sides of its results."""
+        return self.results.sides
 
     @property
-    def pairs(self) -> Sequence[files.Pair]:
-        """The pairs of sides, as results.json has them."""
-        return self.results["pairs"]
+    def pairs(self) -> Sequence[PairRecord]:
+        """The pairs of sides of its results."""
+        return self.results.pairs
 
     @cached_property
     def runs(self) -> Sequence[Mapping[int, Run]]:
         """Each side's runs by seed."""
         return [
             {
-                int(seed): Run(
+                seed: Run(
                     RunFolder.open(self.folder.path / place), posixpath.normpath(posixpath.join(self.place, place))
                 )
-                for seed, place in side["runs"].items()
+                for seed, place in side.runs.items()
             }
             for side in self.sides
         ]
@@ -234,7 +236,7 @@ class Comparison:
     @cached_property
     def named(self) -> Sequence[tuple[str, Run]]:
         """Each side's name and its run with the lowest seed."""
-        return [(side["name"], runs[min(runs)]) for side, runs in zip(self.sides, self.runs, strict=True)]
+        return [(side.name, runs[min(runs)]) for side, runs in zip(self.sides, self.runs, strict=True)]
 
     @property
     def every_run(self) -> Sequence[Run]:
@@ -242,8 +244,8 @@ class Comparison:
         return [run for runs in self.runs for run in runs.values()]
 
     def cell(self, text: str, key: str) -> Cell:
-        """Make a cell that comes from results.json."""
-        return Cell(text, posixpath.join(self.place, "results.json"), key)
+        """Make a cell that comes from the file of its results."""
+        return Cell(text, posixpath.join(self.place, self.folder.results_path.name), key)
 
 
 @dataclass(frozen=True)
@@ -254,56 +256,50 @@ class Study:
 
     @cached_property
     def plan(self) -> StudyPlan:
-        """study.yaml."""
+        """What is searched."""
         return self.folder.plan()
 
     @cached_property
-    def results(self) -> files.StudyResults:
-        """results.json. Raises FileError where the search, or the comparison behind it, has not ended."""
-        path = self.folder.path / "results.json"
-        resume = f"sightline tune --resume {self.folder.path}"
-        if not path.is_file():
-            raise FileError(str(self.folder.path), "this search has not ended", advice=f"go on with {resume}")
-        found = self.folder.results()
-        # Studies of the first versions lack some of it; a resumption without a further trial writes it anew.
-        results = files.checked(
-            found, files.StudyResults, path, f"{resume} --trials {found.get('trials', 1)} writes it anew"
-        )
-        budget = results.get("budget")
-        is_compared = results["final"] is not None or not self.plan.seeds or not results["changes"]
-        if budget is not None and not (is_compared and budget == budget_of(self.plan)):
-            raise FileError(str(self.folder.path), "this search has not ended", advice=f"go on with {resume}")
+    def results(self) -> StudyRecord:
+        """What came of it. Raises FileError where the search, or the comparison behind it, has not ended."""
+        advice = f"Go on with sightline tune --resume {self.folder.path}."
+        not_ended = FileError(str(self.folder.path), "this search has not ended", advice=advice)
+        if not self.folder.results_path.is_file():
+            raise not_ended
+        results = self.folder.results()
+        is_compared = results.final is not None or not self.plan.seeds or not results.changes
+        if results.budget is not None and not (is_compared and results.budget == self.plan.budget):
+            raise not_ended
         return results
 
     @property
     def has_comparison(self) -> bool:
         """Whether the winner was compared with where the search began."""
-        return self.results["final"] is not None
+        return self.results.final is not None
 
     @cached_property
     def comparison(self) -> Comparison:
         """The comparison at the end."""
-        place = self.results["final"]
+        place = self.results.final
         assert place is not None
         return Comparison(ComparisonFolder.open(self.folder.path / place), place)
 
     @cached_property
     def best(self) -> Run | None:
         """The best trial's run, None where another machine made it."""
-        found = sorted(self.folder.trials.glob(f"{trial_name(self.results['best_trial'])}-[0-9][0-9][0-9]"))
-        begun = [path for path in found if RunFolder(path).settings_path.is_file()]
-        return Run(RunFolder(begun[-1]), f"{self.folder.trials.name}/{begun[-1].name}") if begun else None
+        run = self.folder.find_trial(self.results.best_trial)
+        return None if run is None else Run(run, run.path.relative_to(self.folder.path).as_posix())
 
     def cell(self, text: str, key: str) -> Cell:
-        """Make a cell that comes from results.json."""
-        return Cell(text, "results.json", key)
+        """Make a cell that comes from the file of its results."""
+        return Cell(text, self.folder.results_path.name, key)
 
 
 def read(path: Path) -> Run | Comparison | Study:
     """Tell by its files what a folder is. Raises FileError for anything but a run, a comparison or a study."""
-    if (path / "comparison.yaml").is_file():
+    if ComparisonFolder.is_one(path):
         return Comparison(ComparisonFolder(path))
-    if (path / "study.yaml").is_file():
+    if StudyFolder.is_one(path):
         return Study(StudyFolder(path))
     if (path / "settings.yaml").is_file():
         return Run(RunFolder(path))

@@ -126,25 +126,26 @@ class Drawn:
     def accuracies(self, comparison: Comparison, *, with_differences: bool = True) -> Picture:
         """Seeds and means, and the differences below them."""
         path = self._path("accuracies")
-        pairs = comparison.pairs if with_differences else []
-        comparison_drawing.draw(comparison.sides, pairs, path, words=self._drawn)
+        content = comparison.results.to_dict()
+        pairs = content["pairs"] if with_differences else []
+        comparison_drawing.draw(content["sides"], pairs, path, words=self._drawn)
         caption = self._words("accuracy_plot" if with_differences else "accuracy_plot_sides")
         return Picture(path, caption, comparison.cell("", "").file)
 
     def search(self, study: Study) -> Mapping[str, Picture]:
         """History, slices, and importance where there is one."""
         logs = {name for name, dimension in study.plan.space.items() if getattr(dimension, "log", False)}
-        trials: Sequence[Mapping[str, object]] = study.results["all_trials"]
-        found: dict[str, Picture] = {}
+        trials: Sequence[Mapping[str, object]] = study.results.to_dict()["all_trials"]
+        pictures: dict[str, Picture] = {}
         if any(trial["state"] == "complete" for trial in trials):
             path = self._path("history")
             study_drawing.history(trials, path, words=self._drawn)
-            found["history"] = Picture(path, self._words("history"))
+            pictures["history"] = Picture(path, self._words("history"))
             path = self._path("slices")
             study_drawing.slices(trials, logs, path, words=self._drawn)
-            found["slices"] = Picture(path, self._words("slices"))
-        if study.results["importance"]:
+            pictures["slices"] = Picture(path, self._words("slices"))
+        if study.results.importance:
             path = self._path("importance")
-            study_drawing.importance(study.results["importance"], path, words=self._drawn)
-            found["importance"] = Picture(path, self._words("importance_plot"))
-        return {name: replace(picture, file="results.json") for name, picture in found.items()}
+            study_drawing.importance(study.results.importance, path, words=self._drawn)
+            pictures["importance"] = Picture(path, self._words("importance_plot"))
+        return {name: replace(picture, file=study.cell("", "").file) for name, picture in pictures.items()}

@@ -19,11 +19,14 @@ import yaml
 
 from sightline.errors import FileError
 from sightline.files import atomic
-from sightline.runs.folder import new_folder, read_json
+from sightline.files.json_records import from_json
+from sightline.runs.folder import RunFolder, new_folder, read_json
+from sightline.tuning.records import Budget, StudyRecord
 from sightline.tuning.space import Space, space_of
 
 SCHEMA_VERSION = 1
 TRIALS, SEEDS = 30, (0, 1, 2, 3, 4)
+PLAN, STORAGE, RESULTS = "study.yaml", "study.db", "results.json"
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,10 @@ class StudyPlan:
     seconds: float | None = None
     seeds: tuple[int, ...] = SEEDS
 
-
-def budget_of(plan: StudyPlan) -> dict[str, Any]:
-    """Give what results.json says was asked for, by which a report tells whether the search has ended."""
-    return {"trials": plan.trials, "seconds": plan.seconds, "seeds": list(plan.seeds)}
+    @property
+    def budget(self) -> Budget:
+        """What is asked for, which the results repeat: by that a report tells whether the search has ended."""
+        return Budget(trials=self.trials, seconds=self.seconds, seeds=self.seeds)
 
 
 @dataclass(frozen=True)
@@ -67,15 +70,25 @@ class StudyFolder:
     def open(cls, path: Path) -> StudyFolder:
         """A study that exists. Raises FileError for anything else."""
         folder = cls(path)
-        if not folder.plan_path.is_file():
-            found = "it has no study.yaml" if path.is_dir() else "no such study folder"
+        if not cls.is_one(path):
+            found = f"it has no {PLAN}" if path.is_dir() else "no such study folder"
             raise FileError(str(path), found, "a study's folder")
         return folder
+
+    @staticmethod
+    def is_one(path: Path) -> bool:
+        """Whether a folder is that of a study."""
+        return (path / PLAN).is_file()
 
     @property
     def plan_path(self) -> Path:
         """Where the plan is."""
-        return self.path / "study.yaml"
+        return self.path / PLAN
+
+    @property
+    def results_path(self) -> Path:
+        """The results."""
+        return self.path / RESULTS
 
     @property
     def trials(self) -> Path:
@@ -92,13 +105,24 @@ class StudyFolder:
         """The file whose lock is held by the one process that searches from this folder."""
         return self.path / ".lock"
 
-    def picture_path(self, name: str) -> Path:
-        """Where the picture `history`, `importance` or `slices` is."""
-        return self.path / f"{name}.png"
+    @property
+    def history_path(self) -> Path:
+        """The picture of the trials in their order."""
+        return self.path / "history.png"
+
+    @property
+    def importance_path(self) -> Path:
+        """The picture of how much each setting mattered."""
+        return self.path / "importance.png"
+
+    @property
+    def slices_path(self) -> Path:
+        """The picture of the trials over each setting."""
+        return self.path / "slices.png"
 
     def storage(self, plan: StudyPlan) -> str:
         """The URL of the study's trials."""
-        return plan.storage or f"sqlite:///{(self.path / 'study.db').resolve().as_posix()}"
+        return plan.storage or f"sqlite:///{(self.path / STORAGE).resolve().as_posix()}"
 
     def write_plan(self, plan: StudyPlan) -> None:
         """Record what is searched."""
@@ -131,18 +155,33 @@ class StudyFolder:
             raise FileError(subject, "damaged", "what sightline tune wrote") from None
         raise FileError(subject, f"schema {schema}", f"schema {SCHEMA_VERSION}")
 
+    def find_trial(self, number: int) -> RunFolder | None:
+        """The run of a trial; None before it began, and where another machine made it."""
+        begun = [run for run in self._runs_of(number) if run.settings_path.is_file()]
+        return begun[-1] if begun else None
+
     def forget_trial(self, number: int) -> None:
         """Remove the run of a trial that was broken off: it is done again from its start."""
-        for path in self.trials.glob(f"{trial_name(number)}-[0-9][0-9][0-9]"):
-            shutil.rmtree(path, ignore_errors=True)
+        for run in self._runs_of(number):
+            shutil.rmtree(run.path, ignore_errors=True)
 
-    def write_results(self, results: Mapping[str, Any]) -> None:
+    def _runs_of(self, number: int) -> list[RunFolder]:
+        return [RunFolder(path) for path in sorted(self.trials.glob(f"{trial_name(number)}-[0-9][0-9][0-9]"))]
+
+    def comparisons(self) -> list[Path]:
+        """The folders of the comparisons at the end: another one for each winner, the earliest first."""
+        return sorted(self.final.glob("*-[0-9][0-9][0-9]"))
+
+    def write_results(self, results: StudyRecord) -> None:
         """Record what came of it."""
-        atomic.write_json(self.path / "results.json", {"schema": SCHEMA_VERSION, **results})
+        atomic.write_json(self.results_path, {"schema": SCHEMA_VERSION, **results.to_dict()})
 
-    def results(self) -> dict[str, Any]:
+    def results(self) -> StudyRecord:
         """Read what came of it. Raises FileError where it is missing or damaged."""
-        return read_json(self.path / "results.json")
+        content = read_json(self.results_path)
+        # Studies of the first versions lack some of it; a resumption without a further trial writes it anew.
+        advice = f"Run sightline tune --resume {self.path} --trials {content.get('trials', 1)} to write it anew."
+        return from_json(StudyRecord, content, self.results_path, advice)
 
 
 def trial_name(number: int) -> str:

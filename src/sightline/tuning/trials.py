@@ -125,8 +125,8 @@ def seconds_of(study: Study, folder: StudyFolder) -> float:
 
 def _broken_off(study: Study) -> set[int]:
     """The trials that were stopped in the middle, on whatever machine: they were asked for again."""
-    kept = (numbers for key, numbers in study.user_attrs.items() if key.startswith(BROKEN_OFF))
-    return {number for numbers in kept for number in numbers}
+    lists = (numbers for key, numbers in study.user_attrs.items() if key.startswith(BROKEN_OFF))
+    return {number for numbers in lists for number in numbers}
 
 
 def _take_up_broken_trials(study: Study, folder: StudyFolder) -> None:
@@ -229,19 +229,19 @@ class _Watcher(Silence):
 
 
 def _tell(study: Study, number: int, plan: StudyPlan, reporter: Reporter) -> None:
-    found = study.get_trials(deepcopy=False)[number]
-    told = ", ".join(f"{name} {_short(value)}" for name, value in found.params.items())
-    match found.state:
+    trial = study.get_trials(deepcopy=False)[number]
+    params = ", ".join(f"{name} {_short(value)}" for name, value in trial.params.items())
+    match trial.state:
         case TrialState.COMPLETE:
-            outcome = f"{100 * (found.value or 0):.2f}%"
+            outcome = f"{100 * (trial.value or 0):.2f}%"
         case TrialState.PRUNED:
             outcome = "given up"
         case _:
-            outcome = f"failed ({found.user_attrs.get(WHY, '')})"
+            outcome = f"failed ({trial.user_attrs.get(WHY, '')})"
     best = best_of(study)
     top = f"; best {100 * (best.value or 0):.2f}% (trial {best.number})" if best is not None else ""
     count = f"{len(ended(study))} of {plan.trials}" if plan.trials is not None else f"{len(ended(study))}"
-    reporter.note(f"trial {number} ({count}): {outcome}: {told}{top}")
+    reporter.note(f"trial {number} ({count}): {outcome}: {params}{top}")
 
 
 def best_of(study: Study) -> FrozenTrial | None:

@@ -27,7 +27,8 @@ from sightline.settings import Settings, data_name, model_name
 from sightline.settings.text import text
 from sightline.training.reporter import Reporter, make_reporter
 from sightline.training.tracking import check_tracking
-from sightline.tuning.folder import SEEDS, TRIALS, StudyFolder, StudyPlan, budget_of
+from sightline.tuning.folder import SEEDS, TRIALS, StudyFolder, StudyPlan
+from sightline.tuning.records import StudyRecord, TrialRecord
 from sightline.tuning.space import default_space, read_space, space_of
 
 with needs("tune", "tune", "optuna", package="Optuna"):
@@ -54,26 +55,21 @@ with needs("tune", "tune", "optuna", package="Optuna"):
 FEWEST_FOR_IMPORTANCE = 4
 
 
-@dataclass(frozen=True)
-class TuneResult:
-    """A study: its folder, `results`, which is what results.json holds, and the comparison at its end.
+@dataclass(frozen=True, kw_only=True)
+class TuneResult(StudyRecord):
+    """A study: its folder, its results, and the comparison at its end.
 
-    results: study, data, model, trials, complete, pruned, failed, seconds (of all of these), best_trial,
-    changes (the winner's settings by flat name), before (theirs before), validation (the winner's accuracy in its
-    trial), validation_before (that of the settings that the search began from, None where they are not in the space),
-    importance (of each setting, adding up to 1; empty below 4 complete trials), final (path of the comparison, None
-    where no seeds were asked for), budget (trials, seconds and seeds that were asked for), all_trials (number, value,
-    params, state of each).
+    `changes` holds the winner's settings that differ from where the search began, by their flat names, and `before`
+    what they were. `comparison` is None where no seeds were asked for, and where nothing better was found.
     """
 
     folder: Path
-    results: Mapping[str, Any]
     comparison: ComparisonResult | None
 
     def to_dict(self) -> dict[str, Any]:
         """The result for JSON."""
         final = None if self.comparison is None else self.comparison.to_dict()
-        return {"folder": str(self.folder), **self.results, "comparison": final}
+        return {"folder": str(self.folder), **super().to_dict(), "comparison": final}
 
 
 def tune(
@@ -105,18 +101,20 @@ def tune(
     """
     reporter = make_reporter(quiet=quiet)
     chosen = _seeds(seeds)
-    asked = read_space(Path(space)) if isinstance(space, str | Path) else space_of(space, "space") if space else None
+    chosen_space = (
+        read_space(Path(space)) if isinstance(space, str | Path) else space_of(space, "space") if space else None
+    )
     _check(trials, seconds, chosen, settings)
     if storage is not None and study is None:
         raise UsageError("--storage", "given without --study", "the name that the machines share in it")
-    plan = StudyPlan(study or "sightline", str(data), recipe, settings, asked or {}, storage, prunes=True,
+    plan = StudyPlan(study or "sightline", str(data), recipe, settings, chosen_space or {}, storage, prunes=True,
                      trials=trials, seconds=seconds, seeds=chosen)  # fmt: skip
     base, images = settings_of(plan, {}), ImagesOnce()
     check_tracking(base)
     loaded = images.load(base.data)
     if base.data.validation == 0 and loaded.val is None:
         raise UsageError("--validation", "0 found", "validation images, which alone decide between trials")
-    if asked is None:
+    if chosen_space is None:
         augment = base.augment.replace(flip="auto")
         flip = resolve_augment(augment, data_name(base.data), loaded.train.class_names)[0].flip
         assert flip != "auto"
@@ -127,7 +125,7 @@ def tune(
     folder = StudyFolder.create(Path(studies), name or _name(base))
     folder.write_plan(plan)
     for setting, dimension in plan.space.items():
-        reporter.note(f"{setting}: {_told(dimension.to_dict())}, at first {text(value_of(base, setting))}")
+        reporter.note(f"{setting}: {_described(dimension.to_dict())}, at first {text(value_of(base, setting))}")
     return _run(folder, plan, images, reporter)
 
 
@@ -188,7 +186,7 @@ def _run(
         if plan != folder.plan():
             folder.write_plan(plan)
         ends = {f"{plan.trials} trials": plan.trials, f"{plan.seconds or 0:,.0f} s": plan.seconds}
-        reporter.note(f"{folder.path}: up to {' or '.join(end for end, given in ends.items() if given is not None)}")
+        reporter.note(f"{folder.path}: up to {' or '.join(end for end, value in ends.items() if value is not None)}")
         try:
             with device_room.explain_memory("training"):
                 search(study, folder, plan, images=images, reporter=reporter)
@@ -204,67 +202,64 @@ def _run(
             _draw(folder, plan, results)
             folder.write_results(results)
             if not plan.seeds or not changes:
-                return TuneResult(folder.path, results, None)
+                return TuneResult(folder=folder.path, comparison=None, **vars(results))
             final = _compare(folder, base, settings_of(plan, changes), plan.seeds, reporter)
         except (KeyboardInterrupt, Interrupted) as error:
             raise interrupted(folder) from error
-    results = {**results, "final": final.folder.relative_to(folder.path).as_posix()}
+    results = replace(results, final=final.folder.relative_to(folder.path).as_posix())
     folder.write_results(results)
-    return TuneResult(folder.path, results, final)
+    return TuneResult(folder=folder.path, comparison=final, **vars(results))
 
 
 def _compare(
     folder: StudyFolder,
     base: Settings,
-    found: Settings,
+    winner: Settings,
     seeds: Sequence[int],
     reporter: Reporter,
 ) -> ComparisonResult:
     """Train start and winner anew, with several seeds, or go on with it where it was stopped."""
     start = base.recipe or model_name(base.model)
-    sides = [Side(start, base), Side(f"{start}, tuned", found)]
-    for path in sorted(folder.final.glob("*-[0-9][0-9][0-9]")):
-        there = comparing.seeds_of(path, sides)
-        if there is not None:
+    sides = [Side(start, base), Side(f"{start}, tuned", winner)]
+    for path in folder.comparisons():
+        known = comparing.seeds_of(path, sides)
+        if known is not None:
             # What was looked at with some seeds cannot be looked at with fewer.
-            further = [seed for seed in seeds if seed not in there]
-            return comparing.resume_comparison(path, seeds=[*there, *further], reporter=reporter)
+            further = [seed for seed in seeds if seed not in known]
+            return comparing.resume_comparison(path, seeds=[*known, *further], reporter=reporter)
     return comparing.compare_settings(sides, seeds=seeds, comparisons=folder.final, name="winner", reporter=reporter)
 
 
 def _results(
     study: optuna.Study, plan: StudyPlan, base: Settings, best: FrozenTrial, changes: Mapping[str, Any]
-) -> dict[str, Any]:
+) -> StudyRecord:
     trials = ended(study)
     count = {state: sum(trial.state == state for trial in trials) for state in TrialState}
     start = {name: dimension.stored(value_of(base, name)) for name, dimension in plan.space.items()}
     same = [trial.value for trial in trials if trial.state == TrialState.COMPLETE and trial.params == start]
-    return {
-        "study": plan.study,
-        "data": data_name(base.data),
-        "model": model_name(base.model),
-        "trials": len(trials),
-        "complete": count[TrialState.COMPLETE],
-        "pruned": count[TrialState.PRUNED],
-        "failed": count[TrialState.FAIL],
-        "seconds": sum(trial.user_attrs.get(SECONDS, 0.0) for trial in trials),
-        "best_trial": best.number,
-        "changes": {name: _plain(value) for name, value in changes.items()},
-        "before": {name: _plain(value_of(base, name)) for name in changes},
-        "validation": best.value,
-        "validation_before": same[0] if same else None,
-        "importance": _importance(study),
-        "final": None,
-        "budget": budget_of(plan),
-        "all_trials": _rows(trials),
-    }
-
-
-def _rows(trials: Sequence[FrozenTrial]) -> list[dict[str, Any]]:
-    return [
-        {"number": trial.number, "value": trial.value, "params": trial.params, "state": trial.state.name.lower()}
-        for trial in trials
-    ]
+    assert best.value is not None, "the best trial is a complete one"
+    return StudyRecord(
+        study=plan.study,
+        data=data_name(base.data),
+        model=model_name(base.model),
+        trials=len(trials),
+        complete=count[TrialState.COMPLETE],
+        pruned=count[TrialState.PRUNED],
+        failed=count[TrialState.FAIL],
+        seconds=sum(trial.user_attrs.get(SECONDS, 0.0) for trial in trials),
+        best_trial=best.number,
+        changes={name: _plain(value) for name, value in changes.items()},
+        before={name: _plain(value_of(base, name)) for name in changes},
+        validation=best.value,
+        validation_before=same[0] if same else None,
+        importance=_importance(study),
+        final=None,
+        budget=plan.budget,
+        all_trials=tuple(
+            TrialRecord(number=trial.number, value=trial.value, params=trial.params, state=trial.state.name.lower())
+            for trial in trials
+        ),
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -284,20 +279,20 @@ def _importance(study: optuna.Study) -> dict[str, float]:
     }
 
 
-def _draw(folder: StudyFolder, plan: StudyPlan, results: Mapping[str, Any]) -> None:
-    rows = results["all_trials"]
+def _draw(folder: StudyFolder, plan: StudyPlan, results: StudyRecord) -> None:
+    trials = results.to_dict()["all_trials"]
     logs = {name for name, dimension in plan.space.items() if getattr(dimension, "log", False)}
-    study_drawing.history(rows, folder.picture_path("history"))
-    study_drawing.slices(rows, logs, folder.picture_path("slices"))
-    if results["importance"]:
-        study_drawing.importance(results["importance"], folder.picture_path("importance"))
+    study_drawing.history(trials, folder.history_path)
+    study_drawing.slices(trials, logs, folder.slices_path)
+    if results.importance:
+        study_drawing.importance(results.importance, folder.importance_path)
 
 
 def _name(settings: Settings) -> str:
     return f"{data_name(settings.data)}-{model_name(settings.model)}"
 
 
-def _told(dimension: Mapping[str, Any]) -> str:
+def _described(dimension: Mapping[str, Any]) -> str:
     if "choices" in dimension:
         return " | ".join(text(value) for value in dimension["choices"])
     return f"{dimension['low']:g} to {dimension['high']:g}" + (", by its logarithm" if dimension["log"] else "")

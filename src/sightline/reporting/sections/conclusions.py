@@ -40,9 +40,9 @@ def of_run(run: Run, words: Words) -> Section:
 
 def of_comparison(comparison: Comparison, words: Words, *, searched: bool = False) -> Section:
     """Several seeds of several sides; `searched` where one of them is what a search found."""
-    looks = comparison.results["looks"]
+    looks = comparison.results.looks
     cannot: list[Cell] = [Cell(words("cannot_search"))] if searched else []
-    if any(pair["outcome"] != "better" for pair in comparison.pairs):
+    if any(pair.outcome != "better" for pair in comparison.pairs):
         cannot.append(Cell(words("cannot_equal")))
     if len(looks) > 1:
         text = words("cannot_looks", looks=words("comma").join(map(str, looks)))
@@ -57,7 +57,7 @@ def of_comparison(comparison: Comparison, words: Words, *, searched: bool = Fals
 def of_study(study: Study, words: Words) -> Section:
     """A search that ended without a comparison."""
     results = study.results
-    text = words("can_search", trial=results["best_trial"], validation=percent(results["validation"]))
+    text = words("can_search", trial=results.best_trial, validation=percent(results.validation))
     can = [study.cell(text, "best_trial, validation")]
     return _section(can, [Cell(words("cannot_search")), Cell(words("cannot_source"))], words)
 

@@ -44,13 +44,13 @@ def of_comparison(comparison: Comparison, words: Words) -> Section:
     cell = comparison.cell
     rows = [
         [
-            Cell(side["name"]),
+            Cell(side.name),
             length_cell(comparison.named[place][1], words),
-            cell(optional(side["seconds_per_epoch"], seconds), f"sides.{place}.seconds_per_epoch"),
-            cell(seconds(side["train_seconds"]), f"sides.{place}.train_seconds"),
-            cell(optional(side["parameters"], whole), f"sides.{place}.parameters"),
-            cell(optional(side["macs"], whole), f"sides.{place}.macs"),
-            cell(optional(side["latency_ms"], seconds), f"sides.{place}.latency_ms"),
+            cell(optional(side.seconds_per_epoch, seconds), f"sides.{place}.seconds_per_epoch"),
+            cell(seconds(side.train_seconds), f"sides.{place}.train_seconds"),
+            cell(optional(side.parameters, whole), f"sides.{place}.parameters"),
+            cell(optional(side.macs, whole), f"sides.{place}.macs"),
+            cell(optional(side.latency_ms, seconds), f"sides.{place}.latency_ms"),
         ]
         for place, side in enumerate(comparison.sides)
     ]

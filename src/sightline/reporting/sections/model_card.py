@@ -98,7 +98,7 @@ def _seeds(run: Run, comparison: Comparison, words: Words) -> list[Section]:
     places = [
         place
         for place, side in enumerate(comparison.sides)
-        if here in [(folder / found).resolve() for found in side["runs"].values()]
+        if here in [(folder / found).resolve() for found in side.runs.values()]
     ]
     if not places:
         return []

@@ -38,14 +38,13 @@ def of_run(run: Run, words: Words) -> Section:
 def of_comparison(comparison: Comparison, words: Words) -> Section:
     """Which side is more accurate?"""
     sides = comparison.sides
-    key = "comparison_question" if len({side["length"] for side in sides}) == 1 else "comparison_question_own"
+    key = "comparison_question" if len({side.length for side in sides}) == 1 else "comparison_question_own"
     asked = words(key, count=len(sides), data=comparison.named[0][1].data)
     figures = [
-        (side["name"], comparison.cell(percent(side["mean"]), f"sides.{place}.mean"))
-        for place, side in enumerate(sides)
+        (side.name, comparison.cell(percent(side.mean), f"sides.{place}.mean")) for place, side in enumerate(sides)
     ]
     said = verdict_cells(comparison, words)
-    note = words("figures_are_means", seeds=", ".join(dict.fromkeys(str(side["n"]) for side in sides)))
+    note = words("figures_are_means", seeds=", ".join(dict.fromkeys(str(side.n) for side in sides)))
     blocks: list[Block] = [
         Paragraph(comparison.cell(asked, "len(sides)")),
         Figures(figures),
@@ -60,8 +59,8 @@ def of_comparison(comparison: Comparison, words: Words) -> Section:
 def of_study(study: Study, words: Words) -> Section:
     """Is there anything better than where the search began?"""
     results = study.results
-    asked = words("study_question", model=results["model"], data=results["data"])
-    if not results["changes"]:
+    asked = words("study_question", model=results.model, data=results.data)
+    if not results.changes:
         said = [study.cell(words("search_nothing"), "changes")]
     elif not study.has_comparison:
         said = [study.cell(words("no_comparison"), "final")]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from sightline.comparison.folder import Plan
+from sightline.comparison.folder import ComparisonPlan
 from sightline.comparison.sides import have_the_same_images
 from sightline.files.atomic import sha256_of
 from sightline.reporting.blocks import Block, Cell, Code, Paragraph, Section, Slide, Table
@@ -53,10 +53,10 @@ def of_study(study: Study, words: Words) -> Section:
         else:
             flags += [flag_of(name), value if isinstance(value, str) else text(value)]
     recipe = [] if plan.recipe is None else ["--recipe", plan.recipe]
-    trials = ["--trials", str(study.results["trials"])]
+    trials = ["--trials", str(study.results.trials)]
     seeds = "0"
     if study.has_comparison:
-        seeds = _seeds(study.comparison.sides[0]["seeds"])
+        seeds = _seeds(study.comparison.sides[0].seeds)
     command = _command("tune", plan.data, *recipe, "--space", "space.yaml", *trials, "--seeds", seeds, *flags)
     space = yaml.safe_dump(
         {name: dimension.to_dict() for name, dimension in plan.space.items()}, sort_keys=False, default_flow_style=None
@@ -79,16 +79,16 @@ def _comparison_commands(comparison: Comparison, words: Words) -> tuple[list[Blo
         return [Paragraph.of(words("repeat_own_module"))], []
     if any(settings.extended_from_step for settings in every):
         return [Paragraph.of(words("repeat_comparison_extended"))], []
-    seeds = comparison.sides[0]["seeds"]
+    seeds = comparison.sides[0].seeds
     if (
-        any(side["seeds"] != seeds for side in comparison.sides)
+        any(side.seeds != seeds for side in comparison.sides)
         or any(settings.training.watch_test for settings in every)
         or not all(have_the_same_images(settings, every[0]) for settings in every)
     ):
         return [Paragraph.of(words("repeat_comparison_apart"))], []
     sides = [f"{_seen_from_here(run.folder.path)}/settings.yaml" for _, run in comparison.named]
-    sureness = comparison.results["confidence"]
-    confidence = [] if sureness == Plan.confidence else ["--confidence", f"{sureness:g}"]
+    sureness = comparison.results.confidence
+    confidence = [] if sureness == ComparisonPlan.confidence else ["--confidence", f"{sureness:g}"]
     command = _command("compare", *sides, "--own-lengths", "--seeds", _seeds(seeds), *confidence)
     return [Paragraph.of(words("repeat_comparison")), Code(command)], [command]
 

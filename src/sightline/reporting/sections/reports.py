@@ -31,12 +31,12 @@ def report_of(subject: Run | Comparison | Study, drawn: Drawn, words: Words) -> 
             title = words("run_title", model=subject.model, data=subject.data)
             sections = _run(subject, drawn, words)
         case Comparison():
-            sides = ", ".join(side["name"] for side in subject.sides)
+            sides = ", ".join(side.name for side in subject.sides)
             title = words("comparison_title", sides=sides, data=subject.named[0][1].data)
             sections = [question.of_comparison(subject, words), *_comparison(subject, drawn, words)]
             sections += [conclusions.of_comparison(subject, words), repeating.of_comparison(subject, words)]
         case Study():
-            title = words("study_title", model=subject.results["model"], data=subject.results["data"])
+            title = words("study_title", model=subject.results.model, data=subject.results.data)
             sections = _study(subject, drawn, words)
     made_by = words("made_by", version=version("sightline"), name=folder.name)
     return Report(title, folder.name, LANGUAGES[words.language], sections, made_by)
@@ -59,7 +59,7 @@ def _run(run: Run, drawn: Drawn, words: Words) -> list[Section]:
 
 def _comparison(comparison: Comparison, drawn: Drawn, words: Words) -> list[Section]:
     named, sides = comparison.named, comparison.sides
-    leader = max(range(len(sides)), key=lambda place: sides[place]["mean"])
+    leader = max(range(len(sides)), key=lambda place: sides[place].mean)
     return [
         images.section(named[0][1], drawn, words),
         networks.section(named, drawn, words),
@@ -81,6 +81,6 @@ def _study(study: Study, drawn: Drawn, words: Words) -> list[Section]:
         sections += [
             images.section(study.best, drawn, words),
             networks.section([("", study.best)], drawn, words),
-            training.of_run(study.best, drawn, words, trial=study.results["best_trial"]),
+            training.of_run(study.best, drawn, words, trial=study.results.best_trial),
         ]
     return [*sections, conclusions.of_study(study, words), repeating.of_study(study, words)]

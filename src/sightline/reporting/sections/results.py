@@ -121,16 +121,16 @@ def sides_table(comparison: Comparison, places: Iterable[int], words: Words) -> 
     cell = comparison.cell
     rows = [
         [
-            Cell(side["name"]),
-            cell(percent(side["mean"]), f"sides.{place}.mean"),
-            cell(optional(side["sd"], percent), f"sides.{place}.sd"),
-            cell(optional(side["interval"], lambda ends: _between(ends, percent, words)), f"sides.{place}.interval"),
-            cell(str(side["n"]), f"sides.{place}.n"),
+            Cell(side.name),
+            cell(percent(side.mean), f"sides.{place}.mean"),
+            cell(optional(side.sd, percent), f"sides.{place}.sd"),
+            cell(optional(side.interval, lambda ends: _between(ends, percent, words)), f"sides.{place}.interval"),
+            cell(str(side.n), f"sides.{place}.n"),
         ]
         for place in places
         for side in [comparison.sides[place]]
     ]
-    interval = words("interval", confidence=confidence(comparison.results["confidence"]))
+    interval = words("interval", confidence=confidence(comparison.results.confidence))
     return Table.without_gaps([words("side"), words("mean"), words("sd"), interval, words("seeds_count")], rows)
 
 
@@ -138,12 +138,12 @@ def _pairs(comparison: Comparison, words: Words) -> Table:
     cell = comparison.cell
     rows = [
         [
-            Cell(f"{pair['a']} − {pair['b']}"),
-            cell(signed(pair["difference"]), f"pairs.{place}.difference"),
-            cell(optional(pair["interval"], lambda ends: _between(ends, signed, words)), f"pairs.{place}.interval"),
-            cell(confidence(pair["confidence"]) if pair["interval"] else "", f"pairs.{place}.confidence"),
-            cell(optional(pair["p_value"], p_value), f"pairs.{place}.p_value"),
-            cell(optional(pair["adjusted_p_value"], p_value), f"pairs.{place}.adjusted_p_value"),
+            Cell(f"{pair.a} − {pair.b}"),
+            cell(signed(pair.difference), f"pairs.{place}.difference"),
+            cell(optional(pair.interval, lambda ends: _between(ends, signed, words)), f"pairs.{place}.interval"),
+            cell(confidence(pair.confidence) if pair.interval else "", f"pairs.{place}.confidence"),
+            cell(optional(pair.p_value, p_value), f"pairs.{place}.p_value"),
+            cell(optional(pair.adjusted_p_value, p_value), f"pairs.{place}.adjusted_p_value"),
         ]
         for place, pair in enumerate(comparison.pairs)
     ]
@@ -154,12 +154,12 @@ def _pairs(comparison: Comparison, words: Words) -> Table:
 def _details(comparison: Comparison, words: Words) -> list[Cell]:
     found: list[Cell] = []
     for place, pair in enumerate(comparison.pairs):
-        about = f"{pair['a']} − {pair['b']}: "
-        low, high = signed(pair["bootstrap"]["low"]), signed(pair["bootstrap"]["high"])
+        about = f"{pair.a} − {pair.b}: "
+        low, high = signed(pair.bootstrap.low), signed(pair.bootstrap.high)
         text = about + words("bootstrap", low=low, high=high)
         found.append(comparison.cell(text, f"pairs.{place}.bootstrap.low, pairs.{place}.bootstrap.high"))
-        if pair["mcnemar"]:
-            values = words("comma").join(p_value(row["p_value"]) for row in pair["mcnemar"])
+        if pair.mcnemar:
+            values = words("comma").join(p_value(row.p_value) for row in pair.mcnemar)
             found.append(comparison.cell(about + words("mcnemar", values=values), f"pairs.{place}.mcnemar"))
     return found
 

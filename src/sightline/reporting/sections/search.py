@@ -19,17 +19,17 @@ def section(study: Study, drawn: Drawn, words: Words) -> Section:
     """Show the search."""
     results, cell = study.results, study.cell
     pictures, title = drawn.search(study), words("search")
-    line = words("search_line", complete=results["complete"], pruned=results["pruned"], failed=results["failed"],
-                 seconds=seconds(results["seconds"]))  # fmt: skip
-    best = words("search_best", trial=results["best_trial"], validation=percent(results["validation"]))
+    line = words("search_line", complete=results.complete, pruned=results.pruned, failed=results.failed,
+                 seconds=seconds(results.seconds))  # fmt: skip
+    best = words("search_best", trial=results.best_trial, validation=percent(results.validation))
     told = [cell(line, "complete, pruned, failed, seconds"), cell(best, "best_trial, validation")]
-    if results["validation_before"] is not None:
-        told.append(cell(words("search_before", validation=percent(results["validation_before"])), "validation_before"))
+    if results.validation_before is not None:
+        told.append(cell(words("search_before", validation=percent(results.validation_before)), "validation_before"))
     blocks: list[Block] = [Points(told)]
     slides = [Slide(title, [said.text for said in told], pictures.get("history"))]
     if "history" in pictures:
         blocks.append(pictures["history"])
-    if results["changes"]:
+    if results.changes:
         found = _found(study, words)
         blocks.append(found)
         slides.append(Slide(words("found_title"), table=found))
@@ -51,13 +51,13 @@ def _found(study: Study, words: Words) -> Table:
     rows = [
         [
             Cell(name),
-            study.cell(text(results["before"].get(name)), f"before.{name}"),
+            study.cell(text(results.before.get(name)), f"before.{name}"),
             study.cell(text(value), f"changes.{name}"),
-            study.cell(percent(results["importance"][name]), f"importance.{name}")
-            if name in results["importance"]
+            study.cell(percent(results.importance[name]), f"importance.{name}")
+            if name in results.importance
             else Cell(""),
         ]
-        for name, value in results["changes"].items()
+        for name, value in results.changes.items()
     ]
     return Table([words(key) for key in ("setting", "before", "found", "importance")], rows)
 
@@ -65,15 +65,15 @@ def _found(study: Study, words: Words) -> Table:
 def _trials(study: Study, words: Words) -> Table:
     """The best trials, the best first."""
     judged = [
-        (place, trial["value"], trial)
-        for place, trial in enumerate(study.results["all_trials"])
-        if trial["value"] is not None and trial["state"] == "complete"
+        (place, trial.value, trial)
+        for place, trial in enumerate(study.results.all_trials)
+        if trial.value is not None and trial.state == "complete"
     ]
     rows = [
         [
-            study.cell(str(trial["number"]), f"all_trials.{place}.number"),
+            study.cell(str(trial.number), f"all_trials.{place}.number"),
             study.cell(percent(value), f"all_trials.{place}.value"),
-            study.cell(words("comma").join(f"{name} {text(value)}" for name, value in trial["params"].items()),
+            study.cell(words("comma").join(f"{name} {text(value)}" for name, value in trial.params.items()),
                        f"all_trials.{place}.params"),
         ]
         for place, value, trial in sorted(judged, key=lambda item: -item[1])[:MOST_TRIALS]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sightline.reporting.blocks import Block, Cell, Paragraph, Section, Slide, Table
 from sightline.reporting.facts import Comparison, Run
 from sightline.reporting.numerals import percent
@@ -42,7 +44,7 @@ def of_comparison(comparison: Comparison, drawn: Drawn, words: Words) -> Section
     head = [words("setting"), *(name for name, _ in comparison.named)]
     rows = [[Cell(column[0]), *cells] for column, *cells in _across(columns)]
     seeds = [
-        comparison.cell(_listed(side["seeds"]), f"sides.{place}.seeds") for place, side in enumerate(comparison.sides)
+        comparison.cell(_listed(side.seeds), f"sides.{place}.seeds") for place, side in enumerate(comparison.sides)
     ]
     rows.append([Cell(words("seeds")), *seeds])
     curves = drawn.bands(comparison)
@@ -58,7 +60,7 @@ def _across(columns: list[list[tuple[str, Cell]]]) -> list[tuple[tuple[str, Cell
     return [(column[0], *(cell for _, cell in column)) for column in zip(*columns, strict=True)]
 
 
-def _listed(seeds: list[int]) -> str:
+def _listed(seeds: Sequence[int]) -> str:
     return ", ".join(map(str, seeds))
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from sightline.comparison.records import PairRecord
 from sightline.reporting.blocks import Cell
 from sightline.reporting.facts import Comparison
-from sightline.reporting.files import Pair
 from sightline.reporting.numerals import whole
 from sightline.reporting.words import Words
 from sightline.stats import MOST_SEEDS
@@ -19,18 +19,18 @@ def verdict_cells(comparison: Comparison, words: Words) -> list[Cell]:
     ]
 
 
-def _verdict(pair: Pair, words: Words) -> str:
+def _verdict(pair: PairRecord, words: Words) -> str:
     """Say a pair's verdict."""
-    names = {"a": pair["a"], "b": pair["b"]}
-    if pair["outcome"] == "better" and pair["gain"] is not None:
-        low, high = points(*pair["gain"])
-        return words("verdict_better", better=pair["better"], worse=pair["worse"], low=low, high=high)
-    if pair["outcome"] == "no verdict":
-        return words("verdict_none_one_seed" if pair["reason"] == "one seed" else "verdict_none_no_spread", **names)
-    (size,) = points(abs(pair["difference"]))
-    seeds = " / ".join(str(count) for count in dict.fromkeys(pair["counts"]))
-    if pair["reason"] == "equal in every seed" or float(size) == 0:
+    names = {"a": pair.a, "b": pair.b}
+    if pair.outcome == "better" and pair.gain is not None:
+        low, high = points(*pair.gain)
+        return words("verdict_better", better=pair.better, worse=pair.worse, low=low, high=high)
+    if pair.outcome == "no verdict":
+        return words("verdict_none_one_seed" if pair.reason == "one seed" else "verdict_none_no_spread", **names)
+    (size,) = points(abs(pair.difference))
+    seeds = " / ".join(str(count) for count in dict.fromkeys(pair.counts))
+    if pair.reason == "equal in every seed" or float(size) == 0:
         return words("verdict_undecided", **names, seeds=seeds)
-    if pair["seeds_needed"] is None:
+    if pair.seeds_needed is None:
         return words("verdict_undecided_many", **names, seeds=seeds, most=whole(MOST_SEEDS), size=size)
-    return words("verdict_undecided_needed", **names, seeds=seeds, needed=whole(pair["seeds_needed"]), size=size)
+    return words("verdict_undecided_needed", **names, seeds=seeds, needed=whole(pair.seeds_needed), size=size)
