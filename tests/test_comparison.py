@@ -87,8 +87,8 @@ def test_a_recipe_s_dataset_holds_where_none_is_named() -> None:
         (["mnist-cnn", "mnist-cnm"], {}, "Did you mean mnist-cnn"),
         (["cnn", "cnn:lrr=0.1"], {}, "'lrr' is no setting"),
         (["cnn", "cnn:lr=fast"], {}, "cnn:lr=fast: --lr"),
-        (["cnn", "cnn:seed=3"], {}, "seed changed for one side"),
-        (["cnn", "cnn:split_seed=3"], {}, "use --split-seed"),
+        (["cnn", "cnn:seed=3"], {}, "it changes seed, which a comparison sets itself. Use --seeds."),
+        (["cnn", "cnn:split_seed=3"], {}, "Use --split-seed"),
         (["cnn", "cnn:lr=0.2", "cnn:lr=0.20"], {}, "the same as cnn:lr=0.2"),
         (["cnn", "resnet20"], {"seed": 3}, "--seed"),
         (["mnist-resnet-pad", "mnist-alexnet:batch_size=3", "mnist-resnet-pad-tuned"], {}, "--epochs N"),
@@ -240,7 +240,7 @@ def test_ctrl_c_says_how_to_go_on_and_nothing_is_lost(tmp_path: Path, jobs: int)
     _, said = process.communicate(timeout=100)
     assert process.returncode == 130, said
     (folder,) = tmp_path.iterdir()
-    assert said.strip().splitlines()[-1].endswith(f"go on with sightline compare --resume {folder}")
+    assert said.strip().splitlines()[-1].endswith(f"Continue with: sightline compare --resume {folder}")
     trained = [path.parent for path in folder.glob("runs/*/results.csv")]
     assert trained and all(RunFolder.open(path).checkpoints() for path in trained)
 
@@ -262,7 +262,7 @@ def test_a_run_that_another_process_works_on_is_refused(
         run_one(job, plan, ImagesOnce(), Silence())
 
 
-# Runs that were there before
+# Runs that were finished before
 
 
 @pytest.fixture(scope="module")
@@ -286,7 +286,7 @@ def test_finished_runs_are_sides_by_their_settings(runs: dict[str, Path], tmp_pa
             assert (found.folder / run_path / "settings.yaml").is_file()
     again = sl.resume_comparison(found.folder, quiet=True)
     assert without_times(again.to_dict()) == without_times(found.to_dict())
-    with pytest.raises(sl.UsageError, match="there before"):
+    with pytest.raises(sl.UsageError, match="finished before"):
         sl.resume_comparison(found.folder, seeds=4, quiet=True)
 
 
@@ -369,7 +369,7 @@ def test_seconds_become_steps_by_each_side_s_own_pace(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["cnn"], 2, "two or more are needed"),
+        (["cnn"], 2, "expected two or more"),
         (["cnn", "nonsense"], 2, "'nonsense' is not known"),
         (["cnn", "cnn:lr=0.2", "--seeds", "none"], 2, "--seeds"),
         (["cnn", "cnn:lr=0.2", "--seeds", "1,1"], 2, "different whole numbers"),

@@ -23,8 +23,6 @@ from sightline.errors import DataError, UsageError, needs, unknown
 LATER = (
     "runs/",
     "evaluation/",
-    "comparison/",
-    "tuning/",
     "reporting/",
     "checking/",
 )

@@ -195,7 +195,7 @@ def test_a_trial_that_was_broken_off_is_done_again_with_its_values(
         return whole(*words, **options)
 
     monkeypatch.setattr(trial_room, "train_settings", breaks)
-    with pytest.raises(sl.Interrupted, match=r"go on with sightline tune --resume"):
+    with pytest.raises(sl.Interrupted, match=r"Continue with: sightline tune --resume"):
         tune(tmp_path, trials=3)
     (path,) = tmp_path.iterdir()
     again = sl.resume_study(path, quiet=True)

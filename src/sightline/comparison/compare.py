@@ -87,7 +87,7 @@ def compare(
         for_training |= {"seeds": seeds, "jobs": None if jobs == 1 else jobs}
         for setting, value in for_training.items():
             if value is not None:
-                raise UsageError(flag_of(setting), "given with finished runs", "they stay as they are", "leave it out")
+                raise UsageError(flag_of(setting), "it cannot be given with finished runs", advice="Leave it out.")
         return compare_runs(runs, confidence=confidence, comparisons=place, name=name)
     reporter = make_reporter(quiet=quiet)
     chosen = _seeds(SEEDS if seeds is None else seeds)
@@ -95,7 +95,7 @@ def compare(
     values = {**settings, "seconds": seconds, "own-lengths": own_lengths or None}
     flags = [f"--{name}" for name in (*LENGTHS, "seconds", "own-lengths") if values.get(name) is not None]
     if len(flags) > 1:
-        raise UsageError(flags[1], f"given together with {flags[0]}", "one of them says how long a run is to be")
+        raise UsageError(flags[1], f"given together with {flags[0]}", "one length", "Leave one of them out.")
     lengths = "paced" if seconds else "own" if own_lengths else "one"
     built, notes = build_sides(texts, None if data is None else str(data), settings, lengths=lengths)
     for note in notes:
@@ -161,10 +161,12 @@ def resume_comparison(
     chosen = plan.seeds if seeds is None else _seeds(seeds)
     if chosen != plan.seeds:
         if plan.runs:
-            raise UsageError("--seeds", f"{folder} compares runs that were there before", "a comparison that trains")
+            raise UsageError(
+                "--seeds", f"{folder} compares runs that were finished before", "a comparison that trains its own"
+            )
         _check(chosen, None, plan.confidence, jobs)
         if missing := [str(seed) for seed in plan.seeds if seed not in chosen]:
-            raise UsageError("--seeds", f"seed {', '.join(missing)} is left out", "those that it has, and more")
+            raise UsageError("--seeds", f"seed {', '.join(missing)} is left out", "all seeds that it has, and more")
         plan = replace(plan, seeds=chosen)
         place.write_plan(plan)
     if plan.runs:
@@ -305,7 +307,9 @@ def _grouped(paths: Sequence[Path]) -> list[SideRuns]:
             groups[name] = settings, {}
         others = groups[name][1]
         if seed in others:
-            raise UsageError(str(path), f"the same settings and seed as {others[seed].path}", "one run of each seed")
+            raise UsageError(
+                str(path), f"it has the same settings and seed as {others[seed].path}", "one run of each seed"
+            )
         others[seed] = run
     return [SideRuns(name, settings, runs) for name, (settings, runs) in groups.items()]
 

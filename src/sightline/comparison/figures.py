@@ -78,7 +78,7 @@ def _predictions(run: RunFolder) -> Predictions:
     try:
         return Predictions.load(run.test_folder / PREDICTIONS)
     except FileError as error:
-        advice = f"go on with sightline train --resume {run.path}, or sightline test {run.path}"
+        advice = f"Finish it with sightline train --resume {run.path}, or run sightline test {run.path}"
         raise FileError(str(run.path), "it has no test results", error.expected, advice) from error
 
 
@@ -94,9 +94,11 @@ def _check_same_images(sides: Sequence[SideRuns], answers: Mapping[str, Mapping[
             same = part.get("content_sha256") == described.get("content_sha256")
         if not same or known.class_names != predictions.class_names:
             raise DataError(
-                str(run.path), f"tested on {len(predictions):,} other images than {first.path}", "the same test images",
-                "train them on the same data with the same split_seed",
-            )  # fmt: skip
+                str(run.path),
+                f"it was tested on {len(predictions):,} other images than {first.path}",
+                "the same test images",
+                "Train them on the same data with the same split_seed.",
+            )
 
 
 def _test_part(run: RunFolder) -> Mapping[str, Any]:
@@ -165,7 +167,7 @@ def _times(side: SideRuns) -> tuple[float | None, float]:
             ends = [0, *(int(row["step"]) for row in rows)]
             seconds = [float(row["seconds"]) for row in rows]
         except (KeyError, ValueError):
-            raise FileError(str(run.path / RESULTS), "damaged", "what training wrote") from None
+            raise FileError(str(run.path / RESULTS), "it is damaged", "a table that training wrote") from None
         wholes.append(sum(seconds))
         whole = _steps_per_epoch(run, side.settings)
         spans = [late - early for early, late in itertools.pairwise(ends)]

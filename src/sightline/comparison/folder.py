@@ -120,8 +120,8 @@ class ComparisonFolder:
                     tuple({int(seed): str(run) for seed, run in runs.items()} for runs in content["runs"]),
                 )
         except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError):
-            raise FileError(subject, "damaged", "what sightline compare wrote") from None
-        raise FileError(subject, f"schema {schema}", f"schema {SCHEMA_VERSION}")
+            raise FileError(subject, "it is damaged", "a file that sightline compare wrote") from None
+        raise FileError(subject, f"it has schema {schema}", f"schema {SCHEMA_VERSION}")
 
     def run_name(self, side: int, name: str, seed: int) -> str:
         """What the run of a side, counted from 0, and a seed is called before its number."""

@@ -114,7 +114,7 @@ class _ToldOnce:
 
 def run_one(job: Job, plan: ComparisonPlan, images: ImagesOnce, reporter: Reporter) -> None:
     """Begin a run, or go on with it, to its end. Raises ResourceError where another process is working on it."""
-    refusal = ResourceError(job.run_name, "another process is working on this run", advice="wait until it has ended")
+    refusal = ResourceError(job.run_name, "another process is working on this run", advice="Wait until it has ended.")
     with only_one(job.folder.lock_path(job.run_name), refusal, LOCK_SECONDS):
         job.folder.forget_unbegun(job.run_name)
         run = job.folder.find_run(job.run_name)
@@ -142,7 +142,9 @@ def _named(job: Job) -> Generator[None]:
 def interrupted(folder: ComparisonFolder) -> Interrupted:
     """Say that a comparison was stopped, and how it goes on."""
     return Interrupted(
-        str(folder.path), "stopped", "what was trained is kept", f"go on with sightline compare --resume {folder.path}"
+        str(folder.path),
+        "stopped",
+        advice=f"What was trained is kept. Continue with: sightline compare --resume {folder.path}",
     )
 
 
@@ -198,7 +200,7 @@ class _Worker:
         lines = self._log.read_text("utf-8", "replace").strip().splitlines()
         last = lines[-1].removeprefix("error: ") if lines else f"exit code {code}"
         subject = f"{self._job.name}, seed {self._job.seed}"
-        raise _error_kind(code)(subject, last, advice=f"see {self._log}")
+        raise _error_kind(code)(subject, last, advice=f"See {self._log}.")
 
     def stop(self) -> None:
         """Ask it to stop with a checkpoint."""

@@ -14,7 +14,7 @@ from sightline.settings import Settings, flat_fields
 from sightline.settings.merge import flag_of, network_names
 from sightline.settings.text import value_of_text
 
-FORM = "a recipe, a network or a recipe's file is needed, changed as in mnist-cnn:lr=0.05,batch_size=256"
+FORM = "a recipe, a network or a recipe's file, changed as in mnist-cnn:lr=0.05,batch_size=256"
 SHARED = (
     "data", "data_dir", "validation", "test_fraction", "split_seed", "skip_bad", "synthetic_classes", "synthetic_count",
 )  # fmt: skip
@@ -66,11 +66,12 @@ def build_sides(
     """
     requests = [_parse(text) for text in texts]
     if len(requests) < 2:
-        raise UsageError("SIDE", f"{len(requests)} found", "two or more are needed", FORM)
+        raise UsageError("SIDE", f"{len(requests)} found", f"two or more, each {FORM}")
     for name in ("seed", "watch_test"):
         if name in flags:
             raise UsageError(
-                flag_of(name), "given to a comparison", "it trains several seeds and selects on validation"
+                flag_of(name),
+                "it cannot be given to a comparison, which trains several seeds and selects on validation images",
             )
     data = data or _dataset(requests, flags)
     built = [side.settings(data, flags) for side in requests]
@@ -79,12 +80,12 @@ def build_sides(
     if lengths == "one":
         _check_lengths(requests, built)
     elif lengths == "paced" and (odd := next((side for side in requests if side.has_own_length), None)):
-        raise UsageError("--seconds", f"given, and {odd.text} names its own length", "one of them")
+        raise UsageError("--seconds", f"{odd.text} names its own length", "one length", "Leave one of them out.")
     sides = [Side(side.text, settings) for side, settings in zip(requests, built, strict=True)]
     for index, side in enumerate(sides):
         for other in sides[:index]:
             if _do_the_same(side.settings, other.settings):
-                raise UsageError(side.name, f"the same as {other.name}", "sides that differ")
+                raise UsageError(side.name, f"it does the same as {other.name}", "sides that differ")
     return sides, notes
 
 
@@ -111,7 +112,9 @@ def _parse(text: str) -> _SideRequest:
         return _SideRequest(text, None, {"model": what, **changes})
     if Path(what).is_dir():
         raise UsageError(
-            text, "a folder among sides that are to be trained", "give finished runs alone, or none of them"
+            text,
+            "it is a folder among sides that are to be trained",
+            advice="Give finished runs alone, or none of them.",
         )
     raise _with_form(unknown("SIDE", what, {*recipe_names(), *networks}))
 
@@ -128,8 +131,11 @@ def _changes(side: str, text: str | None) -> dict[str, Any]:
         if name not in flat_fields():
             error = unknown(side, name, flat_fields())
             raise UsageError(side, f"'{name}' is no setting", error.expected, error.advice)
-        if name in (*SHARED, "seed", "watch_test"):
-            raise UsageError(side, f"{name} changed for one side", "all sides have the same", f"use {flag_of(name)}")
+        if name in SHARED:
+            raise UsageError(side, f"it changes {name}, which all sides share", advice=f"Use {flag_of(name)}.")
+        if name in ("seed", "watch_test"):
+            advice = "Use --seeds." if name == "seed" else ""
+            raise UsageError(side, f"it changes {name}, which a comparison sets itself", advice=advice)
         changes[name] = value_of_text(flat_fields()[name], value)
     return changes
 
@@ -139,7 +145,7 @@ def _dataset(requests: Sequence[_SideRequest], flags: Mapping[str, Any]) -> str:
     named = {side.text: side.settings(None, flags).data.name for side in requests if side.recipe is not None}
     if len(set(named.values())) > 1:
         told = ", ".join(f"{name} is for {dataset}" for name, dataset in named.items())
-        raise UsageError("--data", told, "one dataset for all", "name it")
+        raise UsageError("--data", told, "one dataset for all sides", "Name it with --data.")
     return next(iter(named.values()), "digits")
 
 
@@ -169,8 +175,8 @@ def _check_lengths(requests: Sequence[_SideRequest], built: Sequence[Settings]) 
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{name} has {text}" for name, text in lengths.items())
         raise UsageError(
-            "--epochs", f"the sides train for different lengths ({found})", "the same for all",
-            "say --epochs N, --steps N or --seconds X; or --own-lengths to compare the recipes as they are",
+            "--epochs", f"the sides train for different lengths ({found})", "one length for all",
+            "Pass --epochs N, --steps N or --seconds X, or --own-lengths to compare the recipes as they are.",
         )  # fmt: skip
 
 

@@ -152,8 +152,8 @@ class StudyFolder:
                 seeds = tuple(int(seed) for seed in content.pop("seeds", SEEDS))
                 return StudyPlan(space=space, seeds=seeds, **content)
         except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, ValueError, KeyError, AttributeError):
-            raise FileError(subject, "damaged", "what sightline tune wrote") from None
-        raise FileError(subject, f"schema {schema}", f"schema {SCHEMA_VERSION}")
+            raise FileError(subject, "it is damaged", "a file that sightline tune wrote") from None
+        raise FileError(subject, f"it has schema {schema}", f"schema {SCHEMA_VERSION}")
 
     def find_trial(self, number: int) -> RunFolder | None:
         """The run of a trial; None before it began, and where another machine made it."""

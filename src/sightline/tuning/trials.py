@@ -260,5 +260,5 @@ def _first_line(error: BaseException) -> str:
 
 def interrupted(folder: StudyFolder) -> Interrupted:
     """Say that a search was stopped, and how it goes on."""
-    advice = f"go on with sightline tune --resume {folder.path}"
-    return Interrupted(str(folder.path), "stopped", "the finished trials are kept", advice)
+    advice = f"The finished trials are kept. Continue with: sightline tune --resume {folder.path}"
+    return Interrupted(str(folder.path), "stopped", advice=advice)

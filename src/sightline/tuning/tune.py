@@ -192,7 +192,7 @@ def _run(
                 search(study, folder, plan, images=images, reporter=reporter)
             best = best_of(study)
             if best is None:
-                raise DataError(str(folder.path), "no trial came to its end", "one at least", "widen the search space")
+                raise DataError(str(folder.path), "no trial finished", "at least one", "Widen the search space.")
             changes = {
                 name: value
                 for name, value in changes_of(plan, best.params).items()
@@ -299,7 +299,7 @@ def _described(dimension: Mapping[str, Any]) -> str:
 
 
 def _only_one(folder: StudyFolder) -> contextlib.AbstractContextManager[None]:
-    advice = "wait until it has ended; further machines or processes need a folder of their own and --storage"
+    advice = "Wait until it has ended. Further machines or processes need a folder of their own and --storage."
     refusal = ResourceError(str(folder.path), "another process is searching here", advice=advice)
     return only_one(folder.lock_path, refusal, 0)
 
