@@ -62,3 +62,19 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("SIGHTLINE_DATA is not set, so the official files are not here")
     return Path(folder)
+
+
+@pytest.fixture
+def decodes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Counts the pictures that are decoded in this process."""
+    count = [0]
+    from sightline.data import cache
+
+    real = cache.decode
+
+    def counting(*args: Any, **kwargs: Any) -> Any:
+        count[0] += 1
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(cache, "decode", counting)
+    return count

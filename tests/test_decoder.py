@@ -1,52 +1,20 @@
-"""The decoder against OpenCV and tifffile, on pictures made here."""
+"""The one decoder: formats, modes and depths agree with OpenCV, or with the format's own rules."""
 
 from __future__ import annotations
 
 import io
 import struct
-import warnings
 import zlib
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
-from PIL.PngImagePlugin import PngImageFile
 
-from sightline.data.decoder import SUFFIXES, decode, decode_raw, fit_image, fit_images, probe, resize
-from sightline.data.preprocessing import unit_preprocessing
-from sightline.errors import ImageError, ResourceError
-
-
-def smooth(height=40, width=56, channels=3, seed=0):
-    """A picture without hard edges, so that JPEG keeps it close."""
-    rng = np.random.default_rng(seed)
-    small = rng.integers(0, 256, (5, 7, channels), dtype=np.uint8)
-    large = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
-    return large.reshape(height, width, channels)
-
-
-def encoded(pixels, kind, mode=None, **options):
-    """Bytes of a picture, written by Pillow."""
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    stream = io.BytesIO()
-    (image.convert(mode) if mode else image).save(stream, kind, **options)
-    return stream.getvalue()
-
-
-def by_opencv(content, flags=cv2.IMREAD_COLOR):
-    """OpenCV's reading of the same bytes, as RGB or gray (h, w, C)."""
-    pixels = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
-    return pixels[..., None] if pixels.ndim == 2 else pixels[..., ::-1]
-
-
-def off(a, b):
-    return int(np.abs(a.astype(int) - b.astype(int)).max())
+from helpers.decoding import by_opencv, encoded, off, smooth
+from sightline.data.decoder import SUFFIXES, decode_raw, probe
+from sightline.errors import ImageError
 
 
 @pytest.mark.parametrize(
@@ -334,141 +302,3 @@ def test_path_and_bytes_give_the_same(tmp_path):
 def test_probe_reads_size_and_colour():
     assert probe(encoded(smooth(), "JPEG")) == (56, 40, False)
     assert probe(encoded(smooth(channels=1), "PNG")) == (56, 40, True)
-
-
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])
-def test_truncated_files_are_refused_in_one_line_with_their_name(kind, tmp_path):
-    content = encoded(smooth(), kind)
-    for keep in (0, 3, len(content) // 3, len(content) * 3 // 4):
-        path = tmp_path / "cut.img"
-        path.write_bytes(content[:keep])
-        with pytest.raises(ImageError) as caught:
-            decode_raw(path)
-        assert "cut.img" in str(caught.value)
-        assert "\n" not in str(caught.value)
-        assert "object at" not in str(caught.value)
-
-
-@pytest.mark.parametrize("kind", ["PPM", "ICO", "PCX", "TGA", "JPEG2000"])
-def test_other_formats_are_refused(kind):
-    content = encoded(smooth(), kind)
-    with pytest.raises(ImageError, match="no picture"):
-        decode_raw(content)
-
-
-def test_what_is_no_file_is_refused(tmp_path):
-    with pytest.raises(ImageError, match="no such file"):
-        decode_raw(tmp_path / "missing.png")
-    with pytest.raises(ImageError, match="not a file"):
-        decode_raw(tmp_path)
-
-
-def test_a_file_that_the_system_keeps_closed_is_refused_in_its_words(tmp_path, monkeypatch):
-    def closed(self):
-        raise PermissionError(13, "Permission denied", str(self))
-
-    monkeypatch.setattr(Path, "is_file", closed)
-    with pytest.raises(ImageError, match=r"shut\.png: it cannot be read \(Permission denied\)"):
-        decode_raw(tmp_path / "shut.png")
-
-
-def test_want_of_memory_is_not_blamed_on_the_picture(monkeypatch):
-    content = encoded(smooth(), "PNG")
-
-    def want(*_):
-        raise MemoryError
-
-    with monkeypatch.context() as patched:
-        patched.setattr(PngImageFile, "load", want)
-        with pytest.raises(ResourceError, match=r"good\.png: there is not enough memory") as caught:
-            decode_raw(content, name="good.png")
-        assert not isinstance(caught.value, ImageError) and caught.value.exit_code == 6
-    assert decode_raw(content, name="good.png").shape == (40, 56, 3)
-
-
-def test_too_many_pixels_are_refused_before_decoding():
-    stream = io.BytesIO()
-    Image.new("1", (20_000, 20_000)).save(stream, "PNG")
-    with pytest.raises(ImageError, match="pixels"):
-        decode_raw(stream.getvalue())
-    small = encoded(smooth(), "PNG")
-    with pytest.raises(ImageError, match="56 x 40 pixels"):
-        decode_raw(small, max_pixels=56 * 40 - 1)
-    assert decode_raw(small, max_pixels=56 * 40).shape == (40, 56, 3)
-
-
-def test_warnings_of_pillow_stay_inside_and_the_filters_come_back(monkeypatch):
-    content = encoded(smooth(), "PNG")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40 * 56 - 1)
-    with pytest.warns(Image.DecompressionBombWarning):
-        Image.open(io.BytesIO(content))
-    before = list(warnings.filters)
-    with ThreadPoolExecutor(8) as pool:
-        shapes = set(pool.map(lambda _: decode_raw(content).shape, range(200)))
-    assert shapes == {(40, 56, 3)}
-    assert warnings.filters == before
-
-
-# Resizing
-
-
-def test_squash_is_pillows_bilinear_and_averages_when_it_shrinks():
-    pixels = smooth(64, 96)
-    shrunk = resize(pixels, 32, 48, "squash")
-    # A triangle filter of twice the scale: close to OpenCV's mean over each 2x2 block on a smooth picture.
-    assert np.abs(shrunk.astype(int) - cv2.resize(pixels, (48, 32), interpolation=cv2.INTER_AREA)).max() <= 4
-    grown = resize(pixels, 128, 192, "squash")
-    assert off(grown, cv2.resize(pixels, (192, 128), interpolation=cv2.INTER_LINEAR)) <= 1
-
-
-def test_crop_takes_the_centre():
-    pixels = np.zeros((10, 30, 1), np.uint8)
-    pixels[:, 10:20] = 200
-    assert (resize(pixels, 10, 10, "crop") == 200).all()
-    assert (resize(pixels, 4, 4, "crop") == 200).all()
-    assert (resize(pixels.transpose(1, 0, 2), 4, 4, "crop") == 200).all()
-
-
-def test_pad_keeps_the_aspect_and_fills_with_zero():
-    pixels = np.full((10, 30, 3), 200, np.uint8)
-    padded = resize(pixels, 30, 30, "pad")
-    assert (padded[10:20] == 200).all()
-    assert (padded[:10] == 0).all()
-    assert (padded[20:] == 0).all()
-    assert resize(pixels, 15, 15, "pad")[:, 0, 0].tolist() == [0] * 5 + [200] * 5 + [0] * 5
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    st.integers(1, 70), st.integers(1, 70), st.sampled_from([1, 3]), st.integers(1, 40), st.integers(1, 40),
-    st.sampled_from([1, 3]), st.sampled_from(["squash", "crop", "pad"]),
-)  # fmt: skip
-def test_any_size_becomes_any_size(h, w, own, height, width, channels, fit):
-    pixels = np.full((h, w, own), 77, np.uint8)
-    fitted = fit_image(pixels, (height, width, channels), fit)
-    assert fitted.shape == (height, width, channels)
-    assert fitted.dtype == np.uint8
-    assert set(np.unique(fitted)) <= ({0, 77} if fit == "pad" else {77})
-    assert (fitted == 77).any()
-
-
-def test_extreme_aspect_needs_no_extreme_memory():
-    assert resize(np.zeros((1, 1_000_000, 1), np.uint8), 8, 8, "pad").shape == (8, 8, 1)
-
-
-def test_gray_and_colour_conversion_is_pillows():
-    pixels = smooth()
-    luma = np.asarray(Image.fromarray(pixels).convert("L"))
-    assert np.array_equal(fit_image(pixels, (40, 56, 1), "squash")[..., 0], luma)
-    assert off(luma, cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)) <= 1
-    gray = smooth(channels=1)
-    assert np.array_equal(fit_image(gray, (40, 56, 3), "squash"), np.repeat(gray, 3, axis=2))
-
-
-def test_arrays_and_files_go_through_the_same_resize():
-    pixels = smooth()
-    wanted = unit_preprocessing((24, 24, 1), "crop")
-    from_file = decode(encoded(pixels, "PNG"), wanted)
-    assert from_file.shape == (24, 24, 1)
-    assert np.array_equal(fit_images(pixels[None], (24, 24, 1), "crop")[0], from_file)
-    assert fit_images(pixels[None], (40, 56, 3), "squash")[0].base is not None

@@ -1,0 +1,35 @@
+"""Folders of pictures for tests, and what is refused of them."""
+
+from __future__ import annotations
+
+import pytest
+from PIL import Image
+
+from sightline import data
+from sightline.errors import DataError
+from sightline.settings.data import DataSettings
+
+
+def paint(path, value=100, size=(12, 10), mode="RGB"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, value if mode == "L" else (value, 0, 255 - value)).save(path)
+    return path
+
+
+def make(root, parts=("train", "test"), classes=("cat", "dog"), count=6, **options):
+    for p, part in enumerate(parts):
+        for k, name in enumerate(classes):
+            for index in range(count):
+                paint(root / part / name / f"{index}.png", 40 * p + 10 * k + index, **options)
+    return root
+
+
+def load(root, **values):
+    return data.load(DataSettings(name=str(root), **values))
+
+
+def refused(root, said, **values):
+    with pytest.raises(DataError, match=said) as caught:
+        load(root, **values)
+    assert caught.value.exit_code == 3
+    assert "\n" not in str(caught.value)
