@@ -21,6 +21,7 @@ from sightline.errors import FileError, ResourceError, UsageError
 from sightline.models import build_model
 from sightline.models.pretrained import hub, load_pretrained
 from sightline.runs.folder import RunFolder
+from sightline.runs.records import to_json
 from sightline.settings import MODEL_PRESETS, GoogLeNetSettings, ResNetSettings, Settings
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -297,7 +298,7 @@ def test_the_head_of_other_classes_stays_as_it_was(tmp_path):
         f"weights from tiny.pth (sha256 {sha}): {plain - 2} of {plain} tensors; the last layer starts fresh"
         " (1000 classes there, 10 here); not used: fc.weight, fc.bias"
     )
-    stored = json.loads(json.dumps(report.to_dict()))
+    stored = json.loads(json.dumps(to_json(report)))
     assert (stored["classes"], stored["layout"], stored["fresh"]) == ([1000, 10], "torchvision", [*report.fresh])
 
 

@@ -28,9 +28,10 @@ from sightline.classifier.torch_backend import TorchBackend
 from sightline.comparison.folder import ComparisonFolder, Plan
 from sightline.comparison.sides import length
 from sightline.errors import DataError, FileError
-from sightline.evaluation.predictions import PREDICTIONS, Predictions
+from sightline.evaluation.predictions import Predictions
 from sightline.models import summarize
 from sightline.runs.folder import RESULTS, RunFolder
+from sightline.runs.records import SplitPart, Splits
 from sightline.settings import Settings
 from sightline.stats import ImageDetail, PairSummary, SideSummary, compare_images, compare_sides
 from sightline.training.batches import BatchOrder
@@ -79,7 +80,7 @@ def results_of(sides: Sequence[SideRuns], folder: ComparisonFolder, plan: Plan) 
 
 def _predictions(run: RunFolder) -> Predictions:
     try:
-        return Predictions.load(run.test_folder / PREDICTIONS)
+        return Predictions.load(run.test_folder.predictions_path)
     except FileError as error:
         advice = f"go on with sightline train --resume {run.path}, or sightline test {run.path}"
         raise FileError(str(run.path), "it has no test results", error.expected, advice) from error
@@ -93,8 +94,8 @@ def _check_same_images(sides: Sequence[SideRuns], answers: Mapping[str, Mapping[
     for run, found in others:
         part = _test_part(run)
         same = known.ids == found.ids and np.array_equal(known.labels, found.labels)
-        if same and part.get("size") == described.get("size"):
-            same = part.get("content_sha256") == described.get("content_sha256")
+        if same and part is not None and described is not None and part.size == described.size:
+            same = part.content_sha256 == described.content_sha256
         if not same or known.class_names != found.class_names:
             raise DataError(
                 str(run.path), f"tested on {len(found):,} other images than {first.path}", "the same test images",
@@ -102,9 +103,8 @@ def _check_same_images(sides: Sequence[SideRuns], answers: Mapping[str, Mapping[
             )  # fmt: skip
 
 
-def _test_part(run: RunFolder) -> Mapping[str, Any]:
-    parts = run.fact("splits").get("parts", {})
-    return parts.get("test", {}) if isinstance(parts, dict) else {}
+def _test_part(run: RunFolder) -> SplitPart | None:
+    return run.read(Splits).parts.get("test")
 
 
 def _side(summary: SideSummary, side: SideRuns, cost: Mapping[str, Any], folder: ComparisonFolder) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def _times(side: SideRuns) -> dict[str, float | None]:
 
 
 def _steps_per_epoch(run: RunFolder, settings: Settings) -> int:
-    images = int(run.fact("splits")["parts"]["train"]["images"])
+    images = run.read(Splits).parts["train"].images
     training = settings.training
     return BatchOrder(images, training.batch_size, training.seed, training.last_batch).steps_per_epoch
 

@@ -54,7 +54,7 @@ class Job:
     def finished(self) -> RunFolder | None:
         """The run if it is there and tested."""
         found = self.folder.find_run(self.run_name)
-        return found if found is not None and found.metrics_path.is_file() else None
+        return found if found is not None and found.test_folder.metrics_path.is_file() else None
 
 
 class ImagesOnce:
