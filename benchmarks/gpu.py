@@ -35,6 +35,7 @@ import sightline as sl
 from gpu_sides import FORMS, PLAIN, TRAINING, Case, OurSide, PlainSide, build_network, timed
 from sightline import device as device_room
 from sightline.files import atomic
+from sightline.files.json_records import to_json
 from sightline.recipes import load_recipe
 from sightline.settings import build_settings
 from sightline.training.cuda_graph import WARM_UP_STEPS
@@ -209,7 +210,7 @@ def whole_runs(options: argparse.Namespace, runs: Path) -> dict[str, Any]:
 def describe(device: torch.device) -> dict[str, Any]:
     """Device and versions."""
     compute = device_room.resolve(build_settings(None, {"device": str(device)}).device)
-    about = device_room.environment(compute)
+    about = to_json(device_room.environment(compute))
     if device.type == "cuda":
         properties = torch.cuda.get_device_properties(device)
         about |= {

@@ -22,8 +22,10 @@ from sightline.evaluation import calibrate as calibration
 from sightline.evaluation import metrics
 from sightline.evaluation.calibrate import fit_temperature, softmax
 from sightline.evaluation.predictions import Predictions
+from sightline.files.json_records import to_json
 from sightline.runs import folder as run_folder
 from sightline.runs.folder import RunFolder
+from sightline.runs.records import Calibration
 
 pytestmark = pytest.mark.draws
 
@@ -173,20 +175,20 @@ def test_written_it_is_in_every_answer(copy: Path, trained: Path, capsys: pytest
 
     # The run was tested anew, as sightline test does it.
     old, new = RunFolder(trained), RunFolder(copy)
-    reports = [json.loads(folder.metrics_path.read_text()) for folder in (old, new)]
+    reports = [json.loads(folder.test_folder.metrics_path.read_text()) for folder in (old, new)]
     for report, when in zip(reports, ("before", "after"), strict=True):
         for name, value in told["test"][when].items():
             assert report[name] == pytest.approx(value, abs=1e-5), name
     assert reports[0].get("temperature") is None and reports[1]["temperature"] == temperature
     assert reports[0]["confusion_matrix"] == reports[1]["confusion_matrix"]
-    assert sl.test(copy).report == reports[1]
+    assert sl.test(copy).to_dict() == reports[1]
     stored = Predictions.load(copy / "test" / "predictions.npz")
     assert (stored.predicted() == Predictions.load(trained / "test" / "predictions.npz").predicted()).all()
     assert (copy / "test" / "reliability.png").read_bytes() != (trained / "test" / "reliability.png").read_bytes()
 
-    fact = new.fact("calibration")
-    assert (fact["temperature"], fact["stored"]) == (temperature, "weights/best.safetensors")
-    assert fact["test"] == told["test"]
+    record = new.read(Calibration)
+    assert (record.temperature, record.stored) == (temperature, "weights/best.safetensors")
+    assert to_json(record)["test"] == told["test"]
     assert (copy / "weights" / "last.safetensors").read_bytes() == old.last_weights.read_bytes()
 
     content = new.best_weights.read_bytes()
@@ -242,7 +244,7 @@ def test_nothing_trains_a_run_from_the_reading_of_its_weights_to_the_last_file(
         return noted
 
     monkeypatch.setattr(calibration.torch_backend, "from_file", noting(calibration.torch_backend.from_file))
-    monkeypatch.setattr(RunFolder, "write_fact", noting(RunFolder.write_fact))
+    monkeypatch.setattr(RunFolder, "write", noting(RunFolder.write))
     sl.calibrate(copy, write=True)
     assert len(held) >= 2 and all(held)
     assert not RunFolder(copy).is_in_work()
@@ -371,17 +373,18 @@ def test_the_diagram_shows_every_bin_with_its_count(monkeypatch: pytest.MonkeyPa
     drawn: list[Any] = []
     monkeypatch.setattr(canvas, "write", lambda path, draw: drawn.append(draw()))
     labels, logits = drawn_labels(4, 500, temperature=2)
-    figures = metrics.compute(labels, softmax(logits, 1), list("abcde")).to_dict()
-    reliability.draw(figures["reliability"], figures["ece"], Path("r.png"), title="a run")
+    figures = metrics.compute(labels, softmax(logits, 1), list("abcde"))
+    assert figures.ece is not None
+    reliability.draw(figures.reliability, figures.ece, Path("r.png"), title="a run")
     upper, lower = drawn[0].axes
-    filled = [part for part in figures["reliability"] if part["n"]]
+    filled = [part for part in figures.reliability if part.n]
     accuracies, gaps = upper.containers
-    assert [bar.get_height() for bar in accuracies] == pytest.approx([part["accuracy"] for part in filled])
+    assert [bar.get_height() for bar in accuracies] == pytest.approx([part.accuracy for part in filled])
     reached = [bar.get_y() + bar.get_height() for bar in gaps]
-    assert reached == pytest.approx([part["confidence"] for part in filled])
-    assert [bar.get_x() for bar in accuracies] == pytest.approx([part["low"] for part in filled])
-    assert [int(text.get_text()) for text in lower.texts] == [part["n"] for part in filled]
+    assert reached == pytest.approx([part.confidence for part in filled])
+    assert [bar.get_x() for bar in accuracies] == pytest.approx([part.low for part in filled])
+    assert [int(text.get_text()) for text in lower.texts] == [part.n for part in filled]
     assert sum(int(text.get_text()) for text in lower.texts) == 500
     (diagonal,) = upper.lines
     assert list(diagonal.get_xdata()) == list(diagonal.get_ydata()) == [0, 1]
-    assert upper.get_title() == f"a run: ECE {100 * figures['ece']:.2f}% over 15 bins"
+    assert upper.get_title() == f"a run: ECE {100 * figures.ece:.2f}% over 15 bins"

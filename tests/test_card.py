@@ -21,6 +21,8 @@ from sightline.reporting.facts import Run, read
 from sightline.reporting.origins import ORIGINS
 from sightline.reporting.sections.model_card import card_of, origin_of
 from sightline.reporting.words import words
+from sightline.runs.folder import RunFolder
+from sightline.runs.records import Pretrained
 from test_report import says, value_at
 
 FAST: dict[str, Any] = {"threads": 1, "precision": "fp32", "batch_size": 64, "quiet": True}
@@ -226,7 +228,8 @@ def test_a_run_without_a_test_has_no_results(copy: Path) -> None:
 
 
 def test_weights_that_it_began_with_are_named(copy: Path) -> None:
-    (copy / "pretrained.json").write_text(json.dumps({"schema": 1, "file": "resnet18.pth", "sha256": "ab12"}))
+    source = Pretrained("imagenet", "resnet18.pth", "ab12", "torchvision", (), (), (), (1000, 10), (3, 1), "imagenet")
+    RunFolder(copy).write(source)
     assert "It began with the weights of resnet18.pth (SHA-256 ab12)." in taken_apart(card(copy).path)[1]
 
 

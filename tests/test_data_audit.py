@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from sightline.checking.audit import audit_lines
 from sightline.data.folder import FolderData
 from sightline.data.image_set import ImageData, ImageSet
 from sightline.data.split import Splits
+from sightline.files.json_records import from_json, to_json
+from sightline.runs.records import Audit, AuditPart, CopiesAcross, CopiesInside, EqualPair
 from sightline.settings.data import DataSettings
 
 
@@ -31,15 +34,15 @@ def clean():
 
 def audit(splits, **facts):
     found = audit_images(splits, FolderData("made", splits.train, None, splits.test, {}, **{"skipped": {}, **facts}))
-    return json.loads(json.dumps(found, allow_nan=False))
+    return from_json(Audit, json.loads(json.dumps(to_json(found), allow_nan=False)), Path("audit.json"))
 
 
 def test_clean_images(clean):
     found = audit(clean)
-    assert found["parts"]["train"] == {"images": 40, "classes": {"cat": 20, "dog": 20}}
-    assert found["imbalance"] == 1
-    assert found["duplicates"]["across"] == {"pairs": 0, "other_label": 0, "with_test": 0, "named": []}
-    assert set(map(tuple, (part.values() for part in found["duplicates"]["inside"].values()))) == {(0, 0)}
+    assert found.parts["train"] == AuditPart(40, {"cat": 20, "dog": 20})
+    assert found.imbalance == 1
+    assert found.duplicates.across == CopiesAcross(pairs=0, other_label=0, with_test=0, named=[])
+    assert set(found.duplicates.inside.values()) == {CopiesInside(0, 0)}
     assert audit_lines(found) == [
         "train: 40 images in 2 classes, 20 a class",
         "validation: 10 images in 2 classes, 5 a class",
@@ -55,18 +58,18 @@ def test_planted_duplicates(clean):
     test[0] = train[1]  # another label; several copies in train are one pair
     test[5] = validation[9]
     test[6] = test[2]
-    found = audit(clean)["duplicates"]
-    assert found["inside"] == {
-        "train": {"images": 3, "other_label": 1},
-        "validation": {"images": 0, "other_label": 0},
-        "test": {"images": 1, "other_label": 0},
+    found = audit(clean).duplicates
+    assert found.inside == {
+        "train": CopiesInside(3, other_label=1),
+        "validation": CopiesInside(0, other_label=0),
+        "test": CopiesInside(1, other_label=0),
     }
-    across = found["across"]
-    assert (across["pairs"], across["other_label"], across["with_test"]) == (3, 1, 2)
-    assert across["named"] == [
-        {"parts": ["train", "validation"], "images": ["train/10", "val/4"], "same_label": True},
-        {"parts": ["train", "test"], "images": ["train/1", "test/0"], "same_label": False},
-        {"parts": ["validation", "test"], "images": ["val/9", "test/5"], "same_label": True},
+    across = found.across
+    assert (across.pairs, across.other_label, across.with_test) == (3, 1, 2)
+    assert across.named == [
+        EqualPair(("train", "validation"), ("train/10", "val/4"), same_label=True),
+        EqualPair(("train", "test"), ("train/1", "test/0"), same_label=False),
+        EqualPair(("validation", "test"), ("val/9", "test/5"), same_label=True),
     ]
     lines = audit_lines(audit(clean))
     assert "3 exact duplicates inside train, 1 with another label" in lines
@@ -78,30 +81,30 @@ def test_planted_duplicates(clean):
 def test_a_pixel_apart_is_no_duplicate(clean):
     clean.test.pixels[0] = clean.train.pixels[0]
     clean.test.pixels[0, 4, 3, 2] ^= 1
-    assert audit(clean)["duplicates"]["across"]["pairs"] == 0
+    assert audit(clean).duplicates.across.pairs == 0
 
 
 def test_no_more_than_twenty_pairs_are_named(clean):
     clean.train.pixels[:] = clean.train.pixels[0]
     clean.validation.pixels[:] = clean.train.pixels[0]
     clean.test.pixels[:] = clean.train.pixels[0]
-    across = audit(clean)["duplicates"]["across"]
-    assert across["pairs"] == 10 + 12 + 12
-    assert len(across["named"]) == 20
-    assert across["with_test"] == 12 + 12
+    across = audit(clean).duplicates.across
+    assert across.pairs == 10 + 12 + 12
+    assert len(across.named) == 20
+    assert across.with_test == 12 + 12
 
 
 def test_imbalance_skipped_and_ignored(clean):
     splits = Splits(clean.train.select(np.array([0, 2, 4, 6, 8, 10, 1, 3])), None, None)
     found = audit(splits, skipped={"train/cat/x.jpg": "cut short"}, ignored=4)
-    assert found["imbalance"] == 3
-    assert found["skipped"] == {"train/cat/x.jpg": "cut short"}
+    assert found.imbalance == 3
+    assert found.skipped == {"train/cat/x.jpg": "cut short"}
     lines = audit_lines(found)
     assert "the largest class has 3.0 times the images of the smallest" in lines
     assert "1 unreadable picture left out: train/cat/x.jpg" in lines
     assert "4 files without a picture's suffix ignored" in lines
     alone = audit(Splits(clean.train.select(np.array([0, 2])), None, None))
-    assert alone["imbalance"] is None
+    assert alone.imbalance is None
     assert "train has no image of dog" in audit_lines(alone)
 
 
@@ -118,7 +121,7 @@ def test_seventy_thousand_images_take_about_a_second():
     start = time.process_time()
     found = audit_images(Splits(train, None, test), everything)
     assert time.process_time() - start < 4  # with room for a busy machine
-    assert found["duplicates"]["across"]["pairs"] == 10_000
+    assert found.duplicates.across.pairs == 10_000
 
 
 @pytest.mark.skipif(
@@ -128,5 +131,5 @@ def test_mnist_has_no_exact_duplicates_across_parts():
     settings = DataSettings(name="mnist")
     loaded = data.load(settings)
     found = audit_images(data.split(loaded, settings, watch_test=False), loaded)
-    assert found["duplicates"]["across"]["pairs"] == 0
-    assert 1.2 < found["imbalance"] < 1.3
+    assert found.duplicates.across.pairs == 0
+    assert 1.2 < found.imbalance < 1.3

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 from importlib import import_module
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,8 +15,11 @@ from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 
 from sightline.data.image_set import ImageData, ImageSet
-from sightline.data.split import record, split, stratified, verify
+from sightline.data.split import split, stratified
 from sightline.errors import DataError, FileError, UsageError
+from sightline.files.json_records import from_json, to_json
+from sightline.runs.images import record, verify
+from sightline.runs.records import Splits as Recorded
 from sightline.settings.data import DataSettings
 
 
@@ -118,7 +122,7 @@ def test_one_image_a_class_cannot_be_split():
 
 def test_record_is_json_and_holds_what_it_says():
     parts = split(image_data(), DataSettings(split_seed=7), False)
-    recorded = json.loads(json.dumps(record(parts), allow_nan=False))
+    recorded = json.loads(json.dumps(to_json(record(parts)), allow_nan=False))
     assert recorded["split_seed"] == 7
     assert recorded["classes"] == ["c0", "c1", "c2", "c3"]
     assert {name: part["images"] for name, part in recorded["parts"].items()} == {
@@ -130,14 +134,14 @@ def test_record_is_json_and_holds_what_it_says():
     assert sum(recorded["parts"]["train"]["class_counts"]) == 90
     ids = hashlib.sha256("\n".join(parts.test.ids).encode()).hexdigest()
     assert recorded["parts"]["test"]["ids_sha256"] == ids
-    verify(recorded, parts)
+    verify(from_json(Recorded, recorded, Path("splits.json")), parts)
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 1 << 26])
 def test_content_hash_does_not_depend_on_chunks(monkeypatch, chunk):
     parts = split(image_data(), DataSettings(), False)
     before = record(parts)
-    monkeypatch.setattr(import_module("sightline.data.split"), "CHUNK_BYTES", chunk)
+    monkeypatch.setattr(import_module("sightline.runs.images"), "CHUNK_BYTES", chunk)
     assert record(parts) == before
 
 
@@ -184,9 +188,8 @@ def test_other_classes_and_other_parts_are_found():
         verify(recorded, dataclasses.replace(parts, test=None))
 
 
-@pytest.mark.parametrize(
-    "wrong", [{}, {"classes": None, "parts": {}}, {"classes": [], "parts": [1]}, {"classes": [], "parts": {"train": 3}}]
-)
-def test_what_is_no_record_is_refused(wrong):
-    with pytest.raises(FileError, match="a record of splits"):
-        verify(wrong, split(image_data(), DataSettings(), False))
+@pytest.mark.parametrize("change", [{"classes": None}, {"parts": [1]}, {"parts": {"train": 3}}])
+def test_what_is_no_record_is_refused(change):
+    recorded = to_json(record(split(image_data(), DataSettings(), False)))
+    with pytest.raises(FileError, match=rf"splits\.json: damaged at {next(iter(change))}"):
+        from_json(Recorded, {**recorded, **change}, Path("splits.json"))

@@ -20,6 +20,7 @@ from sightline.data.image_set import ImageSet
 from sightline.errors import DataError, FileError, NumericError, ResourceError, UsageError
 from sightline.evaluation import predictions as evaluation
 from sightline.evaluation.predictions import Predictions, evaluate, worst_mistakes
+from sightline.files.json_records import to_json
 
 NAMES = ("cat", "dog", "飞机")
 
@@ -139,7 +140,7 @@ def test_nan_names_the_image():
 
 def test_report_is_scikit_learns_and_statsmodels():
     predictions = make_predictions(200)
-    report = json.loads(json.dumps(evaluation.report_of(predictions), allow_nan=False))
+    report = json.loads(json.dumps(to_json(evaluation.report_of(predictions)), allow_nan=False))
     labels, predicted = predictions.labels, predictions.probabilities.argmax(axis=1)
     correct = accuracy_score(labels, predicted, normalize=False)
     assert report["n"] == 200

@@ -19,7 +19,8 @@ from sightline.drawing.lettering import columns, shortened
 from sightline.evaluation.predictions import Predictions, report_of, store_test
 from sightline.files import arrays
 from sightline.models import build_model
-from sightline.runs.folder import RunFolder
+from sightline.runs.folder import RunFolder, TestFolder
+from sightline.runs.records import NetworkSummary
 from sightline.settings import ResNetSettings, build_settings
 
 pytestmark = pytest.mark.draws
@@ -64,7 +65,7 @@ def made_up(right: bool) -> tuple[Predictions, sl.Settings, Any]:
 
 def test_the_pictures_of_the_surest_mistakes_are_kept(tmp_path: Path) -> None:
     predictions, _, images = made_up(right=False)
-    store_test(predictions, tmp_path, report_of(predictions), images)
+    store_test(predictions, TestFolder(tmp_path), report_of(predictions), images)
     kept = arrays.load(tmp_path / "mistakes.npz", ("rows", "pixels"), "mistakes")
     assert kept["rows"].tolist() == [5, 4, 2, 1]
     assert (kept["pixels"] == images.pixels[[5, 4, 2, 1]]).all()
@@ -75,7 +76,7 @@ def test_the_pictures_of_the_surest_mistakes_are_kept(tmp_path: Path) -> None:
 def test_no_mistakes_leave_no_gallery_of_an_older_test(tmp_path: Path) -> None:
     for right in (False, True):
         predictions, _, images = made_up(right=right)
-        store_test(predictions, tmp_path, report_of(predictions), images)
+        store_test(predictions, TestFolder(tmp_path), report_of(predictions), images)
     assert not list(tmp_path.glob("mistakes*"))
 
 
@@ -116,9 +117,9 @@ def test_a_run_keeps_samples_of_every_class_and_its_network(
     assert pixels.shape == (60, 8, 8, 1) and np.bincount(labels).tolist() == [6] * 10
     assert run(["summary", str(trained.run), "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
-    network = folder.fact("network")
-    assert (network["parameters"], network["macs"]) == (summary["parameters"], summary["macs"])
-    assert [part["name"] for part in network["parts"]] == [part["name"] for part in summary["parts"]]
+    network = folder.read(NetworkSummary)
+    assert (network.parameters, network.macs) == (summary["parameters"], summary["macs"])
+    assert [part.name for part in network.parts] == [part["name"] for part in summary["parts"]]
 
 
 @pytest.mark.parametrize("large", [False, True])
@@ -138,9 +139,9 @@ def test_a_module_that_cannot_be_described_is_still_trained(
             return self.dense(x.flatten(1)) * (1 if float(x.sum()) < 1e9 else 2)
 
     found = sl.train("digits", model=Looks(), steps=2, threads=1, runs=tmp_path, quiet=True)
-    network = RunFolder(found.run).fact("network")
-    assert network["name"] == "Looks" and network["parameters"] == 650
-    assert [part["name"] for part in network["parts"]] == ([] if large else ["dense"])
+    network = RunFolder(found.run).read(NetworkSummary)
+    assert network.name == "Looks" and network.parameters == 650
+    assert [part.name for part in network.parts] == ([] if large else ["dense"])
 
 
 # Where a network looked

@@ -140,6 +140,13 @@ def test_a_test_of_some_batches_looks_at_the_first_images_and_leaves_the_run_alo
     assert f"the first of {len(whole.predictions)}" in shown and "Written" not in shown
     part = sl.test(trained, steps=2, out=tmp_path / "part", device="cpu")
     assert part.folder == tmp_path / "part"
+    assert part.to_dict() == report
+    assert [part.accuracy, [*part.interval], part.n, part.loss] == [
+        report[name] for name in ("accuracy", "interval", "n", "loss")
+    ]
+    assert [scores.support for scores in part.per_class] == [sum(row) for row in part.confusion_matrix]
+    assert part.tta is None and whole.files == RunFolder(trained).test_folder.files()
+    assert [path.name for path in part.files[:2]] == ["metrics.json", "predictions.npz"]
     assert json.loads((tmp_path / "part" / "metrics.json").read_text())["n"] == 2 * batch
     assert tree(trained) == before
     assert sl.test(trained, steps=10_000, device="cpu").report == whole.report
@@ -162,7 +169,7 @@ def test_the_step_is_that_of_the_weights_that_are_tested(tmp_path: Path, select:
     (row,) = [row for row in RunFolder(folder).rows(RESULTS) if row["epoch"] == str(best)]
     assert (best == 4) == (select == "last")
     tested = sl.test(folder, out=tmp_path / "out", device="cpu")
-    assert tested.report["step"] == int(row["step"])
+    assert tested.report.step == int(row["step"])
 
 
 def test_tests_on_folders_of_one_name_do_not_replace_each_other(tmp_path: Path) -> None:
@@ -175,8 +182,8 @@ def test_tests_on_folders_of_one_name_do_not_replace_each_other(tmp_path: Path) 
             Image.new("L", (8, 8), 10 * int(name) + int(place) % 10).save(picture)
         found = sl.test(run_folder, tmp_path / place / "photos", device="cpu")
         accuracies.append(found.accuracy)
-        assert found.folder is not None and found.report["data"] == str(tmp_path / place / "photos")
-        assert json.loads((found.folder / "metrics.json").read_text())["data"] == found.report["data"]
+        assert found.folder is not None and found.report.data == str(tmp_path / place / "photos")
+        assert json.loads((found.folder / "metrics.json").read_text())["data"] == found.report.data
     assert sorted(path.name for path in run_folder.glob("test-*")) == ["test-photos", "test-photos-002"]
     assert accuracies[0] == accuracies[2]
 
@@ -184,9 +191,9 @@ def test_tests_on_folders_of_one_name_do_not_replace_each_other(tmp_path: Path) 
 def test_without_validation_the_last_weights_and_their_step_are_tested(tmp_path: Path) -> None:
     folder = few(tmp_path, steps=7, watch_test=True)
     assert not RunFolder(folder).best_weights.exists()
-    assert sl.test(folder, out=tmp_path / "out", device="cpu").report["step"] == 7
+    assert sl.test(folder, out=tmp_path / "out", device="cpu").report.step == 7
     model = RunFolder(folder).last_weights
-    assert "step" not in sl.test(model, "digits", out=tmp_path / "out", device="cpu").report
+    assert "step" not in sl.test(model, "digits", out=tmp_path / "out", device="cpu").to_dict()
 
 
 def log_row(step: int) -> Mapping[str, Any]:
@@ -264,7 +271,7 @@ def test_augmentation_at_test_time(tmp_path: Path, capsys: pytest.CaptureFixture
     with pytest.raises(UsageError, match="model file"):
         sl.test(RunFolder(plain.run).best_weights, "digits", tta=True)
     moved = sl.train("digits", runs=tmp_path, **small, shift=1)
-    report = sl.test(moved.run, tta=True).report
+    report = sl.test(moved.run, tta=True).to_dict()
     assert report["tta"]["views"] == 3
     assert report["accuracy"] == moved.test_accuracy != report["tta"]["accuracy"]
     assert json.loads((moved.run / "test" / "metrics.json").read_text())["tta"] == report["tta"]

@@ -11,6 +11,7 @@ from sklearn import metrics as reference
 
 from sightline.errors import DataError, NumericError
 from sightline.evaluation import metrics
+from sightline.files.json_records import to_json
 
 
 def random_case(seed: int, n: int = 200, classes: int = 7, *, ties: bool = False, absent: tuple[int, ...] = ()):
@@ -45,13 +46,12 @@ def test_figures_are_scikit_learns(case):
     found = metrics.compute(labels, probabilities, [f"c{c}" for c in classes])
 
     assert found.n == len(labels)
-    assert found.correct == reference.accuracy_score(labels, predicted, normalize=False)
     assert found.accuracy == reference.accuracy_score(labels, predicted)
     assert found.macro_f1 == pytest.approx(reference.f1_score(labels, predicted, average="macro", zero_division=0))
     precision, recall, f1, support = reference.precision_recall_fscore_support(
         labels, predicted, labels=classes, zero_division=0
     )
-    np.testing.assert_array_equal(found.confusion, reference.confusion_matrix(labels, predicted, labels=classes))
+    np.testing.assert_array_equal(found.confusion_matrix, reference.confusion_matrix(labels, predicted, labels=classes))
     np.testing.assert_allclose([c.precision for c in found.per_class], precision)
     np.testing.assert_allclose([c.recall for c in found.per_class], recall)
     np.testing.assert_allclose([c.f1 for c in found.per_class], f1)
@@ -109,9 +109,9 @@ def test_top_k_leaves_a_class_out(classes, k):
 def test_dictionary_goes_through_json():
     labels, probabilities = random_case(40, classes=3)
     found = metrics.compute(labels, probabilities.astype(np.float32), ("a", "b", "c"))
-    back = json.loads(json.dumps(found.to_dict(), allow_nan=False))
-    assert back == found.to_dict()
-    assert back["confusion_matrix"] == found.confusion.tolist()
+    back = json.loads(json.dumps(to_json(found), allow_nan=False))
+    assert back == to_json(found)
+    assert back["confusion_matrix"] == found.confusion_matrix
     assert back["per_class"][1] == {
         "name": "b",
         "precision": found.per_class[1].precision,

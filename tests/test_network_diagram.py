@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,14 +17,20 @@ from sightline.drawing import network as network_drawing
 from sightline.drawing.network import MOST_BOXES, boxes_of
 from sightline.errors import DataError
 from sightline.models import build_model, summarize
+from sightline.runs.records import NetworkPart, NetworkSummary
 from sightline.settings import build_settings
 
 
-def network(preset: str, size: int) -> dict[str, Any]:
+def network(preset: str, size: int) -> NetworkSummary:
     settings = build_settings(None, {"model": preset})
     assert settings.model is not None
     model = build_model(settings.model, channels=3, num_classes=10, image_size=(size, size))
-    return {"name": "Network", **summarize(model, 3, (size, size)).to_dict()}
+    summary = summarize(model, 3, (size, size))
+    return NetworkSummary("Network", summary.input, summary.parts, summary.parameters, summary.macs)
+
+
+def of_parts(*parts: NetworkPart) -> NetworkSummary:
+    return NetworkSummary("Network", (1, 1, 8, 8), parts, sum(part.parameters for part in parts), 1)
 
 
 @pytest.fixture
@@ -45,8 +51,8 @@ def test_the_boxes_stand_for_every_part(preset: str, size: int) -> None:
     boxes = boxes_of(told, 10)
     assert boxes[0].name == "image" and boxes[0].output == f"3×{size}×{size}"
     assert boxes[-1].name == "answer" and boxes[-1].output == "10"
-    assert sum(box.parameters for box in boxes) == told["parameters"]
-    assert sum(box.times for box in boxes[1:-1]) == len([part for part in told["parts"] if part["output"] is not None])
+    assert sum(box.parameters for box in boxes) == told.parameters
+    assert sum(box.times for box in boxes[1:-1]) == len([part for part in told.parts if part.output is not None])
     assert 3 <= len(boxes) <= MOST_BOXES
 
 
@@ -56,19 +62,13 @@ def test_blocks_that_are_alike_are_one_box() -> None:
 
 
 def test_parts_that_run_in_training_only_are_left_out() -> None:
-    parts = [
-        {"name": "body.conv", "type": "Conv2d", "output": (1, 8, 4, 4), "parameters": 80, "macs": 1},
-        {"name": "auxiliary", "type": "Head", "output": None, "parameters": 7, "macs": 0},
-    ]
-    assert [box.name for box in boxes_of({"input": (1, 1, 8, 8), "parts": parts}, 2)] == ["image", "conv", "answer"]
+    parts = NetworkPart("body.conv", "Conv2d", (1, 8, 4, 4), 80, 1), NetworkPart("auxiliary", "Head", None, 7, 0)
+    assert [box.name for box in boxes_of(of_parts(*parts), 2)] == ["image", "conv", "answer"]
 
 
 def test_a_very_long_network_loses_its_middle() -> None:
-    parts = [
-        {"name": f"body.{'ab'[place % 2]}{place}", "type": "Part", "output": (1, place + 1), "parameters": 1, "macs": 0}
-        for place in range(300)
-    ]
-    boxes = boxes_of({"input": (1, 1, 8, 8), "parts": parts}, 2)
+    parts = [NetworkPart(f"body.{'ab'[place % 2]}{place}", "Part", (1, place + 1), 1, 0) for place in range(300)]
+    boxes = boxes_of(of_parts(*parts), 2)
     assert len(boxes) <= MOST_BOXES and sum(box.parameters for box in boxes) == 300
     assert sum(box.times for box in boxes[1:-1]) == 300
 
@@ -76,8 +76,8 @@ def test_a_very_long_network_loses_its_middle() -> None:
 @pytest.mark.parametrize("preset", ["cnn", "resnet50"])
 def test_words_stay_in_their_boxes_and_boxes_on_the_paper(preset: str, drawn: list[Figure], tmp_path: Path) -> None:
     told = network(preset, 64)
-    told["parts"][0]["name"] = "body." + "W" * 90
-    network_drawing.draw(told, 10, tmp_path / "n.png")
+    wide = replace(told.parts[0], name="body." + "W" * 90)
+    network_drawing.draw(replace(told, parts=(wide, *told.parts[1:])), 10, tmp_path / "n.png")
     (figure,) = drawn
     axes = figure.axes[0]
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]

@@ -24,6 +24,7 @@ from helpers.layouts import (
     tiny_layout,
     written,
 )
+from sightline.files.json_records import to_json
 from sightline.models import build_model
 from sightline.models.pretrained import load_pretrained
 from sightline.runs.folder import RunFolder
@@ -166,7 +167,7 @@ def test_the_head_of_other_classes_stays_as_it_was(tmp_path):
         f"weights from tiny.pth (sha256 {sha}): {plain - 2} of {plain} tensors; the last layer starts fresh"
         " (1000 classes there, 10 here); not used: fc.weight, fc.bias"
     )
-    stored = json.loads(json.dumps(report.to_dict()))
+    stored = json.loads(json.dumps(to_json(report)))
     assert (stored["classes"], stored["layout"], stored["fresh"]) == ([1000, 10], "torchvision", [*report.fresh])
 
 

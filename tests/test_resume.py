@@ -18,6 +18,7 @@ import sightline as sl
 from helpers.training import SMALL, Stop, facts, small, stop_at
 from sightline.classifier import model_file
 from sightline.runs.folder import CHECKPOINT_HEADER, RESULTS, STEPS, RunFolder
+from sightline.runs.records import Calibration, CalibrationSummary, EffectSize
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
@@ -134,9 +135,11 @@ def calibrated(run: Path, temperature: float) -> RunFolder:
     folder = RunFolder(run)
     tensors, header = model_file.load(folder.best_weights)
     model_file.save(folder.best_weights, tensors, header.model_copy(update={"temperature": temperature}))
-    folder.write_fact("calibration", {"temperature": temperature})
+    summary = CalibrationSummary(0.9, 0.3, 0.1, 0.1, 0.2, 0.2)
+    effect = EffectSize(150, summary, summary)
+    folder.write(Calibration(temperature, (temperature, temperature), effect, effect, "weights/best.safetensors"))
     for name in ("explanations.npz", "explanations.png"):
-        (folder.test_folder / name).write_bytes(b"of these weights")
+        (folder.test_folder.path / name).write_bytes(b"of these weights")
     return folder
 
 
@@ -145,13 +148,13 @@ def test_the_same_weights_keep_their_temperature_and_their_maps(tmp_path: Path, 
     """Also where the last epoch's row, and with it the selection, comes behind the last checkpoint."""
     folder = calibrated(small(tmp_path, **changes).run, 2.0)
     kept = {path: path.read_bytes() for path in (folder.best_weights, folder.last_weights,
-            folder.path / "calibration.json", folder.test_folder / "explanations.npz")}  # fmt: skip
+            folder.path / "calibration.json", folder.test_folder.path / "explanations.npz")}  # fmt: skip
     tested = sl.test(folder.path)
     sl.resume(folder.path, quiet=True)
     for name in ("explanations.npz", "explanations.png"):  # which the test took away
-        assert not (folder.test_folder / name).exists()
-    report = json.loads(folder.metrics_path.read_text())
-    assert report == json.loads(json.dumps(tested.report)) and report["temperature"] == 2
+        assert not (folder.test_folder.path / name).exists()
+    report = json.loads(folder.test_folder.metrics_path.read_text())
+    assert report == tested.to_dict() and report["temperature"] == 2
     calibrated(folder.path, 2.0)
     sl.resume(folder.path, quiet=True)
     assert {path: path.read_bytes() for path in kept} == kept
@@ -169,10 +172,10 @@ def test_other_weights_lose_the_temperature_and_the_maps(
     assert "calibrate again" in capsys.readouterr().err
     for _ in range(2):
         assert not (folder.path / "calibration.json").exists()
-        assert not list(folder.test_folder.glob("explanations.*"))
+        assert not list(folder.test_folder.path.glob("explanations.*"))
         assert sl.load(folder.path).temperature == 1
         sl.resume(folder.path, quiet=True)
-        assert "temperature" not in json.loads(folder.metrics_path.read_text())
+        assert "temperature" not in json.loads(folder.test_folder.metrics_path.read_text())
 
 
 def test_a_finished_run_resumed_is_left_as_it_is(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from sightline.errors import FileError, ResourceError
 from sightline.files import atomic
 from sightline.runs.folder import PROBABILITIES, RESULTS, RunFolder
+from sightline.runs.records import Environment, Splits
 from sightline.settings import build_settings
 
 
@@ -25,9 +26,9 @@ def test_settings_and_facts_come_back(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, "x")
     settings = build_settings(None, {"model": "resnet20", "lr": 0.3})
     folder.write_settings(settings)
-    folder.write_fact("environment", {"torch": "2"})
+    folder.write(Environment(torch="2", gpu=None))
     assert RunFolder.open(folder.path).settings() == settings
-    assert folder.fact("environment")["torch"] == "2"
+    assert folder.read(Environment) == Environment(torch="2")
 
 
 def test_a_folder_without_settings_is_refused(tmp_path: Path) -> None:
@@ -49,7 +50,7 @@ def test_damaged_facts_are_refused(tmp_path: Path) -> None:
     for text in ("", "[1]", '{"a":'):
         (folder.path / "splits.json").write_text(text)
         with pytest.raises(FileError, match="damaged"):
-            folder.fact("splits")
+            folder.read(Splits)
 
 
 def test_rows_are_cut_back_with_a_half_written_one(tmp_path: Path) -> None:

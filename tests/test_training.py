@@ -19,6 +19,7 @@ import sightline as sl
 from helpers.training import SMALL, small
 from sightline.data.image_set import ImageData, ImageSet
 from sightline.runs.folder import PROBABILITIES, RESULTS, STEPS, RunFolder
+from sightline.runs.records import Splits
 from sightline.settings import build_settings
 
 
@@ -28,13 +29,13 @@ def test_a_run_leaves_everything_behind(tmp_path: Path) -> None:
     for name in ("settings.yaml", "environment.json", "splits.json", "audit.json", "curves.png", "augmentation.png"):
         assert (result.run / name).is_file()
     for name in ("metrics.json", "predictions.npz", "confusion_matrix.png", "reliability.png"):
-        assert (folder.test_folder / name).is_file()
+        assert (folder.test_folder.path / name).is_file()
     rows = folder.rows(RESULTS)
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
     best = max(rows, key=lambda row: (float(row["val_accuracy"]), -int(row["epoch"])))
     assert result.val_accuracy == float(best["val_accuracy"])
-    metrics = json.loads((folder.test_folder / "metrics.json").read_text())
+    metrics = json.loads(folder.test_folder.metrics_path.read_text())
     assert metrics["accuracy"] == result.test_accuracy
     assert result.test_interval is not None and result.test_interval[0] < metrics["accuracy"] <= result.test_interval[1]
     assert [int(row["step"]) for row in folder.rows(STEPS)] == list(range(2, result.steps + 1, 2))
@@ -115,7 +116,7 @@ def test_watch_test_trains_on_everything_and_keeps_the_last_weights(tmp_path: Pa
     folder = RunFolder(result.run)
     assert result.val_accuracy is None
     assert not folder.best_weights.exists()
-    assert folder.fact("splits")["parts"]["train"]["images"] == 150
+    assert folder.read(Splits).parts["train"].images == 150
     assert float(folder.rows(RESULTS)[-1]["test_accuracy"]) == pytest.approx(result.test_accuracy)
 
 

@@ -20,9 +20,11 @@ from sightline import device as device_room
 from sightline.classifier import model_file
 from sightline.data import ImageData, ImageSet, load, unit_preprocessing
 from sightline.errors import UsageError
+from sightline.files.json_records import to_json
 from sightline.models import build_model
 from sightline.recipes import recipe_names
 from sightline.runs.folder import RunFolder
+from sightline.runs.records import Environment
 from sightline.settings import ModelSettings, Settings, build_settings
 from sightline.training.reporter import Silence
 from sightline.training.train import train_settings
@@ -49,7 +51,7 @@ def environment(threads: int) -> side.Answer:
     """The hardware, as the device room names it."""
     compute = device_room.resolve(build_settings({}, {"threads": threads, "device": "cpu"}).device)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"values": {}, "details": {**device_room.environment(compute), "cores": cores}}
+    return {"values": {}, "details": {**to_json(device_room.environment(compute)), "cores": cores}}
 
 
 class StepEnds(Silence):
@@ -80,7 +82,7 @@ def step_ends(settings: Settings, pixels: NDArray[np.uint8], labels: NDArray[np.
     reporter = StepEnds()
     with tempfile.TemporaryDirectory() as runs:
         result = train_settings(settings, runs=Path(runs), data=data, reporter=reporter)
-        precision = RunFolder.open(result.run).fact("environment")["precision"]
+        precision = RunFolder.open(result.run).read(Environment).precision or ""
     return reporter.ends, precision
 
 
@@ -135,10 +137,11 @@ def train(recipe: str, data: str, seed: int, threads: int, steps: int | None = N
 def accuracy_with_views(run: Path) -> dict[str, float]:
     """The accuracy with test-time augmentation, in percent, where the run's images were shifted or mirrored."""
     try:
-        report = sl.test(run, tta=True, device="cpu").report
+        tta = sl.test(run, tta=True, device="cpu").tta
     except UsageError:
         return {}
-    return {"test_accuracy_tta": 100 * report["tta"]["accuracy"]}
+    assert tta is not None
+    return {"test_accuracy_tta": 100 * tta.accuracy}
 
 
 def digits_split() -> side.Answer:

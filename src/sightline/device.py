@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from sightline.errors import ResourceError, UsageError
+from sightline.runs.records import Environment
 from sightline.settings import DeviceSettings
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -198,23 +199,23 @@ def explain_memory(what: str, advice: str = "Use a smaller --batch-size or --ima
         raise
 
 
-def environment(compute: Compute) -> dict[str, Any]:
-    """What a result may depend on, for environment.json."""
+def environment(compute: Compute) -> Environment:
+    """What a result may depend on."""
     gpu = torch.cuda.get_device_name(compute.device) if compute.device.type == "cuda" else None
-    return {
-        "sightline": version("sightline"),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": version("numpy"),
-        "pillow": version("pillow"),
-        "system": f"{platform.system()} {platform.machine()}",
-        "processor": processor_name(),
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "threads": torch.get_num_threads(),
-        "device": str(compute.device),
-        "gpu": gpu,
-        "precision": compute.precision,
-    }
+    return Environment(
+        sightline=version("sightline"),
+        python=platform.python_version(),
+        torch=torch.__version__,
+        numpy=version("numpy"),
+        pillow=version("pillow"),
+        system=f"{platform.system()} {platform.machine()}",
+        processor=processor_name(),
+        cpu_capability=torch.backends.cpu.get_cpu_capability(),
+        threads=torch.get_num_threads(),
+        device=str(compute.device),
+        gpu=gpu,
+        precision=compute.precision,
+    )
 
 
 def processor_name() -> str:

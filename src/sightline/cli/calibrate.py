@@ -65,10 +65,10 @@ def _show(result: CalibrationResult) -> None:
     print()
     rows: list[list[str]] = []
     for name, effect in (("validation", result.validation), ("test", result.test)):
-        for when, trust in (("before", effect.before), ("after", effect.after)) if effect else ():
-            if trust:
-                figures = [f"{trust.loss:.4f}", percent(trust.ece), f"{trust.brier:.4f}", percent(trust.accuracy)]
-                rows.append([name, when, *figures])
+        for when, summary in (("before", effect.before), ("after", effect.after)) if effect else ():
+            if summary:
+                errors = [f"{summary.loss:.4f}", percent(summary.ece), f"{summary.brier:.4f}"]
+                rows.append([name, when, *errors, percent(summary.accuracy)])
     table(["images", "", "NLL", "ECE", "Brier", "accuracy"], rows)
     print()
     if result.test and result.temperature is not None:

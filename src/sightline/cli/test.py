@@ -11,6 +11,8 @@ from sightline.cli.flags import given, setting_flags
 from sightline.cli.output import AS_TEXT, Output, print_json
 
 if TYPE_CHECKING:
+    from sightline import TestResult
+
     TestFlags = Any
     NONE_GIVEN: Any = None
 else:
@@ -18,9 +20,6 @@ else:
     NONE_GIVEN = TestFlags()
 
 TEST = Group("Test", sort_key=1)
-WRITTEN = (
-    "metrics.json", "predictions.npz", "confusion_matrix.png", "reliability.png", "mistakes.png", "explanations.png",
-)  # fmt: skip
 
 
 def test(
@@ -68,42 +67,39 @@ def test(
 
         result = sightline.test(model, data, out=out, steps=steps, tta=tta, explain=explain, **given(flags))
     if output.json:
-        print_json(result.report)
+        print_json(result.to_dict())
     else:
-        _show(result.report, result.folder, result.images)
+        _show(result)
 
 
-def _show(report: dict[str, Any], folder: Path | None, images: int) -> None:
+def _show(result: TestResult) -> None:
     from sightline.cli.tables import facts, percent, percent_interval, table
 
-    part = "" if report["n"] == images else f", the first of {images:,}"
-    step = [("step", f"{report['step']:,}")] if "step" in report else []
-    tta = report.get("tta")
-    averaged: list[tuple[str, str]] = []
-    if tta:
-        averaged = [(f"with {tta['views']} views", f"{percent(tta['accuracy'])}{percent_interval(tta['interval'])}")]
-    calibrated = [("temperature", f"{report['temperature']:.3f}")] if "temperature" in report else []
-    facts(
-        [
-            ("images", f"{report['n']:,}{part}"),
-            *step,
-            ("accuracy", f"{percent(report['accuracy'])}{percent_interval(report['interval'])}"),
-            *averaged,
-            (f"top {report['top_k']}", percent(report["top_k_accuracy"])),
-            ("balanced accuracy", percent(report["balanced_accuracy"])),
-            ("macro F1", percent(report["macro_f1"])),
-            ("loss", f"{report['loss']:.4f}"),
-            ("calibration error", percent(report["ece"])),
-            *calibrated,
-        ]
-    )
+    report = result.report
+    part = "" if result.n == result.images else f", the first of {result.images:,}"
+    rows = [("images", f"{result.n:,}{part}")]
+    if report.step is not None:
+        rows.append(("step", f"{report.step:,}"))
+    rows.append(("accuracy", f"{percent(result.accuracy)}{percent_interval(result.interval)}"))
+    if (tta := result.tta) is not None:
+        rows.append((f"with {tta.views} views", f"{percent(tta.accuracy)}{percent_interval(tta.interval)}"))
+    rows += [
+        (f"top {report.top_k}", percent(report.top_k_accuracy)),
+        ("balanced accuracy", percent(report.balanced_accuracy)),
+        ("macro F1", percent(report.macro_f1)),
+        ("loss", f"{result.loss:.4f}"),
+        ("calibration error", percent(report.ece)),
+    ]
+    if report.temperature is not None:
+        rows.append(("temperature", f"{report.temperature:.3f}"))
+    facts(rows)
     print()
     table(
         ["class", "precision", "recall", "F1", "images"],
         [
-            [c["name"], percent(c["precision"]), percent(c["recall"]), percent(c["f1"]), f"{c['support']:,}"]
-            for c in report["per_class"]
+            [scores.name, percent(scores.precision), percent(scores.recall), percent(scores.f1), f"{scores.support:,}"]
+            for scores in result.per_class
         ],
     )
-    if folder is not None:
-        print(f"\nWritten to {folder}: {', '.join(name for name in WRITTEN if (folder / name).is_file())}")
+    if result.folder is not None:
+        print(f"\nWritten to {result.folder}: {', '.join(path.name for path in result.files)}")

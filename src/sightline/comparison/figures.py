@@ -7,7 +7,6 @@ import statistics
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -17,9 +16,10 @@ from sightline.comparison.folder import ComparisonFolder, ComparisonPlan
 from sightline.comparison.records import ComparisonRecord, McNemarRecord, PairRecord, SideRecord
 from sightline.comparison.sides import length
 from sightline.errors import DataError, FileError
-from sightline.evaluation.predictions import PREDICTIONS, Predictions
+from sightline.evaluation.predictions import Predictions
 from sightline.models import summarize
 from sightline.runs.folder import RESULTS, RunFolder
+from sightline.runs.records import SplitPart, Splits
 from sightline.settings import Settings
 from sightline.stats import ImageDetail, PairSummary, SideSummary, compare_images, compare_sides
 from sightline.training.batches import BatchOrder
@@ -76,7 +76,7 @@ def results_of(sides: Sequence[SideRuns], folder: ComparisonFolder, plan: Compar
 
 def _predictions(run: RunFolder) -> Predictions:
     try:
-        return Predictions.load(run.test_folder / PREDICTIONS)
+        return Predictions.load(run.test_folder.predictions_path)
     except FileError as error:
         advice = f"Finish it with sightline train --resume {run.path}, or run sightline test {run.path}"
         raise FileError(str(run.path), "it has no test results", error.expected, advice) from error
@@ -90,8 +90,8 @@ def _check_same_images(sides: Sequence[SideRuns], answers: Mapping[str, Mapping[
     for run, predictions in others:
         part = _test_part(run)
         same = known.ids == predictions.ids and np.array_equal(known.labels, predictions.labels)
-        if same and part.get("size") == described.get("size"):
-            same = part.get("content_sha256") == described.get("content_sha256")
+        if same and part is not None and described is not None and part.size == described.size:
+            same = part.content_sha256 == described.content_sha256
         if not same or known.class_names != predictions.class_names:
             raise DataError(
                 str(run.path),
@@ -101,9 +101,8 @@ def _check_same_images(sides: Sequence[SideRuns], answers: Mapping[str, Mapping[
             )
 
 
-def _test_part(run: RunFolder) -> Mapping[str, Any]:
-    parts = run.fact("splits").get("parts", {})
-    return parts.get("test", {}) if isinstance(parts, dict) else {}
+def _test_part(run: RunFolder) -> SplitPart | None:
+    return run.read(Splits).parts.get("test")
 
 
 def _side(summary: SideSummary, side: SideRuns, cost: _Cost, folder: ComparisonFolder) -> SideRecord:
@@ -176,7 +175,7 @@ def _times(side: SideRuns) -> tuple[float | None, float]:
 
 
 def _steps_per_epoch(run: RunFolder, settings: Settings) -> int:
-    images = int(run.fact("splits")["parts"]["train"]["images"])
+    images = run.read(Splits).parts["train"].images
     training = settings.training
     return BatchOrder(images, training.batch_size, training.seed, training.last_batch).steps_per_epoch
 

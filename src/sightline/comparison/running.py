@@ -54,7 +54,7 @@ class Job:
     def finished(self) -> RunFolder | None:
         """The run if it is there and tested."""
         run = self.folder.find_run(self.run_name)
-        return run if run is not None and run.metrics_path.is_file() else None
+        return run if run is not None and run.test_folder.metrics_path.is_file() else None
 
 
 class ImagesOnce:

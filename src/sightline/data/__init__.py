@@ -12,7 +12,7 @@ from sightline.data.image_set import ImageData, ImageSet
 from sightline.data.load import folder_path, load, load_test, resized
 from sightline.data.lookup import DatasetStatus, get_dataset, list_datasets
 from sightline.data.preprocessing import Preprocessing, fit_preprocessing, unit_preprocessing
-from sightline.data.split import Splits, record, split, verify
+from sightline.data.split import Splits, split
 
 __all__ = [
     "DatasetStatus",
@@ -31,9 +31,7 @@ __all__ = [
     "list_datasets",
     "load",
     "load_test",
-    "record",
     "resized",
     "split",
     "unit_preprocessing",
-    "verify",
 ]

@@ -1,24 +1,18 @@
-"""Which images train, which select, which test: decided once, recorded with hashes, and checked when a run goes on.
+"""Which images train, which select, which test: decided once.
 
 Validation is a stratified part of the training images, so that nothing is ever selected by the test images.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sightline.data.image_set import ImageData, ImageSet
-from sightline.errors import DataError, FileError, UsageError
+from sightline.errors import UsageError
 from sightline.settings.data import DataSettings
-
-CHUNK_BYTES = 1 << 26
-PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -97,73 +91,3 @@ def stratified(labels: NDArray[np.int64], count: int, classes: int, seed: int) -
     generator = np.random.RandomState(np.random.MT19937(np.random.SeedSequence(seed)))
     chosen = [generator.permutation(np.flatnonzero(labels == k))[: take[k]] for k in range(classes)]
     return np.sort(np.concatenate(chosen)).astype(np.int64)
-
-
-def record(splits: Splits) -> dict[str, Any]:
-    """Describe the splits for splits.json: each part's size, class counts and hashes, and which ids validate.
-
-    `ids_sha256` is over the ids, `content_sha256` over the pixels and labels, in order.
-    """
-    parts = {name: _describe(part) for name, part in splits.parts().items()}
-    held_out = list(splits.validation.ids) if splits.validation is not None else []
-    return {
-        "split_seed": splits.split_seed,
-        "classes": list(splits.train.class_names),
-        "parts": parts,
-        "validation_ids": held_out,
-    }
-
-
-def verify(recorded: Mapping[str, Any], splits: Splits) -> None:
-    """Check that `splits` are those that `record` described.
-
-    Raises DataError, naming the part, when the images have changed since, and FileError when `recorded` is no record.
-    """
-    try:
-        classes = [str(name) for name in recorded["classes"]]
-        parts = {str(name): dict(part) for name, part in recorded["parts"].items()}
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise FileError("splits.json", "it is damaged", "a record of splits") from None
-    advice = "Restore the data, or start a new run."
-    if classes != list(splits.train.class_names):
-        raise DataError(
-            "data", f"the classes are {_some(splits.train.class_names)}", f"{_some(classes)}, as in the run", advice
-        )
-    now = splits.parts()
-    if set(parts) != set(now):
-        raise DataError("data", f"it has {_some(list(now))}", f"{_some(list(parts))}, as in the run", advice)
-    for name in (part for part in PARTS if part in now):
-        then = parts[name]
-        if then.get("images") != len(now[name]):
-            raise DataError(f"{name} images", f"{len(now[name])} found", f"{then.get('images')}, as in the run", advice)
-        description = _describe(now[name])
-        if then.get("ids_sha256") != description["ids_sha256"]:
-            raise DataError(f"{name} images", "they are not those that the run was started with", advice=advice)
-        if then != description:
-            raise DataError(
-                f"{name} images", "their pixels or labels have changed since the run started", advice=advice
-            )
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:10])
-    return shown if len(names) <= 10 else f"{shown} and {len(names) - 10} more"
-
-
-def _describe(part: ImageSet) -> dict[str, Any]:
-    return {
-        "images": len(part),
-        "size": list(part.size),
-        "class_counts": part.class_counts().tolist(),
-        "ids_sha256": hashlib.sha256("\n".join(part.ids).encode("utf-8", "surrogateescape")).hexdigest(),
-        "content_sha256": _content_hash(part),
-    }
-
-
-def _content_hash(part: ImageSet) -> str:
-    digest = hashlib.sha256(repr(part.size).encode())
-    chunk = max(1, CHUNK_BYTES // int(np.prod(part.size)))
-    for start in range(0, len(part), chunk):
-        digest.update(np.ascontiguousarray(part.images(start, start + chunk)).data)
-    digest.update(np.ascontiguousarray(part.labels, dtype="<i8").data)
-    return digest.hexdigest()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
@@ -15,6 +14,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from sightline.drawing import canvas
 from sightline.drawing.lettering import shortened
 from sightline.drawing.words import ENGLISH, Words
+from sightline.runs.records import NetworkPart, NetworkSummary
 
 ACROSS = 6
 BOX_WIDTH, BOX_HEIGHT, GAP_ACROSS, GAP_DOWN, MARGIN = 1.45, 0.98, 0.34, 0.4, 0.12
@@ -47,7 +47,7 @@ class Box:
         ]
 
 
-def draw(network: Mapping[str, Any], classes: int, path: Path, *, words: Words = ENGLISH) -> None:
+def draw(network: NetworkSummary, classes: int, path: Path, *, words: Words = ENGLISH) -> None:
     """Draw what network.json holds, row by row; rows are read from left to right.
 
     Parts in a row that are alike but for their number are one box. Parts that run in training only are left out, and
@@ -121,19 +121,19 @@ def _arrow(start: tuple[float, float], end: tuple[float, float], style: str) -> 
     )
 
 
-def boxes_of(network: Mapping[str, Any], classes: int, words: Words = ENGLISH) -> list[Box]:
+def boxes_of(network: NetworkSummary, classes: int, words: Words = ENGLISH) -> list[Box]:
     """Give the boxes of a network, the image first and the answer last."""
-    _, channels, height, width = network["input"]
+    _, channels, height, width = network.input
     boxes: list[Box] = []
-    parts = [part for part in network["parts"] if part["output"] is not None]
+    parts = [part for part in network.parts if part.output is not None]
     for _, group in groupby(parts, key=_alike):
         alike = list(group)
         first, last = alike[0], alike[-1]
-        name = re.sub(r"^(body|head)\.", "", first["name"])
+        name = re.sub(r"^(body|head)\.", "", first.name)
         if len(alike) > 1:
-            name = re.sub(r"[._]?\d+$", "", name) or first["name"]
-        parameters = sum(part["parameters"] for part in alike)
-        boxes.append(Box(name, first["type"], shape(last["output"][1:]), parameters, len(alike)))
+            name = re.sub(r"[._]?\d+$", "", name) or first.name
+        parameters = sum(part.parameters for part in alike)
+        boxes.append(Box(name, first.type, shape((last.output or ())[1:]), parameters, len(alike)))
     if len(boxes) > MOST_BOXES - 2:
         half = (MOST_BOXES - 3) // 2
         hidden = boxes[half:-half]
@@ -148,5 +148,5 @@ def shape(sizes: Sequence[int]) -> str:
     return "×".join(map(str, sizes))
 
 
-def _alike(part: Mapping[str, Any]) -> tuple[str, str, Sequence[int]]:
-    return re.sub(r"\d+$", "", part["name"]), part["type"], part["output"]
+def _alike(part: NetworkPart) -> tuple[str, str, Sequence[int] | None]:
+    return re.sub(r"\d+$", "", part.name), part.type, part.output

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -12,18 +11,19 @@ from matplotlib.ticker import PercentFormatter
 
 from sightline.drawing import canvas
 from sightline.drawing.words import ENGLISH, Words
+from sightline.runs.records import ConfidenceBin
 
 BAR, GAP = "#56B4E9", "#D55E00"
 
 
-def draw(bins: Sequence[Mapping[str, Any]], ece: float, path: Path, *, title: str = "", words: Words = ENGLISH) -> None:
+def draw(bins: Sequence[ConfidenceBin], ece: float, path: Path, *, title: str = "", words: Words = ENGLISH) -> None:
     """Draw a reliability diagram (arXiv 1706.04599, figure 1), and under it how many images each bin has.
 
     `bins` and `ece` are what metrics.json holds as `reliability` and `ece`. A bar is as high as the bin's accuracy; the
     hatched part reaches from there to the bin's mean confidence: above the bar the classifier is too sure, inside it
     not sure enough. Raises atomic's errors where `path` cannot be written.
     """
-    filled = [part for part in bins if part["n"]]
+    filled = [part for part in bins if part.n]
 
     def figure() -> Figure:
         drawn = Figure(figsize=(5.2, 5.6), dpi=canvas.DPI, layout="constrained")
@@ -39,10 +39,10 @@ def draw(bins: Sequence[Mapping[str, Any]], ece: float, path: Path, *, title: st
     canvas.write(path, figure)
 
 
-def _accuracy(axes: Axes, bins: Sequence[Mapping[str, Any]], words: Words) -> None:
+def _accuracy(axes: Axes, bins: Sequence[ConfidenceBin], words: Words) -> None:
     left, widths = _places(bins)
-    accuracies = [part["accuracy"] for part in bins]
-    gaps = [part["confidence"] - part["accuracy"] for part in bins]
+    accuracies = [part.accuracy or 0.0 for part in bins]
+    gaps = [(part.confidence or 0.0) - (part.accuracy or 0.0) for part in bins]
     axes.bar(left, accuracies, widths, align="edge", color=BAR, edgecolor="white", label=words.accuracy)
     # Not filled, so that a bar is seen whole where its accuracy is above the confidence.
     axes.bar(
@@ -56,9 +56,9 @@ def _accuracy(axes: Axes, bins: Sequence[Mapping[str, Any]], words: Words) -> No
     axes.yaxis.set_major_formatter(PercentFormatter(1))
 
 
-def _counts(axes: Axes, bins: Sequence[Mapping[str, Any]], words: Words) -> None:
+def _counts(axes: Axes, bins: Sequence[ConfidenceBin], words: Words) -> None:
     left, widths = _places(bins)
-    counts = [part["n"] for part in bins]
+    counts = [part.n for part in bins]
     bars = axes.bar(left, counts, widths, align="edge", color=canvas.GREY, edgecolor="white")
     axes.bar_label(bars, [str(count) for count in counts], fontsize=6.5, padding=1)
     axes.set_ylim(0, 1.35 * max(counts))
@@ -68,5 +68,5 @@ def _counts(axes: Axes, bins: Sequence[Mapping[str, Any]], words: Words) -> None
     axes.xaxis.set_major_formatter(PercentFormatter(1))
 
 
-def _places(bins: Sequence[Mapping[str, Any]]) -> tuple[list[float], list[float]]:
-    return [part["low"] for part in bins], [part["high"] - part["low"] for part in bins]
+def _places(bins: Sequence[ConfidenceBin]) -> tuple[list[float], list[float]]:
+    return [part.low for part in bins], [part.high - part.low for part in bins]

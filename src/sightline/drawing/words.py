@@ -32,8 +32,8 @@ class Words:
     val_accuracy: str = "validation accuracy"
     importance: str = "how much of the difference between trials each setting explains"
     train_loss: str = "training loss"
-    not_answer: str = "not {answer}, {sureness}"
-    right_answer: str = "right, {sureness}"
+    not_answer: str = "not {answer}, {confidence}"
+    right_answer: str = "right, {confidence}"
     image: str = "image"
     answer: str = "answer"
 

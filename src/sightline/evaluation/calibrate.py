@@ -21,8 +21,9 @@ from sightline.data import ImageSet
 from sightline.device import find_device
 from sightline.errors import DataError, NumericError, UsageError
 from sightline.evaluation.predictions import evaluate, metrics, report_of, store_test
-from sightline.runs.folder import RunFolder
+from sightline.runs.folder import SPLITS, WEIGHTS, RunFolder
 from sightline.runs.images import images_of_run
+from sightline.runs.records import Calibration, CalibrationSummary, EffectSize
 from sightline.settings import build_data_settings
 
 if TYPE_CHECKING:
@@ -31,41 +32,6 @@ if TYPE_CHECKING:
 LOWEST, HIGHEST = 0.01, 100.0
 FEWEST_IMAGES = 100
 BATCH_SIZE = 256
-
-
-@dataclass(frozen=True)
-class Trust:
-    """How far probabilities can be believed: `loss` in nats, `brier` 0 to 2, the others 0 to 1, as in metrics.json."""
-
-    accuracy: float
-    loss: float
-    ece: float
-    ece_equal_mass: float
-    mce: float
-    brier: float
-
-    @classmethod
-    def of(cls, labels: metrics.Labels, logits: NDArray[np.float32], temperature: float) -> Trust:
-        """The figures of softmax(logits / temperature)."""
-        found = softmax(logits, temperature)
-        ece, mce = metrics.calibration_errors(metrics.confidence_bins(labels, found))
-        return cls(
-            accuracy=metrics.accuracy(labels, found),
-            loss=metrics.negative_log_likelihood(labels, found),
-            ece=ece,
-            ece_equal_mass=metrics.equal_mass_calibration_error(labels, found),
-            mce=mce,
-            brier=metrics.brier_score(labels, found),
-        )
-
-
-@dataclass(frozen=True)
-class Effect:
-    """What a temperature does to the probabilities of `n` images; `after` is None where none was found."""
-
-    n: int
-    before: Trust
-    after: Trust | None
 
 
 @dataclass(frozen=True)
@@ -89,8 +55,8 @@ class CalibrationResult:
     run: Path
     temperature: float | None
     interval: tuple[float, float] | None
-    validation: Effect
-    test: Effect | None
+    validation: EffectSize
+    test: EffectSize | None
     doubt: str
     stored: Path | None
 
@@ -104,6 +70,20 @@ class CalibrationResult:
         """The result for JSON."""
         stored = None if self.stored is None else str(self.stored)
         return {**asdict(self), "run": str(self.run), "stored": stored}
+
+
+def calibration_summary(labels: metrics.Labels, logits: NDArray[np.float32], temperature: float) -> CalibrationSummary:
+    """Compute the metrics of softmax(logits / temperature)."""
+    probabilities = softmax(logits, temperature)
+    ece, mce = metrics.calibration_errors(metrics.confidence_bins(labels, probabilities))
+    return CalibrationSummary(
+        accuracy=metrics.accuracy(labels, probabilities),
+        loss=metrics.negative_log_likelihood(labels, probabilities),
+        ece=ece,
+        ece_equal_mass=metrics.equal_mass_calibration_error(labels, probabilities),
+        mce=mce,
+        brier=metrics.brier_score(labels, probabilities),
+    )
 
 
 def softmax(logits: NDArray[np.floating[Any]], temperature: float) -> NDArray[np.float64]:
@@ -133,19 +113,19 @@ def fit_temperature(labels: metrics.Labels, logits: NDArray[np.floating[Any]]) -
         return float(np.mean(np.log(np.exp(inverse * below).sum(axis=1)) - inverse * own))
 
     bounds = math.log(LOWEST), math.log(HIGHEST)
-    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-7})
-    if min(abs(found.x - bound) for bound in bounds) < 1e-3:
+    best = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-7})
+    if min(abs(best.x - bound) for bound in bounds) < 1e-3:
         return None
-    least = found.fun + float(chi2.ppf(0.95, 1)) / (2 * len(labels))
+    least = best.fun + float(chi2.ppf(0.95, 1)) / (2 * len(labels))
 
     def too_unlikely(logarithm: float) -> float:
         return loss(logarithm) - least
 
     low, high = (
-        math.exp(root_scalar(too_unlikely, bracket=(bound, found.x)).root if too_unlikely(bound) > 0 else bound)
+        math.exp(root_scalar(too_unlikely, bracket=(bound, best.x)).root if too_unlikely(bound) > 0 else bound)
         for bound in bounds
     )
-    return FittedTemperature(math.exp(found.x), (low, high))
+    return FittedTemperature(math.exp(best.x), (low, high))
 
 
 def calibrate(
@@ -166,8 +146,8 @@ def calibrate(
     path = Path(run)
     _, changes = build_data_settings(settings)
     if path.is_file():
-        found = "a file, which does not know the validation images"
-        raise UsageError(str(path), found, "a run's folder", "give the folder that holds weights/ and splits.json")
+        problem = "a file, which does not know the validation images"
+        raise UsageError(str(path), problem, "a run's folder", f"give the folder that holds {WEIGHTS}/ and {SPLITS}")
     folder = RunFolder.open(path)
     with folder.in_work() if write else contextlib.nullcontext():
         return _calibrate(folder, changes, write=write, module=module, device=device)
@@ -196,7 +176,7 @@ def _calibrate(
     doubt = _doubt(fitted, validation)
     result = CalibrationResult(path, temperature, interval, validation, test, doubt, file if write else None)
     if write:
-        if temperature is None or doubt:
+        if temperature is None or interval is None or doubt:
             raise DataError(str(path), doubt, advice="nothing was written")
         tensors, header = model_file.load(file)
         model_file.save(file, tensors, header.model_copy(update={"temperature": temperature}))
@@ -204,8 +184,7 @@ def _calibrate(
             predictions = evaluate(load(file, module=module, device=device), splits.test)
             report = report_of(predictions, run.tested_step(), temperature)
             store_test(predictions, run.test_folder, report, splits.test)
-        told = {name: value for name, value in result.to_dict().items() if name not in ("run", "doubt")}
-        run.write_fact("calibration", {**told, "stored": file.relative_to(path).as_posix()})
+        run.write(Calibration(temperature, interval, validation, test, file.relative_to(path).as_posix()))
     return result
 
 
@@ -216,18 +195,18 @@ def _logits(backend: torch_backend.TorchBackend, images: ImageSet) -> NDArray[np
     too sure, for which all this is made, give them.
     """
     starts = range(0, len(images), BATCH_SIZE)
-    found = np.concatenate([backend.logits(images.images(start, start + BATCH_SIZE)) for start in starts])
-    if not np.isfinite(found).all():
+    logits = np.concatenate([backend.logits(images.images(start, start + BATCH_SIZE)) for start in starts])
+    if not np.isfinite(logits).all():
         raise NumericError("model", "gives NaN or infinite logits")
-    return found
+    return logits
 
 
-def _effect(labels: metrics.Labels, logits: NDArray[np.float32], temperature: float | None) -> Effect:
-    after = None if temperature is None else Trust.of(labels, logits, temperature)
-    return Effect(len(labels), Trust.of(labels, logits, 1.0), after)
+def _effect(labels: metrics.Labels, logits: NDArray[np.float32], temperature: float | None) -> EffectSize:
+    after = None if temperature is None else calibration_summary(labels, logits, temperature)
+    return EffectSize(len(labels), calibration_summary(labels, logits, 1.0), after)
 
 
-def _doubt(fitted: FittedTemperature | None, validation: Effect) -> str:
+def _doubt(fitted: FittedTemperature | None, validation: EffectSize) -> str:
     if validation.before.accuracy == 1:
         return f"all {validation.n} validation images are answered rightly, so that no temperature is too low"
     if fitted is None:

@@ -8,13 +8,14 @@ DataError where there is no image and NumericError where a probability is NaN or
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sightline.errors import DataError, NumericError
+from sightline.runs.records import ClassScores, ConfidenceBin, TestReport
+from sightline.stats import wilson_interval
 
 Labels = NDArray[np.int64]
 Probabilities = NDArray[np.floating[Any]]
@@ -67,20 +68,6 @@ def brier_score(labels: Labels, probabilities: Probabilities) -> float:
     wrong = probabilities.astype(np.float64)
     wrong[np.arange(len(labels)), labels] -= 1
     return float(np.square(wrong).sum(axis=1).mean())
-
-
-@dataclass(frozen=True)
-class ConfidenceBin:
-    """The `n` images whose confidence, the top probability, is above `low` and at most `high`.
-
-    `confidence` is their mean confidence, `accuracy` the part of them answered rightly; None where there is no image.
-    """
-
-    low: float
-    high: float
-    n: int
-    confidence: float | None
-    accuracy: float | None
 
 
 def confidence_bins(labels: Labels, probabilities: Probabilities, bins: int = BINS) -> tuple[ConfidenceBin, ...]:
@@ -153,77 +140,18 @@ def balanced_accuracy(matrix: NDArray[np.int64]) -> float:
     return float(recall[matrix.sum(axis=1) > 0].mean())
 
 
-@dataclass(frozen=True)
-class ClassScores:
-    """One class's figures: `support` is its number of images, the others are 0 to 1."""
-
-    name: str
-    precision: float
-    recall: float
-    f1: float
-    support: int
-
-
-@dataclass(frozen=True, eq=False)
-class ClassificationMetrics:
-    """Every figure of one test: `loss` in nats, `confusion` int64 (K, K) with true classes as rows, the rest 0 to 1.
-
-    `top_k` is 5, or with five classes or fewer one less than there are: the largest that still leaves a class out.
-    `ece` and `mce` are the expected and the maximum calibration error over the bins of `reliability`, `brier`, 0 to 2,
-    the Brier score.
-    """
-
-    n: int
-    accuracy: float
-    loss: float
-    top_k: int
-    top_k_accuracy: float
-    macro_f1: float
-    balanced_accuracy: float
-    ece: float
-    ece_equal_mass: float
-    mce: float
-    brier: float
-    reliability: tuple[ConfidenceBin, ...]
-    per_class: tuple[ClassScores, ...]
-    confusion: NDArray[np.int64]
-
-    @property
-    def correct(self) -> int:
-        """Number of the `n` images that were classified correctly."""
-        return int(np.trace(self.confusion))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Give the figures as plain numbers, strings, lists and dictionaries, as JSON has them."""
-        return {
-            "accuracy": self.accuracy,
-            "n": self.n,
-            "loss": self.loss,
-            "top_k": self.top_k,
-            "top_k_accuracy": self.top_k_accuracy,
-            "macro_f1": self.macro_f1,
-            "balanced_accuracy": self.balanced_accuracy,
-            "ece": self.ece,
-            "ece_equal_mass": self.ece_equal_mass,
-            "mce": self.mce,
-            "brier": self.brier,
-            "reliability": [asdict(part) for part in self.reliability],
-            "per_class": [vars(scores).copy() for scores in self.per_class],
-            "confusion_matrix": self.confusion.tolist(),
-        }
-
-
-def compute(labels: Labels, probabilities: Probabilities, class_names: Sequence[str]) -> ClassificationMetrics:
-    """Compute every figure at once; `class_names` are the K names in the order of the columns."""
+def compute(labels: Labels, probabilities: Probabilities, class_names: Sequence[str]) -> TestReport:
+    """Compute every metric at once; `class_names` are the K names in the order of the columns."""
     assert len(class_names) == probabilities.shape[1], f"{len(class_names)} names, {probabilities.shape[1]} columns"
     matrix = confusion_matrix(labels, probabilities)
     top_k = max(1, min(5, len(class_names) - 1))
     bins = confidence_bins(labels, probabilities)
     ece, mce = calibration_errors(bins)
-    figures = zip(class_names, *precision_recall_f1(matrix), matrix.sum(axis=1), strict=True)
-    return ClassificationMetrics(
-        n=len(labels),
+    rows = zip(class_names, *precision_recall_f1(matrix), matrix.sum(axis=1), strict=True)
+    return TestReport(
         accuracy=accuracy(labels, probabilities),
+        interval=wilson_interval(int(np.trace(matrix)), len(labels)),
+        n=len(labels),
         loss=negative_log_likelihood(labels, probabilities),
         top_k=top_k,
         top_k_accuracy=top_k_accuracy(labels, probabilities, top_k),
@@ -234,8 +162,8 @@ def compute(labels: Labels, probabilities: Probabilities, class_names: Sequence[
         mce=mce,
         brier=brier_score(labels, probabilities),
         reliability=bins,
-        per_class=tuple(ClassScores(name, float(p), float(r), float(f), int(n)) for name, p, r, f, n in figures),
-        confusion=matrix,
+        per_class=tuple(ClassScores(name, float(p), float(r), float(f), int(n)) for name, p, r, f, n in rows),
+        confusion_matrix=matrix.tolist(),
     )
 
 

@@ -7,7 +7,7 @@ tested again without it. N images, K classes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,14 +17,20 @@ from numpy.typing import NDArray
 from sightline.data.image_set import ImageSet
 from sightline.errors import DataError, FileError, NumericError, UsageError
 from sightline.evaluation import metrics
-from sightline.files import arrays, atomic
-from sightline.stats import wilson_interval
+from sightline.files import arrays
+from sightline.runs.folder import (
+    CONFUSION_PICTURE,
+    EXPLANATIONS,
+    EXPLANATIONS_PICTURE,
+    MISTAKES,
+    MISTAKES_PICTURE,
+    RELIABILITY_PICTURE,
+    TestFolder,
+)
+from sightline.runs.records import TestReport
 
 BATCH_SIZE = 1024
-METRICS, PREDICTIONS = "metrics.json", "predictions.npz"
-MISTAKES, MISTAKES_PICTURE, MISTAKES_KEPT = "mistakes.npz", "mistakes.png", 24
-EXPLANATIONS, EXPLANATIONS_PICTURE = "explanations.npz", "explanations.png"
-CONFUSION_MATRIX, RELIABILITY = "confusion_matrix.png", "reliability.png"
+MISTAKES_KEPT = 24
 KIND = "predictions written by Sightline are needed"
 # Array -> its kind of values in NumPy's letters, and its number of axes.
 ARRAYS = {"ids": ("U", 1), "labels": ("i", 1), "probabilities": ("f", 2), "class_names": ("U", 1)}
@@ -64,8 +70,8 @@ class Predictions:
         """Give each image's most probable class, the first of equals, int64 (N,)."""
         return self.probabilities.argmax(axis=1)
 
-    def metrics(self) -> metrics.ClassificationMetrics:
-        """Compute every figure of these predictions."""
+    def metrics(self) -> TestReport:
+        """Compute every metric of these predictions."""
         return metrics.compute(self.labels, self.probabilities, self.class_names)
 
     def save(self, path: Path) -> None:
@@ -160,74 +166,67 @@ def evaluate(predictor: Predictor, image_set: ImageSet, batch_size: int = BATCH_
     return Predictions(tuple(image_set.ids), image_set.labels.astype(np.int64), probabilities, names)
 
 
-def report_of(predictions: Predictions, step: int | None = None, temperature: float = 1.0) -> dict[str, Any]:
-    """Give what test/metrics.json holds: every figure, and `interval`, the accuracy's 95 % Wilson interval [low, high].
+def report_of(predictions: Predictions, step: int | None = None, temperature: float = 1.0) -> TestReport:
+    """Give what test/metrics.json holds.
 
     `step` is the training step whose weights answered, where it is known, `temperature` that of the probabilities,
-    which is named where it is not 1. Plain numbers, strings, lists and dictionaries. Raises DataError where there is no
-    image.
+    which is named where it is not 1. Raises DataError where there is no image.
     """
-    figures = predictions.metrics()
-    report = figures.to_dict()
-    accuracy = report.pop("accuracy")
-    known = {} if step is None else {"step": step}
-    if temperature != 1:
-        known = {**known, "temperature": temperature}
-    return {"accuracy": accuracy, "interval": list(wilson_interval(figures.correct, figures.n)), **known, **report}
+    return replace(predictions.metrics(), step=step, temperature=None if temperature == 1 else temperature)
 
 
-def store_test(predictions: Predictions, folder: Path, report: Mapping[str, Any], images: ImageSet) -> None:
-    """Write predictions.npz, the pictures, the worst mistakes and metrics.json, what `report_of` gave, to `folder`.
+def store_test(predictions: Predictions, folder: TestFolder, report: TestReport, images: ImageSet) -> None:
+    """Write the predictions, the pictures, the worst mistakes and the report to `folder`.
 
     `images` are those that the predictions are of, in the same order. Raises ResourceError where the folder cannot be
     written.
     """
     from sightline.drawing import confusion, reliability
 
-    predictions.save(folder / PREDICTIONS)
-    confusion.draw(np.array(report["confusion_matrix"]), predictions.class_names, folder / CONFUSION_MATRIX)
-    reliability.draw(report["reliability"], report["ece"], folder / RELIABILITY)
+    predictions.save(folder.predictions_path)
+    matrix = np.array(report.confusion_matrix)
+    confusion.draw(matrix, predictions.class_names, folder.path / CONFUSION_PICTURE)
+    reliability.draw(report.reliability, report.ece or 0.0, folder.path / RELIABILITY_PICTURE)
     _store_mistakes(predictions, folder, images)
-    atomic.write_json(folder / METRICS, report)
+    folder.write(report)
 
 
-def _store_mistakes(predictions: Predictions, folder: Path, images: ImageSet) -> None:
+def _store_mistakes(predictions: Predictions, folder: TestFolder, images: ImageSet) -> None:
     """Keep the pictures of the worst mistakes, by their rows in the predictions; none where there is no mistake."""
     from sightline.drawing import gallery
 
     rows = np.array(worst_mistakes(predictions, MISTAKES_KEPT), np.int64)
     if len(rows) == 0:
-        for name in (MISTAKES, MISTAKES_PICTURE):
-            (folder / name).unlink(missing_ok=True)
+        folder.forget(MISTAKES, MISTAKES_PICTURE)
         return
     pixels = images.select(rows).images()
-    arrays.save(folder / MISTAKES, rows=rows, pixels=pixels)
-    gallery.draw(pixels, mistake_captions(predictions, rows), folder / MISTAKES_PICTURE)
+    arrays.save(folder.path / MISTAKES, rows=rows, pixels=pixels)
+    gallery.draw(pixels, mistake_captions(predictions, rows), folder.path / MISTAKES_PICTURE)
 
 
-def forget_explanations(folder: Path) -> None:
+def forget_explanations(folder: TestFolder) -> None:
     """Remove maps of where a network looked: they are of other answers than those of now."""
-    for name in (EXPLANATIONS, EXPLANATIONS_PICTURE):
-        (folder / name).unlink(missing_ok=True)
+    folder.forget(EXPLANATIONS, EXPLANATIONS_PICTURE)
 
 
 def mistake_captions(predictions: Predictions, rows: NDArray[np.int64]) -> list[tuple[str, str]]:
-    """Say of each image what it is, what was answered and how surely: two lines."""
+    """Say of each image what it is, what was answered and with what confidence: two lines."""
     predicted, names = predictions.predicted(), predictions.class_names
     captions: list[tuple[str, str]] = []
     for row in rows:
         label, answer = predictions.labels[row], predicted[row]
-        sureness = f"{100 * predictions.probabilities[row, answer]:.1f}%"
-        captions.append((names[label], f"not {names[answer]}, {sureness}" if label != answer else f"right, {sureness}"))
+        confidence = f"{100 * predictions.probabilities[row, answer]:.1f}%"
+        judged = "right" if label == answer else f"not {names[answer]}"
+        captions.append((names[label], f"{judged}, {confidence}"))
     return captions
 
 
 def worst_mistakes(predictions: Predictions, count: int) -> list[int]:
-    """Find the `count` wrong predictions that were surest of themselves: indices, the surest first, equals in order."""
+    """Find the `count` wrong predictions of the highest confidence: indices, the highest first, equals in order."""
     predicted = predictions.predicted()
     wrong = np.flatnonzero(predicted != predictions.labels)
-    sureness = predictions.probabilities[wrong, predicted[wrong]]
-    return wrong[np.argsort(-sureness, kind="stable")][: max(0, count)].tolist()
+    confidence = predictions.probabilities[wrong, predicted[wrong]]
+    return wrong[np.argsort(-confidence, kind="stable")][: max(0, count)].tolist()
 
 
 def _check_classes(model: tuple[str, ...], data: tuple[str, ...]) -> None:

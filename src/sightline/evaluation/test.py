@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,6 @@ from sightline.classifier.images import images_to_test
 from sightline.data.readers import READERS
 from sightline.errors import UsageError
 from sightline.evaluation.predictions import (
-    EXPLANATIONS,
-    EXPLANATIONS_PICTURE,
-    METRICS,
     AveragedViews,
     Predictions,
     evaluate,
@@ -28,9 +25,10 @@ from sightline.evaluation.predictions import (
     worst_mistakes,
 )
 from sightline.files import arrays
-from sightline.runs.folder import RunFolder, read_json
+from sightline.files.json_records import to_json
+from sightline.runs.folder import EXPLANATIONS, EXPLANATIONS_PICTURE, RunFolder, TestFolder
+from sightline.runs.records import AveragedAccuracy, ClassScores, TestReport
 from sightline.settings import DataSettings, build_data_settings, data_name
-from sightline.stats import wilson_interval
 
 if TYPE_CHECKING:
     from torch import nn
@@ -41,20 +39,59 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class TestResult:
     """A test: `report` is what metrics.json holds, `folder` where the files are, None where none were written,
-    `images` how many test images there are, of which `report["n"]` were looked at.
+    `images` how many test images there are, of which the first `n` were looked at.
     """
 
     __test__ = False
 
-    report: dict[str, Any]
+    report: TestReport
     predictions: Predictions
     folder: Path | None
     images: int
 
     @property
     def accuracy(self) -> float:
-        """Part of the images answered rightly."""
-        return self.report["accuracy"]
+        """Fraction of the images that were answered correctly."""
+        return self.report.accuracy
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The accuracy's 95 % Wilson interval."""
+        return self.report.interval
+
+    @property
+    def n(self) -> int:
+        """How many images were looked at."""
+        return self.report.n
+
+    @property
+    def loss(self) -> float:
+        """Mean negative log-likelihood, in nats."""
+        return self.report.loss
+
+    @property
+    def per_class(self) -> tuple[ClassScores, ...]:
+        """Each class's name, precision, recall, F1 and number of images."""
+        return self.report.per_class
+
+    @property
+    def confusion_matrix(self) -> list[list[int]]:
+        """K rows of true classes, K columns of predicted ones."""
+        return self.report.confusion_matrix
+
+    @property
+    def tta(self) -> AveragedAccuracy | None:
+        """Views, accuracy and interval with test-time augmentation, None where it was not asked for."""
+        return self.report.tta
+
+    @property
+    def files(self) -> list[Path]:
+        """What was written and can be looked at: the metrics, the predictions, and the pictures."""
+        return [] if self.folder is None else TestFolder(self.folder).files()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report for JSON."""
+        return to_json(self.report)
 
 
 def test(
@@ -75,16 +112,16 @@ def test(
     for other data, which the report's `data` names, to test-NAME/, or to test-NAME-002/ and so on where another folder
     of that name was tested. `steps` looks only at the first so many batches of the run's batch size; what the run's
     folder holds of a full test then stays, and files are written only to `out`. `tta` (test-time augmentation) also
-    answers with the mean over views made as the run's training images were, which `report["tta"]` tells apart; all else
-    is without it. The report of a calibrated model names its `temperature`. `explain` stores Grad-CAM maps of so many
-    of the worst mistakes, or of the least sure answers where there is none (`pip install 'sightline[explain]'`).
+    answers with the mean over views made as the run's training images were, which the result's `tta` tells apart; all
+    else is without it. The report of a calibrated model names its `temperature`. `explain` stores Grad-CAM maps of so
+    many of the worst mistakes, or of the least sure answers where there is none (`pip install 'sightline[explain]'`).
     `settings`: settings of the data by their flat names, e.g. `data_dir`, `skip_bad`.
 
     Raises DataError where there are no test images or their classes or bytes are not the model's, UsageError for a
     model file without data, with `steps` or `tta`, for `tta` where the run neither shifted nor mirrored, and for
     `explain` where no files are written, FileError for what is neither run nor model file.
     """
-    path, folder = Path(path), None if out is None else Path(out)
+    path, folder = Path(path), None if out is None else TestFolder(Path(out))
     named, changes = build_data_settings({**settings, "data": data})
     run = RunFolder.open(path) if path.is_dir() else None
     if explain is not None and explain < 1:
@@ -104,19 +141,18 @@ def test(
     predictions = evaluate(classifier, images)
     report = report_of(predictions, step, classifier.temperature)
     if named is not None:
-        report["data"] = _source(named)
+        report = replace(report, data=_source(named))
     if views is not None:
-        figures = evaluate(views, images).metrics()
-        interval = wilson_interval(figures.correct, figures.n)
-        report["tta"] = {"views": views.count, "accuracy": figures.accuracy, "interval": list(interval)}
+        averaged = evaluate(views, images).metrics()
+        report = replace(report, tta=AveragedAccuracy(views.count, averaged.accuracy, averaged.interval))
     if folder is not None:
         store_test(predictions, folder, report, images)
         _store_explanations(classifier, predictions, images, explain, folder)
-    return TestResult(report, predictions, folder, total)
+    return TestResult(report, predictions, None if folder is None else folder.path, total)
 
 
 def _store_explanations(
-    classifier: Classifier, predictions: Predictions, images: ImageSet, count: int | None, folder: Path
+    classifier: Classifier, predictions: Predictions, images: ImageSet, count: int | None, folder: TestFolder
 ) -> None:
     """Write where the network looked in `count` pictures; without a count remove maps of other answers than these."""
     if count is None:
@@ -129,11 +165,10 @@ def _store_explanations(
     rows = np.array((worst_mistakes(predictions, count) or surest_last.tolist())[:count], np.int64)
     pixels, answers = images.select(rows).images(), predictions.predicted()[rows]
     maps = grad_cam(classifier, pixels, answers)
-    arrays.save(folder / EXPLANATIONS, rows=rows, pixels=pixels, answers=answers, maps=maps)
+    arrays.save(folder.path / EXPLANATIONS, rows=rows, pixels=pixels, answers=answers, maps=maps)
     captions = mistake_captions(predictions, rows)
-    gallery.draw(
-        pixels, captions, folder / EXPLANATIONS_PICTURE, heat=maps, title="what spoke for the answer (Grad-CAM)"
-    )
+    picture = folder.path / EXPLANATIONS_PICTURE
+    gallery.draw(pixels, captions, picture, heat=maps, title="what spoke for the answer (Grad-CAM)")
 
 
 def _source(settings: DataSettings) -> str:
@@ -141,16 +176,11 @@ def _source(settings: DataSettings) -> str:
     return settings.name if settings.name in READERS else str(data_room.folder_path(settings.name).resolve())
 
 
-def _folder_for(run: RunFolder, settings: DataSettings) -> Path:
+def _folder_for(run: RunFolder, settings: DataSettings) -> TestFolder:
     """Find the folder of a test on other data than the run's own: its former one, or the next that is free."""
-    name, source = f"test-{data_name(settings)}", _source(settings)
-    folders = (run.path / (name if number == 1 else f"{name}-{number:03d}") for number in itertools.count(1))
-
-    def is_ours(folder: Path) -> bool:
-        metrics = folder / METRICS
-        return not metrics.is_file() or read_json(metrics).get("data") == source
-
-    return next(filter(is_ours, folders))
+    name, source = data_name(settings), _source(settings)
+    folders = (run.other_test_folder(name, number) for number in itertools.count(1))
+    return next(folder for folder in folders if not folder.metrics_path.is_file() or folder.read().data == source)
 
 
 def _views(path: Path, run: RunFolder | None, classifier: Classifier) -> AveragedViews:
@@ -160,8 +190,8 @@ def _views(path: Path, run: RunFolder | None, classifier: Classifier) -> Average
     augment = run.settings().augment
     views = AveragedViews(classifier, augment.flip in ("random", "alternate"), augment.shift > 0)
     if views.count == 1:
-        found = f"{path} neither shifted nor mirrored its training images, so there is one view of each"
-        raise UsageError("--tta", found, advice="leave it out")
+        problem = f"{path} neither shifted nor mirrored its training images, so there is one view of each"
+        raise UsageError("--tta", problem, advice="leave it out")
     return views
 
 

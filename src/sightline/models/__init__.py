@@ -10,6 +10,6 @@ from __future__ import annotations
 from sightline.models.build import build_model, lay_out
 from sightline.models.network import Network, Output
 from sightline.models.sprint import whiten
-from sightline.models.summary import ModelSummary, Part, summarize
+from sightline.models.summary import ModelSummary, summarize
 
-__all__ = ["ModelSummary", "Network", "Output", "Part", "build_model", "lay_out", "summarize", "whiten"]
+__all__ = ["ModelSummary", "Network", "Output", "build_model", "lay_out", "summarize", "whiten"]

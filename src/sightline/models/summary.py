@@ -12,24 +12,10 @@ from torch import Tensor, nn
 
 from sightline.errors import UsageError
 from sightline.models.sprint import Whitening
+from sightline.runs.records import NetworkPart
 
 # Up to here an image is really computed, in less time than torch needs to import what works without values.
 COMPUTED_PIXELS = 256 * 256
-
-
-@dataclass(frozen=True)
-class Part:
-    """One row: a part's name in the model, its type, its output shape for one image, its parameters and its MACs.
-
-    `output` is None, and there are no MACs, for a part that is not called by itself, or that evaluation leaves out, as
-    auxiliary heads are. A parameter that several parts share stands in each.
-    """
-
-    name: str
-    type: str
-    output: tuple[int, ...] | None
-    parameters: int
-    macs: int
 
 
 @dataclass(frozen=True)
@@ -40,7 +26,7 @@ class ModelSummary:
     """
 
     input: tuple[int, int, int, int]
-    parts: tuple[Part, ...]
+    parts: tuple[NetworkPart, ...]
     parameters: int
     macs: int
 
@@ -72,7 +58,7 @@ def summarize(model: nn.Module, channels: int, image_size: tuple[int, int]) -> M
         reason = str(error).splitlines()[0]
         raise UsageError("model", f"it cannot take an input of {'x'.join(map(str, shape))} ({reason})") from error
     parts = tuple(
-        Part(
+        NetworkPart(
             name=name or "(itself)",
             type=type(part).__name__,
             output=outputs.get(name),

@@ -1,6 +1,6 @@
 """Reports: one offline HTML file, slides and Markdown of a run, a comparison or a study, from its files alone.
 
-`files.py` says what the files hold, `facts.py` reads them, `sections/` makes blocks of them in the words of `words.py`,
-`pictures.py` draws, and `html.py`, `markdown.py` and `slides.py` set the same blocks. Nothing is computed here that a
-run's files do not hold, and every number's cell says which file and which key it comes from.
+`facts.py` reads the files as typed records, `sections/` makes blocks of them in the words of `words.py`, `pictures.py`
+draws, and `html.py`, `markdown.py` and `slides.py` set the same blocks. Nothing is computed here that a run's files do
+not hold, and every number's cell says which file and which key it comes from.
 """

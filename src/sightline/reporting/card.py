@@ -20,10 +20,10 @@ from sightline.data.catalog import DATASETS
 from sightline.errors import FileError, UsageError
 from sightline.files import atomic
 from sightline.reporting.facts import Comparison, Run, Study, read
-from sightline.reporting.files import Metrics
 from sightline.reporting.markdown import markdown
 from sightline.reporting.sections.model_card import card_of, origin_of
 from sightline.reporting.words import words
+from sightline.runs.records import TestReport
 
 CARD = "README.md"
 TASK = "image-classification"
@@ -123,13 +123,13 @@ def _dataset(run: Run) -> dict[str, str]:
     return {"type": origin.hub or run.settings.data.name, "name": title, "split": "test"}
 
 
-def _metrics(metrics: Metrics) -> list[dict[str, Any]]:
-    low, high = metrics["interval"]
-    told = [
-        ("accuracy", "Accuracy", metrics["accuracy"]),
+def _metrics(report: TestReport) -> list[dict[str, Any]]:
+    low, high = report.interval
+    values = [
+        ("accuracy", "Accuracy", report.accuracy),
         ("accuracy_95_low", "Accuracy, low end of its 95% interval", low),
         ("accuracy_95_high", "Accuracy, high end of its 95% interval", high),
-        ("f1", "Macro F1", metrics["macro_f1"]),
-        ("loss", "Negative log-likelihood, nats", metrics["loss"]),
+        ("f1", "Macro F1", report.macro_f1),
+        ("loss", "Negative log-likelihood, nats", report.loss),
     ]
-    return [{"type": kind, "name": name, "value": value} for kind, name, value in told]
+    return [{"type": kind, "name": name, "value": value} for kind, name, value in values]

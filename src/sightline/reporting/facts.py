@@ -14,11 +14,22 @@ from numpy.typing import NDArray
 from sightline.comparison.folder import ComparisonFolder, ComparisonPlan
 from sightline.comparison.records import ComparisonRecord, PairRecord, SideRecord
 from sightline.errors import FileError
-from sightline.evaluation.predictions import EXPLANATIONS, METRICS, MISTAKES, PREDICTIONS, Predictions
+from sightline.evaluation.predictions import Predictions
 from sightline.files import arrays
-from sightline.reporting import files
 from sightline.reporting.blocks import Cell
-from sightline.runs.folder import RESULTS, RunFolder
+from sightline.runs.folder import (
+    ENVIRONMENT,
+    EXPLANATIONS,
+    METRICS,
+    MISTAKES,
+    RESULTS,
+    SETTINGS,
+    SPLITS,
+    TEST,
+    RunFolder,
+)
+from sightline.runs.records import Audit, Environment, NetworkSummary, Splits, TestReport
+from sightline.runs.selection import selected_row
 from sightline.settings import Settings, data_name
 from sightline.tuning.folder import StudyFolder, StudyPlan
 from sightline.tuning.records import StudyRecord
@@ -48,49 +59,46 @@ class Run:
         return self.folder.settings()
 
     @cached_property
-    def metrics(self) -> files.Metrics | None:
+    def metrics(self) -> TestReport | None:
         """test/metrics.json, None where the run, or the weights that it has now, were not tested."""
-        path = self.folder.metrics_path
+        path = self.folder.test_folder.metrics_path
         if not path.is_file() or not self.is_finished:
             return None
         advice = f"run sightline test {self.folder.path}"
-        found = files.read(path, files.Metrics, advice)
+        report = self.folder.test_folder.read(advice)
         classes = len(self.classes)
-        if {len(found["confusion_matrix"]), *map(len, found["confusion_matrix"])} != {classes}:
+        if {len(report.confusion_matrix), *map(len, report.confusion_matrix)} != {classes}:
             raise FileError(str(path), "its confusion matrix does not fit", f"that of {classes} classes", advice)
-        step = found.get("step")
-        return found if step is None or step == self.folder.tested_step() else None
+        return report if report.step in (None, self.folder.tested_step()) else None
 
     @cached_property
     def predictions(self) -> Predictions | None:
         """test/predictions.npz, None where `metrics` is None."""
-        path = self.folder.test_folder / PREDICTIONS
+        path = self.folder.test_folder.predictions_path
         return Predictions.load(path) if path.is_file() and self.metrics is not None else None
 
     @cached_property
-    def audit(self) -> files.Audit:
+    def audit(self) -> Audit:
         """audit.json."""
-        return files.read(self.folder.path / "audit.json", files.Audit)
+        return self.folder.read(Audit)
 
     @cached_property
-    def splits(self) -> files.Splits:
+    def splits(self) -> Splits:
         """splits.json."""
-        path = self.folder.path / "splits.json"
-        found = files.read(path, files.Splits)
-        if "train" not in found["parts"]:
-            raise FileError(str(path), "it has no training images", "what training wrote")
-        return found
+        splits = self.folder.read(Splits)
+        if "train" not in splits.parts:
+            raise FileError(str(self.folder.path / SPLITS), "it has no training images", "what training wrote")
+        return splits
 
     @cached_property
-    def environment(self) -> files.Environment:
+    def environment(self) -> Environment:
         """environment.json."""
-        return files.read(self.folder.path / "environment.json", files.Environment)
+        return self.folder.read(Environment)
 
     @cached_property
-    def network(self) -> files.Network | None:
+    def network(self) -> NetworkSummary | None:
         """network.json, None for a run of an older version."""
-        path = self.folder.path / "network.json"
-        return files.read(path, files.Network) if path.is_file() else None
+        return self.folder.read(NetworkSummary) if self.folder.has(NetworkSummary) else None
 
     @cached_property
     def epochs(self) -> Sequence[Mapping[str, str]]:
@@ -112,7 +120,7 @@ class Run:
     @property
     def classes(self) -> Sequence[str]:
         """The names of the classes."""
-        return self.splits["classes"]
+        return self.splits.classes
 
     @cached_property
     def is_finished(self) -> bool:
@@ -121,10 +129,12 @@ class Run:
 
     def samples(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]] | None:
         """samples.npz: pixels uint8 (n, H, W, C) and labels; None where a run of an older version kept none."""
-        found = self.folder.samples()
-        if found is not None and (not len(found[1]) or not 0 <= found[1].min() <= found[1].max() < len(self.classes)):
-            raise FileError(str(self.folder.samples_path), "damaged", "samples written by Sightline")
-        return found
+        samples = self.folder.samples()
+        if samples is not None:
+            _, labels = samples
+            if not len(labels) or not 0 <= labels.min() <= labels.max() < len(self.classes):
+                raise FileError(str(self.folder.samples_path), "damaged", "samples written by Sightline")
+        return samples
 
     def mistakes(self) -> StoredPictures | None:
         """test/mistakes.npz."""
@@ -135,11 +145,11 @@ class Run:
         return self._pictures(EXPLANATIONS)
 
     def _pictures(self, name: str) -> StoredPictures | None:
-        path = self.folder.test_folder / name
+        path = self.folder.test_folder.path / name
         if not path.is_file() or self.predictions is None:
             return None
-        found = arrays.load(path, ("rows", "pixels", "maps"), KIND)
-        rows, pixels, maps = found.get("rows"), found.get("pixels"), found.get("maps")
+        stored = arrays.load(path, ("rows", "pixels", "maps"), KIND)
+        rows, pixels, maps = (stored.get(name) for name in ("rows", "pixels", "maps"))
         if (
             rows is None
             or pixels is None
@@ -159,10 +169,8 @@ class Run:
 
     def selected(self) -> Mapping[str, str] | None:
         """The row of results.csv whose weights validation chose, None where nothing chose."""
-        if self.settings.training.select == "last" or not self.folder.best_weights.is_file():
-            return None
-        step = self.folder.tested_step()
-        return next((row for row in self.epochs if row.get("val_accuracy") and int(row["step"]) == step), None)
+        select = self.settings.training.select
+        return selected_row(self.epochs, select) if select != "last" and self.folder.best_weights.is_file() else None
 
     def cell(self, text: str, file: str, key: str = "") -> Cell:
         """Make a cell that comes from a file of this run."""
@@ -170,12 +178,16 @@ class Run:
 
     def metric(self, key: str, text: str) -> Cell:
         """Make a cell of a figure in test/metrics.json."""
-        return self.cell(text, f"test/{METRICS}", key)
+        return self.test_cell(text, METRICS, key)
+
+    def test_cell(self, text: str, file: str, key: str = "") -> Cell:
+        """Make a cell that comes from a file of the test."""
+        return self.cell(text, f"{TEST}/{file}", key)
 
 
 def every_value(runs: Sequence[Run], key: str) -> str:
     """Give what the runs' environment.json has under `key`, each value once; empty where none has it."""
-    return ", ".join(sorted({str(value) for run in runs if (value := run.environment.get(key))}))
+    return ", ".join(sorted({str(value) for run in runs if (value := getattr(run.environment, key))}))
 
 
 def file_of(runs: Sequence[Run], name: str) -> str:
@@ -301,9 +313,9 @@ def read(path: Path) -> Run | Comparison | Study:
         return Comparison(ComparisonFolder(path))
     if StudyFolder.is_one(path):
         return Study(StudyFolder(path))
-    if (path / "settings.yaml").is_file():
+    if (path / SETTINGS).is_file():
         return Run(RunFolder(path))
     found = "no such folder" if not path.exists() else "neither a run, nor a comparison, nor a study"
-    if any(path.glob("*.csv")) or (path / "environment.json").is_file():
+    if any(path.glob("*.csv")) or (path / ENVIRONMENT).is_file():
         found = "a run that was stopped before it began"
     raise FileError(str(path), found, "the folder of a run, a comparison or a study")

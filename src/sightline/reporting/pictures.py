@@ -14,6 +14,7 @@ from sightline.drawing import study as study_drawing
 from sightline.reporting.blocks import Picture
 from sightline.reporting.facts import Comparison, Run, StoredPictures, Study, file_of
 from sightline.reporting.words import Words
+from sightline.runs.folder import EXPLANATIONS, MISTAKES, NETWORK, RESULTS, SAMPLES
 
 SAMPLE_COLUMNS, SAMPLE_ROWS = 10, 3
 MOST_MISTAKES = 12
@@ -48,15 +49,15 @@ class Drawn:
             columns = len(classes)
         captions = [(run.classes[int(labels[row])],) for row in rows]
         gallery.draw(pixels[rows], captions, path, columns=columns)
-        return Picture(path, self._words("samples"), run.cell("", "samples.npz").file)
+        return Picture(path, self._words("samples"), run.cell("", SAMPLES).file)
 
     def diagram(self, run: Run) -> Picture | None:
         """The network as a chain of boxes, None where its parts are not known."""
-        if run.network is None or not run.network["parts"]:
+        if run.network is None or not run.network.parts:
             return None
         path = self._path("network")
         network.draw(run.network, len(run.classes), path, words=self._drawn)
-        return Picture(path, self._words("diagram"), run.cell("", "network.json").file)
+        return Picture(path, self._words("diagram"), run.cell("", NETWORK).file)
 
     def curves(self, run: Run) -> Picture | None:
         """Accuracy and loss by epoch, None where no epoch was finished."""
@@ -65,7 +66,7 @@ class Drawn:
         path, chosen = self._path("curves"), run.selected()
         selected = None if chosen is None else int(chosen["epoch"])
         curves.draw(run.epochs, path, selected_epoch=selected, words=self._drawn)
-        return Picture(path, self._words("curves"), run.cell("", "results.csv").file)
+        return Picture(path, self._words("curves"), run.cell("", RESULTS).file)
 
     def bands(self, comparison: Comparison) -> Picture | None:
         """The sides' curves, with bands over the seeds."""
@@ -77,51 +78,51 @@ class Drawn:
             return None
         path = self._path("curves")
         curves.bands(sides, path, words=self._drawn)
-        return Picture(path, self._words("bands"), file_of(comparison.every_run, "results.csv"))
+        return Picture(path, self._words("bands"), file_of(comparison.every_run, RESULTS))
 
     def confusion(self, run: Run, caption: str) -> Picture | None:
         """The confusion matrix."""
         if run.metrics is None:
             return None
         path = self._path("confusion")
-        matrix = np.array(run.metrics["confusion_matrix"], np.int64)
+        matrix = np.array(run.metrics.confusion_matrix, np.int64)
         confusion.draw(matrix, run.classes, path, words=self._drawn)
         return Picture(path, caption, run.metric("", "").file)
 
     def reliability(self, run: Run, caption: str) -> Picture | None:
         """The reliability diagram, None where a test of an older version did not keep it."""
-        metrics = run.metrics
-        if metrics is None or "reliability" not in metrics or not any(part["n"] for part in metrics["reliability"]):
+        report = run.metrics
+        if report is None or not any(part.n for part in report.reliability):
             return None
         path = self._path("reliability")
-        reliability.draw(metrics["reliability"], metrics.get("ece", 0.0), path, words=self._drawn)
+        reliability.draw(report.reliability, report.ece or 0.0, path, words=self._drawn)
         return Picture(path, caption, run.metric("", "").file)
 
     def mistakes(self, run: Run, caption: str) -> Picture | None:
         """The worst mistakes."""
         kept = run.mistakes()
-        return None if kept is None else self._gallery(run, kept, "mistakes", caption)
+        return None if kept is None else self._gallery(run, kept, MISTAKES, caption)
 
     def explanations(self, run: Run) -> Picture | None:
         """Where the network looked."""
         kept = run.explanations()
-        return None if kept is None else self._gallery(run, kept, "explanations", self._words("explanations"))
+        return None if kept is None else self._gallery(run, kept, EXPLANATIONS, self._words("explanations"))
 
-    def _gallery(self, run: Run, kept: StoredPictures, name: str, caption: str) -> Picture:
+    def _gallery(self, run: Run, kept: StoredPictures, file: str, caption: str) -> Picture:
         predictions = run.predictions
         assert predictions is not None
-        path = self._path(name)
+        path = self._path(Path(file).stem)
         rows = kept.rows[:MOST_MISTAKES]
         predicted, names = predictions.predicted(), predictions.class_names
         lines: list[tuple[str, str]] = []
         for row in rows:
             label, answer = predictions.labels[row], predicted[row]
-            sureness = f"{100 * predictions.probabilities[row, answer]:.1f}%"
+            confidence = f"{100 * predictions.probabilities[row, answer]:.1f}%"
             said = self._drawn.right_answer if label == answer else self._drawn.not_answer
-            lines.append((names[label], said.format(answer=names[answer], sureness=sureness)))
+            lines.append((names[label], said.format(answer=names[answer], confidence=confidence)))
         heat = None if kept.maps is None else kept.maps[:MOST_MISTAKES]
         gallery.draw(kept.pixels[:MOST_MISTAKES], lines, path, heat=heat)
-        return Picture(path, caption, run.cell("", f"test/{name}.npz").file)
+        return Picture(path, caption, run.test_cell("", file).file)
 
     def accuracies(self, comparison: Comparison, *, with_differences: bool = True) -> Picture:
         """Seeds and means, and the differences below them."""

@@ -10,46 +10,95 @@ weights/best.safetensors  weights/last.safetensors  checkpoints/step-000400.safe
 model.onnx                                                    the selected weights as ONNX, on request
 test/metrics.json  test/predictions.npz  test/mistakes.npz      figures; what was answered; the pictures of mistakes
 test/confusion_matrix.png  test/reliability.png  test/mistakes.png
+test/explanations.npz  test/explanations.png                  where the network looked, on request
 curves.png  augmentation.png  .lock                          .lock is held while the run is trained
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sightline.errors import FileError, ResourceError
 from sightline.files import arrays, atomic
+from sightline.files.json_records import from_json, to_json
 from sightline.files.locks import is_held, only_one
+from sightline.runs import tables
+from sightline.runs.records import Audit, Calibration, Environment, NetworkSummary, Pretrained, Splits, TestReport
+from sightline.runs.selection import selected_row
+from sightline.runs.tables import read_json, read_text
 from sightline.settings import Settings, model_name, settings_from_yaml, settings_to_yaml
 
 SCHEMA_VERSION = 1
+SETTINGS = "settings.yaml"
+ENVIRONMENT, SPLITS, AUDIT, NETWORK = "environment.json", "splits.json", "audit.json", "network.json"
+PRETRAINED, CALIBRATION = "pretrained.json", "calibration.json"
 RESULTS, STEPS, PROBABILITIES = "results.csv", "steps.csv", "probabilities.csv"
+SAMPLES, ONNX, CURVES, AUGMENTATION, LOCK = "samples.npz", "model.onnx", "curves.png", "augmentation.png", ".lock"
+WEIGHTS, BEST, LAST = "weights", "best.safetensors", "last.safetensors"
+CHECKPOINTS, CHECKPOINT, EVENTS, TEST = "checkpoints", "step-", "tensorboard", "test"
+METRICS, PREDICTIONS, MISTAKES, EXPLANATIONS = "metrics.json", "predictions.npz", "mistakes.npz", "explanations.npz"
+CONFUSION_PICTURE, RELIABILITY_PICTURE = "confusion_matrix.png", "reliability.png"
+MISTAKES_PICTURE, EXPLANATIONS_PICTURE = "mistakes.png", "explanations.png"
 TIME_COLUMNS = ("seconds", "images_per_second")
 CHECKPOINT_HEADER = "sightline_checkpoint"
-FILE_NAMES = "surrogateescape"
-"""How a CSV file holds the names of pictures, which may be any bytes: as these bytes."""
 LOCK_SECONDS = 5
 """How long training waits for a run that another process holds; to look whether it does takes a moment."""
-_FACTS = {
-    "environment": "environment.json",
-    "splits": "splits.json",
-    "network": "network.json",
-    "audit": "audit.json",
-    "pretrained": "pretrained.json",
-    "calibration": "calibration.json",
+T = TypeVar("T")
+_RECORDS: Mapping[type, str] = {
+    Environment: ENVIRONMENT,
+    Splits: SPLITS,
+    Audit: AUDIT,
+    NetworkSummary: NETWORK,
+    Pretrained: PRETRAINED,
+    Calibration: CALIBRATION,
 }
+Record = Environment | Splits | Audit | NetworkSummary | Pretrained | Calibration
+
+
+@dataclass(frozen=True)
+class TestFolder:
+    """The files of one test, in a run's test/ or in any other folder."""
+
+    __test__ = False
+
+    path: Path
+
+    @property
+    def metrics_path(self) -> Path:
+        """The record of the test."""
+        return self.path / METRICS
+
+    @property
+    def predictions_path(self) -> Path:
+        """The stored probabilities."""
+        return self.path / PREDICTIONS
+
+    def files(self) -> list[Path]:
+        """What there is to be looked at: the metrics, the predictions, and the pictures."""
+        pictures = (CONFUSION_PICTURE, RELIABILITY_PICTURE, MISTAKES_PICTURE, EXPLANATIONS_PICTURE)
+        return [path for name in (METRICS, PREDICTIONS, *pictures) if (path := self.path / name).is_file()]
+
+    def write(self, report: TestReport) -> None:
+        """Record what came of the test."""
+        atomic.write_json(self.metrics_path, to_json(report))
+
+    def read(self, advice: str = "") -> TestReport:
+        """Read what `write` recorded. Raises FileError, with `advice`, where it is missing or damaged."""
+        return from_json(TestReport, read_json(self.metrics_path), self.metrics_path, advice)
+
+    def forget(self, *names: str) -> None:
+        """Remove files that are no longer of this test."""
+        for name in names:
+            (self.path / name).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -71,44 +120,43 @@ class RunFolder:
         folder = cls(path)
         if not folder.settings_path.is_file():
             raise FileError(
-                str(path), "it has no settings.yaml", "a run folder", "it was stopped before it began; start it again"
+                str(path), f"it has no {SETTINGS}", "a run folder", "it was stopped before it began; start it again"
             )
         return folder
 
     @property
     def settings_path(self) -> Path:
         """Where the settings are."""
-        return self.path / "settings.yaml"
+        return self.path / SETTINGS
 
     @property
     def best_weights(self) -> Path:
         """The selected model file."""
-        return self.path / "weights" / "best.safetensors"
+        return self.path / WEIGHTS / BEST
 
     @property
     def last_weights(self) -> Path:
         """The model file of the last step."""
-        return self.path / "weights" / "last.safetensors"
+        return self.path / WEIGHTS / LAST
 
     @property
     def onnx_path(self) -> Path:
         """Where the exported model is, on request."""
-        return self.path / "model.onnx"
+        return self.path / ONNX
 
     @property
-    def test_folder(self) -> Path:
-        """Where the test's files are."""
-        return self.path / "test"
+    def test_folder(self) -> TestFolder:
+        """The test on the run's own test images."""
+        return TestFolder(self.path / TEST)
 
-    @property
-    def metrics_path(self) -> Path:
-        """The test's figures."""
-        return self.test_folder / "metrics.json"
+    def other_test_folder(self, data: str, number: int) -> TestFolder:
+        """A test on other data: one of several, counted from 1, whose data have the same name."""
+        return TestFolder(self.path / (f"{TEST}-{data}" + ("" if number == 1 else f"-{number:03d}")))
 
     @property
     def samples_path(self) -> Path:
         """A few training images of each class."""
-        return self.path / "samples.npz"
+        return self.path / SAMPLES
 
     def write_samples(self, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
         """Keep training images, uint8 (n, H, W, C), with their labels."""
@@ -118,35 +166,36 @@ class RunFolder:
         """Read what `write_samples` kept; None where a run of an older version kept none. Raises FileError."""
         if not self.samples_path.is_file():
             return None
-        found = arrays.load(self.samples_path, ("pixels", "labels"), "samples written by Sightline")
-        if len(found) < 2 or found["pixels"].ndim != 4 or len(found["pixels"]) != len(found["labels"]):
+        stored = arrays.load(self.samples_path, ("pixels", "labels"), "samples written by Sightline")
+        if len(stored) < 2 or stored["pixels"].ndim != 4 or len(stored["pixels"]) != len(stored["labels"]):
             raise FileError(str(self.samples_path), "damaged", "samples written by Sightline")
-        return found["pixels"].astype(np.uint8), found["labels"].astype(np.int64)
+        return stored["pixels"].astype(np.uint8), stored["labels"].astype(np.int64)
 
     @property
     def events_folder(self) -> Path:
         """Where TensorBoard's event files are."""
-        return self.path / "tensorboard"
+        return self.path / EVENTS
 
     @property
     def curves_path(self) -> Path:
         """The picture of accuracy and loss."""
-        return self.path / "curves.png"
+        return self.path / CURVES
 
     @property
     def augmentation_path(self) -> Path:
         """The picture of what the network sees."""
-        return self.path / "augmentation.png"
+        return self.path / AUGMENTATION
 
     def in_work(self) -> AbstractContextManager[None]:
         """Hold the run for this process while it trains. Raises ResourceError where another process does."""
-        found, advice = "another process is training this run", "wait until it has ended"
-        refusal = ResourceError(str(self.path), found, advice=advice)
-        return only_one(self.path / ".lock", refusal, LOCK_SECONDS)
+        refusal = ResourceError(
+            str(self.path), "another process is training this run", advice="wait until it has ended"
+        )
+        return only_one(self.path / LOCK, refusal, LOCK_SECONDS)
 
     def is_in_work(self) -> bool:
         """Whether a process is training the run; no where that cannot be told, as on a read-only disk."""
-        return is_held(self.path / ".lock")
+        return is_held(self.path / LOCK)
 
     def weights(self) -> Path | None:
         """The selected weights if there are some, else the last; None when there are none yet."""
@@ -154,20 +203,16 @@ class RunFolder:
 
     def model_file(self) -> Path:
         """The same. Raises FileError when there are none yet."""
-        if found := self.weights():
-            return found
+        if path := self.weights():
+            return path
         raise FileError(str(self.path), "it has no weights yet", advice="go on with sightline train --resume")
 
     def tested_step(self) -> int | None:
         """The training step of the weights in `model_file`, by results.csv; None where it has no row yet."""
         rows = self.rows(RESULTS)
-        if self.best_weights.is_file():
-            rows = [row for row in rows if row.get("val_accuracy")]
-            select = self.settings().training.select
-            if select != "last":
-                # Of equals max gives the first, which is the one that was selected.
-                rows = [max(rows, key=lambda row: float(row[f"val_{select}"]))] if rows else []
-        return int(rows[-1]["step"]) if rows else None
+        last = rows[-1] if rows else None
+        row = selected_row(rows, self.settings().training.select) if self.best_weights.is_file() else last
+        return None if row is None else int(row["step"])
 
     def write_settings(self, settings: Settings) -> None:
         """Record what the run does."""
@@ -175,7 +220,7 @@ class RunFolder:
 
     def settings(self) -> Settings:
         """What the run does. Raises FileError where the file is damaged or of another schema."""
-        text = _read(self.settings_path)
+        text = read_text(self.settings_path)
         head = re.match(r"# schema (\d+)\n", text)
         if head and int(head[1]) != SCHEMA_VERSION:
             raise FileError(str(self.settings_path), f"schema {head[1]}", f"schema {SCHEMA_VERSION}")
@@ -184,53 +229,39 @@ class RunFolder:
     def network_name(self, settings: Settings) -> str:
         """Name the network of the run's settings, a user's own by its class, where the run says so."""
         try:
-            return model_name(settings.model) if settings.model else str(self.fact("network")["name"])
-        except (FileError, KeyError):
+            return model_name(settings.model) if settings.model else self.read(NetworkSummary).name
+        except FileError:
             return model_name(None)
 
-    def write_fact(self, name: str, content: Mapping[str, Any]) -> None:
-        """Record `environment`, `splits`, `network`, `audit`, `pretrained` or `calibration`."""
-        atomic.write_json(self.path / _FACTS[name], {"schema": SCHEMA_VERSION, **content})
+    def write(self, record: Record) -> None:
+        """Put a record into its file."""
+        atomic.write_json(self._record_path(type(record)), {"schema": SCHEMA_VERSION, **to_json(record)})
 
-    def fact(self, name: str) -> dict[str, Any]:
-        """Read what `write_fact` recorded. Raises FileError where it is missing or damaged."""
-        return read_json(self.path / _FACTS[name])
+    def read(self, kind: type[T]) -> T:
+        """Read the record of this kind. Raises FileError where it is missing or damaged."""
+        path = self._record_path(kind)
+        return from_json(kind, read_json(path), path)
 
-    def forget_fact(self, name: str) -> bool:
-        """Remove what `write_fact` recorded, since it is true no more; whether there was such a record."""
-        path = self.path / _FACTS[name]
-        known = path.is_file()
-        path.unlink(missing_ok=True)
+    def has(self, kind: type[Record]) -> bool:
+        """Whether there is a record of this kind."""
+        return self._record_path(kind).is_file()
+
+    def forget(self, kind: type[Record]) -> bool:
+        """Remove a record that is true no more; whether there was one."""
+        known = self.has(kind)
+        self._record_path(kind).unlink(missing_ok=True)
         return known
+
+    def _record_path(self, kind: type) -> Path:
+        return self.path / next(file for known, file in _RECORDS.items() if issubclass(kind, known))
 
     def append_rows(self, file: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Add rows to results.csv, steps.csv or probabilities.csv; the first row of a file gives its columns."""
-        if not rows:
-            return
-        path = self.path / file
-        text = io.StringIO()
-        written = [{key: as_written(value) for key, value in row.items()} for row in rows]
-        # Of its own accord csv quotes no carriage return, which its reader takes for the end of a record.
-        has_returns = any("\r" in value for row in written for value in row.values())
-        quoting = csv.QUOTE_ALL if has_returns else csv.QUOTE_MINIMAL
-        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n", quoting=quoting)
-        with atomic.explain_disk(path):
-            if not path.exists():
-                writer.writeheader()
-            writer.writerows(written)
-            with path.open("ab") as stream:
-                stream.write(text.getvalue().encode("utf-8", FILE_NAMES))
-                stream.flush()
+        tables.append(self.path / file, rows)
 
     def rows(self, file: str) -> list[dict[str, str]]:
         """The rows of results.csv, steps.csv or probabilities.csv. Raises FileError where it cannot be read."""
-        path = self.path / file
-        if not path.exists():
-            return []
-        try:
-            return list(csv.DictReader(_records(_read(path, FILE_NAMES, newline=""))))
-        except csv.Error:
-            raise FileError(str(path), "damaged", "what training wrote") from None
+        return tables.read(self.path / file)
 
     def results(self) -> list[dict[str, float]]:
         """The rows of results.csv as numbers. Raises FileError where it is damaged."""
@@ -238,36 +269,19 @@ class RunFolder:
 
     def numbers(self, rows: Sequence[Mapping[str, str]]) -> list[dict[str, float]]:
         """Rows of results.csv as numbers, without what is empty. Raises FileError where there are others."""
-        try:
-            return [
-                {name: float(value) for name, value in row.items() if value}
-                | {name: int(row[name]) for name in ("epoch", "step")}
-                for row in rows
-            ]
-        except (TypeError, ValueError, KeyError):
-            raise FileError(str(self.path / RESULTS), "damaged", "what training wrote") from None
+        return tables.numbers(self.path / RESULTS, rows, whole=("epoch", "step"))
 
     def cut_rows(self, file: str, count: int) -> None:
         """Keep the first `count` rows and nothing behind them, not even a half-written one."""
-        path = self.path / file
-        if not path.exists():
-            return
-        if count == 0:
-            path.unlink()
-            return
-        text = _read(path, FILE_NAMES, newline="")
-        kept = "".join(_records(text)[: count + 1])
-        if kept != text:
-            atomic.write_bytes(path, kept.encode("utf-8", FILE_NAMES))
+        tables.cut(self.path / file, count)
 
     def checkpoint_path(self, step: int) -> Path:
         """Where the checkpoint of a step is."""
-        return self.path / "checkpoints" / f"step-{step:06d}.safetensors"
+        return self.path / CHECKPOINTS / f"{CHECKPOINT}{step:06d}.safetensors"
 
     def checkpoints(self) -> list[Path]:
         """All checkpoints, the latest first."""
-        found = (self.path / "checkpoints").glob("step-*.safetensors")
-        return sorted(found, key=lambda path: int(path.stem.removeprefix("step-")), reverse=True)
+        return sorted((self.path / CHECKPOINTS).glob(f"{CHECKPOINT}*.safetensors"), key=checkpoint_step, reverse=True)
 
     def is_finished(self) -> bool:
         """Whether training came to the end that settings.yaml plans, or ended itself early; tested or not.
@@ -290,9 +304,9 @@ class RunFolder:
             try:
                 with safe_open(path, framework="numpy") as stream:
                     header: str = (stream.metadata() or {})[CHECKPOINT_HEADER]
-                found = json.loads(header)
+                state = json.loads(header)
                 # Where the run was made longer, what had ended it holds no more.
-                return found.get("stopped") is not None and found["step"] != self.settings().extended_from_step
+                return state.get("stopped") is not None and state["step"] != self.settings().extended_from_step
             except (OSError, SafetensorError, KeyError, ValueError, AttributeError):
                 raise FileError(str(path), "damaged", "a checkpoint") from None
         return False
@@ -301,8 +315,13 @@ class RunFolder:
         """Remove all but the last `keep` checkpoints, and what a killed write left behind."""
         for path in self.checkpoints()[keep:]:
             path.unlink(missing_ok=True)
-        for path in (self.path / "checkpoints").glob(f"{atomic.TEMPORARY_PREFIX}*"):
+        for path in (self.path / CHECKPOINTS).glob(f"{atomic.TEMPORARY_PREFIX}*"):
             path.unlink(missing_ok=True)
+
+
+def checkpoint_step(path: Path) -> int:
+    """The step of a checkpoint, by its name."""
+    return int(path.stem.removeprefix(CHECKPOINT))
 
 
 def new_folder(parent: Path, name: str, kind: str) -> Path:
@@ -318,45 +337,3 @@ def new_folder(parent: Path, name: str, kind: str) -> Path:
                 continue
             return path
     raise FileError(str(parent), f"a million folders are called {stem}", advice="choose another --name")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object from a run's file. Raises FileError where there is none."""
-    try:
-        content = json.loads(_read(path))
-    except json.JSONDecodeError:
-        raise FileError(str(path), "damaged", "a JSON object") from None
-    if not isinstance(content, dict):
-        raise FileError(str(path), "damaged", "a JSON object")
-    return content
-
-
-def _read(path: Path, errors: str = "strict", newline: str | None = None) -> str:
-    try:
-        with path.open(encoding="utf-8", errors=errors, newline=newline) as stream:
-            return stream.read()
-    except FileNotFoundError:
-        raise FileError(str(path), "no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileError(str(path), f"cannot be read ({type(error).__name__})") from None
-
-
-def _records(text: str) -> list[str]:
-    """Split CSV into its records, each with its newline, but for a half-written one at the end.
-
-    Only a newline outside of quotes ends a record, whatever else a name holds.
-    """
-    found, begun = [], ""
-    for line in io.StringIO(text, newline="\n"):
-        begun += line
-        if begun.endswith("\n") and begun.count('"') % 2 == 0:
-            found.append(begun)
-            begun = ""
-    return found
-
-
-def as_written(value: Any) -> str:
-    """What a CSV file says for a value: floats with nine digits, nothing for None."""
-    if value is None:
-        return ""
-    return f"{value:.9g}" if isinstance(value, float) else os.fspath(value) if isinstance(value, Path) else str(value)

@@ -1,16 +1,24 @@
-"""A run's images, loaded again and held against what the run recorded of them."""
+"""A run's images: recorded with hashes when it begins, loaded again, and held against what was recorded."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from sightline.data import Splits, load, split, verify
+import numpy as np
+
+from sightline import data
+from sightline.data import ImageSet, load, split
+from sightline.errors import DataError
 from sightline.runs.folder import RunFolder
+from sightline.runs.records import SplitPart, Splits
+
+CHUNK_BYTES = 1 << 26
 
 
-def images_of_run(run: RunFolder, changes: Mapping[str, Any] = MappingProxyType({})) -> Splits:
+def images_of_run(run: RunFolder, changes: Mapping[str, Any] = MappingProxyType({})) -> data.Splits:
     """Load a run's images and split them as it did; `changes` replaces some of its data settings, such as `data_dir`.
 
     Raises DataError where they are not the same as when the run was trained, or cannot be loaded.
@@ -18,5 +26,59 @@ def images_of_run(run: RunFolder, changes: Mapping[str, Any] = MappingProxyType(
     own = run.settings()
     settings = own.data.replace(**changes)
     splits = split(load(settings), settings, own.training.watch_test)
-    verify(run.fact("splits"), splits)
+    verify(run.read(Splits), splits)
     return splits
+
+
+def record(splits: data.Splits) -> Splits:
+    """Describe the images for splits.json: each part's size, class counts and hashes, and which ids validate."""
+    return Splits(
+        split_seed=splits.split_seed,
+        classes=list(splits.train.class_names),
+        parts={name: _describe(part) for name, part in splits.parts().items()},
+        validation_ids=list(splits.validation.ids) if splits.validation is not None else [],
+    )
+
+
+def verify(recorded: Splits, splits: data.Splits) -> None:
+    """Check that `splits` are those that `record` described. Raises DataError, naming the part, where they are not."""
+    advice = "restore the data, or start a new run"
+    classes = list(splits.train.class_names)
+    if recorded.classes != classes:
+        raise DataError("data", f"the classes are {_some(classes)}", f"the run has {_some(recorded.classes)}", advice)
+    then, now = recorded.parts, splits.parts()
+    if set(then) != set(now):
+        raise DataError("data", f"it has {_some(list(now))}", f"the run has {_some(list(then))}", advice)
+    for name, part in now.items():
+        images = f"{name} images"
+        if then[name].images != len(part):
+            raise DataError(images, f"{len(part)} found", f"the run has {then[name].images}", advice)
+        description = _describe(part)
+        if then[name].ids_sha256 != description.ids_sha256:
+            raise DataError(images, "they are not those that the run was started with", advice=advice)
+        if then[name] != description:
+            raise DataError(images, "their pixels or labels have changed since the run started", advice=advice)
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:10])
+    return shown if len(names) <= 10 else f"{shown} and {len(names) - 10} more"
+
+
+def _describe(part: ImageSet) -> SplitPart:
+    return SplitPart(
+        images=len(part),
+        size=part.size,
+        class_counts=part.class_counts().tolist(),
+        ids_sha256=hashlib.sha256("\n".join(part.ids).encode("utf-8", "surrogateescape")).hexdigest(),
+        content_sha256=_content_hash(part),
+    )
+
+
+def _content_hash(part: ImageSet) -> str:
+    digest = hashlib.sha256(repr(part.size).encode())
+    chunk = max(1, CHUNK_BYTES // int(np.prod(part.size)))
+    for start in range(0, len(part), chunk):
+        digest.update(np.ascontiguousarray(part.images(start, start + chunk)).data)
+    digest.update(np.ascontiguousarray(part.labels, dtype="<i8").data)
+    return digest.hexdigest()

@@ -6,7 +6,7 @@ that is under way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +14,9 @@ from textwrap import shorten
 from typing import Any, Literal
 
 from sightline.errors import FileError, UsageError, unknown
-from sightline.runs.folder import RESULTS, RunFolder, read_json
+from sightline.runs.folder import RESULTS, SETTINGS, RunFolder
+from sightline.runs.records import Splits
+from sightline.runs.selection import selected_row
 from sightline.settings import data_name
 
 State = Literal["done", "running", "interrupted"]
@@ -96,30 +98,30 @@ def list_runs(
     if not folders:
         places = [Path(name) for name in (EVERYWHERE if everywhere else (DEFAULT_FOLDER,)) if Path(name).is_dir()]
     left_out: dict[Path, str] = {}
-    found: dict[Path, ListedRun] = {}
+    listed: dict[Path, ListedRun] = {}
     for place in places:
         for path in _begun(place, left_out, top=True):
             try:
-                found[path] = _listed(RunFolder(path))
+                listed[path] = _listed(RunFolder(path))
             except FileError as error:
                 left_out[path] = shorten(
                     f"{Path(error.subject).name}: {error.found}", LONGEST_REASON, placeholder=" ..."
                 )
             except OSError as error:
                 left_out[path] = (error.strerror or type(error).__name__).lower()
-    chosen = [run for run in found.values() if data in (None, run.data) and model in (None, run.model)]
+    chosen = [run for run in listed.values() if data in (None, run.data) and model in (None, run.model)]
     return RunList(tuple(sorted(chosen, key=_order(sort))), left_out)
 
 
 def _begun(folder: Path, left_out: dict[Path, str], *, top: bool = False) -> Iterator[Path]:
     """Find the run folders in a folder; only the one that was named is looked through whatever it is."""
     try:
-        if (folder / "settings.yaml").is_file():
+        if (folder / SETTINGS).is_file():
             yield folder
             return
         inside = [folder / name for name in INSIDE if (folder / name).is_dir()]
         if not inside and not top:
-            left_out[folder] = "no settings.yaml, so no run began in it"
+            left_out[folder] = f"no {SETTINGS}, so no run began in it"
             return
         for place in inside or [folder]:
             for path in sorted(place.iterdir()):
@@ -133,32 +135,30 @@ def _listed(folder: RunFolder) -> ListedRun:
     settings = folder.settings()
     rows = folder.results()
     state = _state(folder)
-    report = read_json(folder.metrics_path) if state == "done" and folder.metrics_path.is_file() else {}
+    test = folder.test_folder
+    report = test.read() if state == "done" and test.metrics_path.is_file() else None
     last = rows[-1] if rows else {"epoch": 0.0, "step": 0.0}
+    selected = selected_row(rows, settings.training.select)
     results = folder.path / RESULTS
     newest = results if results.is_file() else folder.settings_path
-    try:
-        interval = report.get("interval")
-        return ListedRun(
-            run=folder.path,
-            name=folder.path.resolve().name,
-            data=data_name(settings.data),
-            model=folder.network_name(settings),
-            recipe=settings.recipe,
-            seed=settings.training.seed,
-            state=state,
-            epochs=int(last["epoch"]),
-            steps=int(last["step"]),
-            planned_epochs=settings.training.epochs,
-            planned_steps=settings.training.steps,
-            val_accuracy=_selected(rows, settings.training.select),
-            test_accuracy=None if "accuracy" not in report else float(report["accuracy"]),
-            test_interval=None if interval is None else (float(interval[0]), float(interval[1])),
-            train_seconds=sum(row.get("seconds", 0.0) for row in rows),
-            date=datetime.fromtimestamp(newest.stat().st_mtime).astimezone(),
-        )
-    except (TypeError, ValueError, KeyError, IndexError):
-        raise FileError(str(folder.metrics_path), "damaged") from None
+    return ListedRun(
+        run=folder.path,
+        name=folder.path.resolve().name,
+        data=data_name(settings.data),
+        model=folder.network_name(settings),
+        recipe=settings.recipe,
+        seed=settings.training.seed,
+        state=state,
+        epochs=int(last["epoch"]),
+        steps=int(last["step"]),
+        planned_epochs=settings.training.epochs,
+        planned_steps=settings.training.steps,
+        val_accuracy=None if selected is None else selected["val_accuracy"],
+        test_accuracy=None if report is None else report.accuracy,
+        test_interval=None if report is None else report.interval,
+        train_seconds=sum(row.get("seconds", 0.0) for row in rows),
+        date=datetime.fromtimestamp(newest.stat().st_mtime).astimezone(),
+    )
 
 
 def _state(folder: RunFolder) -> State:
@@ -166,17 +166,8 @@ def _state(folder: RunFolder) -> State:
         return "running"
     if not folder.is_finished():
         return "interrupted"
-    untested = not folder.metrics_path.is_file() and "test" in folder.fact("splits").get("parts", {})
+    untested = not folder.test_folder.metrics_path.is_file() and "test" in folder.read(Splits).parts
     return "interrupted" if untested else "done"
-
-
-def _selected(rows: Sequence[Mapping[str, float]], select: str) -> float | None:
-    """Give the validation accuracy of the selected epoch, the earliest of equals; None before the first."""
-    validated = [row for row in rows if "val_accuracy" in row]
-    if not validated:
-        return None
-    best = validated[-1] if select == "last" else max(validated, key=lambda row: row.get(f"val_{select}", 0.0))
-    return best["val_accuracy"]
 
 
 def _order(sort: str) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +17,7 @@ from sightline.errors import FileError, UsageError
 from sightline.models import Network, build_model, summarize, whiten
 from sightline.models.pretrained import PretrainedReport, load_pretrained
 from sightline.runs.folder import RunFolder
+from sightline.runs.records import NetworkSummary, Pretrained
 from sightline.settings import Settings, SprintSettings, data_name
 
 IMAGES_WHITENED = 5000
@@ -94,7 +94,7 @@ def prepare_resume(settings: Settings, data: RunData, folder: RunFolder) -> nn.M
         return build_network(settings, data.splits)
     prepared = prepare_run(settings, data)
     report = prepared.pretrained
-    if report is not None and report.sha256 != folder.fact("pretrained")["sha256"]:
+    if report is not None and report.sha256 != folder.read(Pretrained).sha256:
         advice = "Bring the old file back, or start a new run."
         raise FileError(report.source, "the file has changed since the run began from it", advice=advice)
     return prepared.network
@@ -149,21 +149,16 @@ def check_module(module: nn.Module, splits: Splits) -> None:
         )
 
 
-def describe(module: nn.Module, splits: Splits) -> dict[str, Any]:
-    """Give what network.json holds: parts, parameters and multiply-adds; no parts where they cannot be told."""
+def describe(module: nn.Module, splits: Splits) -> NetworkSummary:
+    """Describe a network: parts, parameters and multiply-adds; no parts where they cannot be determined."""
     height, width, channels = splits.train.size
     name = type(module).__name__
     try:
-        return {"name": name, **summarize(module, channels, (height, width)).to_dict()}
+        summary = summarize(module, channels, (height, width))
+        return NetworkSummary(name, summary.input, summary.parts, summary.parameters, summary.macs)
     except Exception:  # a module of the user's own may do what cannot be done without values
         parameters = sum(parameter.numel() for parameter in module.parameters())
-        return {
-            "name": name,
-            "input": [1, channels, height, width],
-            "parts": [],
-            "parameters": parameters,
-            "macs": None,
-        }
+        return NetworkSummary(name, (1, channels, height, width), (), parameters, None)
 
 
 def sample_images(images: ImageSet) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

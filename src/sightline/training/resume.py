@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sightline import device as device_room
-from sightline.data import verify
 from sightline.errors import UsageError
-from sightline.runs.folder import RunFolder
+from sightline.runs.folder import RunFolder, checkpoint_step
+from sightline.runs.images import verify
+from sightline.runs.records import Environment, Splits
 from sightline.settings import Settings
 from sightline.training.prepare import RunData, prepare_resume
 from sightline.training.reporter import Reporter, make_reporter
@@ -50,20 +51,24 @@ def resume(
     lengths = {"epochs": epochs, "steps": steps, "add-epochs": add_epochs, "add-steps": add_steps}
     settings = _longer(folder, {flag: length for flag, length in lengths.items() if length is not None})
     check_tracking(settings)
-    before = folder.fact("environment")
+    before = folder.read(Environment)
     pinned = settings.device.replace(
-        threads=settings.device.threads or before.get("threads"),
-        precision=before.get("precision", settings.device.precision),
+        threads=settings.device.threads or before.threads,
+        precision=before.precision or settings.device.precision,
     )
     with device_room.explain_memory("training"), folder.in_work():
         compute = device_room.resolve(pinned)
         now = device_room.environment(compute)
-        differing = [key for key in ("torch", "processor", "threads", "device", "gpu") if before.get(key) != now[key]]
+        differing = [
+            key
+            for key in ("torch", "processor", "threads", "device", "gpu")
+            if getattr(before, key) != getattr(now, key)
+        ]
         if differing:
-            told = ", ".join(f"{key} was {before.get(key)} and is {now[key]}" for key in differing)
+            told = ", ".join(f"{key} was {getattr(before, key)} and is {getattr(now, key)}" for key in differing)
             reporter.note(f"warning: {told}; the result will not be bit-identical to an unbroken run")
         images = RunData.from_settings(settings, data)
-        verify(folder.fact("splits"), images.splits)
+        verify(folder.read(Splits), images.splits)
         if module is None:
             if settings.model is None:
                 advice = "Call sightline.resume(run, module=...) from Python."
@@ -112,4 +117,4 @@ def _finished_step(folder: RunFolder) -> int | None:
     checkpoints = folder.checkpoints()
     if not checkpoints or not folder.is_finished():
         return None
-    return int(checkpoints[0].stem.removeprefix("step-"))
+    return checkpoint_step(checkpoints[0])

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from sightline.errors import needs
 from sightline.files import atomic
-from sightline.runs.folder import RESULTS, STEPS, RunFolder, as_written
+from sightline.runs.folder import RESULTS, STEPS, RunFolder
+from sightline.runs.tables import as_written
 from sightline.settings import Settings, settings_to_yaml
 
 if TYPE_CHECKING:

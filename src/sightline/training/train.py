@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sightline.checking.audit import audit, audit_lines
-from sightline.data import ImageData, record
+from sightline.data import ImageData
 from sightline.evaluation.predictions import evaluate, report_of, store_test
+from sightline.files.json_records import to_json
 from sightline.recipes import resolve
 from sightline.runs.folder import RESULTS, RunFolder
+from sightline.runs.images import record
+from sightline.runs.records import TestReport
+from sightline.runs.selection import selected_row
 from sightline.settings import Settings, data_name, model_name
 from sightline.training.reporter import Reporter, Silence, make_reporter
 
@@ -132,13 +136,13 @@ def _record(folder: RunFolder, run: PreparedRun, images: RunData, compute: Compu
     from sightline.training.prepare import describe, sample_images
 
     found = audit(images.splits, images.loaded)
-    folder.write_fact("environment", environment(compute))
-    folder.write_fact("splits", record(images.splits))
-    folder.write_fact("audit", found)
-    folder.write_fact("network", describe(run.network, images.splits))
+    folder.write(environment(compute))
+    folder.write(record(images.splits))
+    folder.write(found)
+    folder.write(describe(run.network, images.splits))
     folder.write_samples(*sample_images(images.splits.train))
     if run.pretrained is not None:
-        folder.write_fact("pretrained", run.pretrained.to_dict())
+        folder.write(run.pretrained)
     folder.write_settings(run.settings)
     return audit_lines(found)
 
@@ -171,13 +175,13 @@ def finish(trainer: Trainer, *, draws: bool = True) -> TrainResult:
     rows = [_numbers(row) for row in folder.rows(RESULTS)]
     if draws:
         _draw(trainer, rows)
-    report: Mapping[str, Any] = {}
+    report: TestReport | None = None
     if test is not None:
         predictions = evaluate(classifier, test)
         report = report_of(predictions, folder.tested_step(), classifier.temperature)
         store_test(predictions, folder.test_folder, report, test)
-        track_test(settings, folder, report)
-    interval = report.get("interval")
+        track_test(settings, folder, to_json(report))
+    selected = selected_row(rows, settings.training.select)
     return TrainResult(
         run=folder.path,
         model=model_name(settings.model, type(trainer.model).__name__),
@@ -185,9 +189,9 @@ def finish(trainer: Trainer, *, draws: bool = True) -> TrainResult:
         epochs=state.step // trainer.length.steps_per_epoch,
         steps=state.step,
         train_seconds=state.seconds,
-        val_accuracy=next((row["val_accuracy"] for row in rows if row["epoch"] == state.best_epoch), None),
-        test_accuracy=report.get("accuracy"),
-        test_interval=(interval[0], interval[1]) if interval else None,
+        val_accuracy=None if selected is None else selected["val_accuracy"],
+        test_accuracy=None if report is None else report.accuracy,
+        test_interval=None if report is None else report.interval,
         seed=settings.training.seed,
     )
 

@@ -7,6 +7,7 @@ import torch
 from sightline.data import ImageSet, Splits
 from sightline.errors import UsageError
 from sightline.evaluation.predictions import Predictions, evaluate
+from sightline.runs.selection import is_better
 from sightline.settings import Settings
 from sightline.training.backbone import Backbone
 from sightline.training.checkpoints import TrainingState
@@ -80,8 +81,7 @@ class Validation:
 
     def _select(self, epoch: int, value: float, state: TrainingState) -> None:
         """Keep the weights of an epoch that is better than all before, the earliest of equals."""
-        better = state.best_value is None or value > state.best_value
-        if not better and self._training.select != "last":
+        if not is_better(value, state.best_value, self._training.select):
             state.epochs_since_best = epoch - max(state.best_epoch or 0, self._patient_from_epoch)
             return
         state.best_value, state.best_epoch, state.epochs_since_best = value, epoch, 0

@@ -14,6 +14,7 @@ from sightline.classifier.torch_backend import TorchBackend
 from sightline.errors import FileError
 from sightline.evaluation.predictions import forget_explanations
 from sightline.runs.folder import RunFolder
+from sightline.runs.records import Calibration
 from sightline.training.reporter import Reporter
 
 Weights = Mapping[str, torch.Tensor]
@@ -57,7 +58,7 @@ class RunWeights:
         temperature = _temperature_of(path, tensors)
         if temperature is None:
             forget_explanations(self._folder.test_folder)
-            if self._folder.forget_fact("calibration"):
+            if self._folder.forget(Calibration):
                 self._reporter.note(
                     "the temperature fitted to the run's former weights is gone with them; calibrate again"
                 )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -16,29 +15,13 @@ from sightline.models.pretrained.files import WeightsFile, read_weights
 from sightline.models.pretrained.fit import fill, first_few, fit
 from sightline.models.pretrained.names import AUXILIARY, COUNTER, LAST_LAYER, recognize, torchvision_names
 from sightline.runs.folder import RunFolder
+from sightline.runs.records import Pretrained
 from sightline.settings.model import GoogLeNetSettings, ModelSettings, model_name
 
 
 @dataclass(frozen=True)
-class PretrainedReport:
-    """What `load_pretrained` did.
-
-    `source` is as the user gave it, `file` the name of the file or repository behind it, `sha256` that file's.
-    `loaded` and `fresh` are the network's own tensor names, `unused` the file's. `classes` and `channels` are
-    (the file's, the network's); the file's classes are None where it has no last layer. `normalize` is the input
-    scaling that the weights were trained with, None where it stands in the file itself.
-    """
-
-    source: str
-    file: str
-    sha256: str
-    layout: Literal["torchvision", "sightline"]
-    loaded: tuple[str, ...]
-    fresh: tuple[str, ...]
-    unused: tuple[str, ...]
-    classes: tuple[int | None, int]
-    channels: tuple[int, int]
-    normalize: Literal["imagenet", "symmetric"] | None
+class PretrainedReport(Pretrained):
+    """What `load_pretrained` did."""
 
     def line(self) -> str:
         """One line for people."""
@@ -56,10 +39,6 @@ class PretrainedReport:
         if unused := [name for name in self.unused if not name.endswith(COUNTER)]:
             parts.append(f"not used: {first_few(unused)}")
         return "; ".join(parts)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The same for JSON."""
-        return asdict(self)
 
 
 def load_pretrained(network: Network, settings: ModelSettings, source: str) -> PretrainedReport:

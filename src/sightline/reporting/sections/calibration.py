@@ -16,22 +16,22 @@ MOST_DIAGRAMS = 6
 
 def section(named: Sequence[tuple[str, Run]], drawn: Drawn, words: Words) -> list[Section]:
     """Tell of tested runs how their confidence fits their accuracy; nothing where no test told of it."""
-    tested = [(name, run) for name, run in named if run.metrics is not None and "ece" in run.metrics]
+    tested = [(name, run) for name, run in named if run.metrics is not None and run.metrics.ece is not None]
     if not tested:
         return []
     rows: list[list[Cell]] = []
     told: list[Cell] = []
     for name, run in tested:
-        metrics = run.metrics
-        assert metrics is not None
-        ece, temperature = metrics.get("ece", 0.0), metrics.get("temperature")
+        report = run.metrics
+        assert report is not None and report.ece is not None
+        ece, temperature = report.ece, report.temperature
         rows.append(
             [
                 Cell(_label(name, run, words)),
                 run.metric("ece", percent(ece)),
-                _optional(run, "mce", metrics.get("mce"), percent),
-                _optional(run, "brier", metrics.get("brier"), _four),
-                run.metric("loss", _four(metrics["loss"])),
+                _optional(run, "mce", report.mce, percent),
+                _optional(run, "brier", report.brier, _four),
+                run.metric("loss", _four(report.loss)),
                 _optional(run, "temperature", temperature, _three),
             ]
         )

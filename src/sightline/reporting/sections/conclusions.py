@@ -11,6 +11,7 @@ from sightline.reporting.sections.images import knows_test_images
 from sightline.reporting.sections.shortening import first_of
 from sightline.reporting.sections.verdicts import verdict_cells
 from sightline.reporting.words import Words
+from sightline.runs.folder import AUDIT, SETTINGS
 
 ON_SLIDE = 4
 
@@ -23,17 +24,17 @@ def of_run(run: Run, words: Words) -> Section:
     if metrics is None:
         cannot.append(Cell(words("cannot_untested")))
     else:
-        low, high = map(percent, metrics["interval"])
+        low, high = map(percent, metrics.interval)
         watched = run.settings.training.watch_test
         said = words(
             "can_run_watched" if watched else "can_run",
-            n=whole(metrics["n"]), accuracy=percent(metrics["accuracy"]), low=low, high=high,
+            n=whole(metrics.n), accuracy=percent(metrics.accuracy), low=low, high=high,
         )  # fmt: skip
         can.append(run.metric("accuracy, n, interval", said))
         if watched:
-            cannot.append(run.cell(words("cannot_watched"), "settings.yaml", "training.watch_test"))
+            cannot.append(run.cell(words("cannot_watched"), SETTINGS, "training.watch_test"))
         if knows_test_images(run):
-            cannot.append(run.cell(words("cannot_duplicates"), "audit.json", "duplicates.across"))
+            cannot.append(run.cell(words("cannot_duplicates"), AUDIT, "duplicates.across"))
     cannot += [Cell(words("cannot_one_seed")), Cell(words("cannot_source"))]
     return _section(can, cannot, words)
 
@@ -49,7 +50,7 @@ def of_comparison(comparison: Comparison, words: Words, *, searched: bool = Fals
         cannot.append(comparison.cell(text, "looks"))
     first = comparison.named[0][1]
     if knows_test_images(first):
-        cannot.append(first.cell(words("cannot_duplicates"), "audit.json", "duplicates.across"))
+        cannot.append(first.cell(words("cannot_duplicates"), AUDIT, "duplicates.across"))
     cannot += [Cell(words("cannot_other_settings")), Cell(words("cannot_source"))]
     return _section(verdict_cells(comparison, words), cannot, words)
 

@@ -11,6 +11,7 @@ from sightline.reporting.facts import Comparison, Run, every_value, file_of
 from sightline.reporting.numerals import megabytes, optional, seconds, whole
 from sightline.reporting.sections.training import length_cell
 from sightline.reporting.words import Words
+from sightline.runs.folder import ENVIRONMENT, NETWORK, RESULTS
 
 # The sentences on the hardware, and what of environment.json stands in them.
 ON_GPU = "hardware_gpu", ("gpu", "precision", "torch")
@@ -23,13 +24,13 @@ def of_run(run: Run, words: Words) -> Section:
     taken = [float(row["seconds"]) for row in run.epochs if row.get("seconds")]
     if taken:
         epoch, whole_run = seconds(float(np.median(taken))), seconds(sum(taken))
-        figures.append((words("epoch_seconds"), run.cell(epoch, "results.csv", "median(seconds)")))
-        figures.append((words("run_seconds"), run.cell(whole_run, "results.csv", "sum(seconds)")))
+        figures.append((words("epoch_seconds"), run.cell(epoch, RESULTS, "median(seconds)")))
+        figures.append((words("run_seconds"), run.cell(whole_run, RESULTS, "sum(seconds)")))
     network = run.network
     if network is not None:
-        figures.append((words("parameters"), run.cell(whole(network["parameters"]), "network.json", "parameters")))
-        if network["macs"] is not None:
-            figures.append((words("macs"), run.cell(whole(network["macs"]), "network.json", "macs")))
+        figures.append((words("parameters"), run.cell(whole(network.parameters), NETWORK, "parameters")))
+        if network.macs is not None:
+            figures.append((words("macs"), run.cell(whole(network.macs), NETWORK, "macs")))
     if weights := run.weights():
         name, path = weights
         figures.append((words("file_size"), run.cell(megabytes(path.stat().st_size), name, "size()")))
@@ -65,8 +66,8 @@ def _hardware(runs: Sequence[Run], note: str, words: Words) -> Cell:
     told: list[str] = []
     keys: dict[str, None] = {}
     for (sentence, names), has_gpu in ((ON_GPU, True), (ON_CPU, False)):
-        if group := [run for run in runs if bool(run.environment.get("gpu")) == has_gpu]:
+        if group := [run for run in runs if bool(run.environment.gpu) == has_gpu]:
             values = {name: every_value(group, name) for name in names}
             told.append(words(sentence, **{name: value or "?" for name, value in values.items()}))
             keys |= {name: None for name, value in values.items() if value}
-    return Cell(" ".join([*told, note]), file_of(runs, "environment.json"), ", ".join(keys))
+    return Cell(" ".join([*told, note]), file_of(runs, ENVIRONMENT), ", ".join(keys))

@@ -1,4 +1,4 @@
-"""The mistakes that were surest of themselves, and where the network looked."""
+"""The mistakes of the highest confidence, and where the network looked."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from sightline.reporting.facts import Run
 from sightline.reporting.numerals import whole
 from sightline.reporting.pictures import MOST_MISTAKES, Drawn
 from sightline.reporting.words import Words
+from sightline.runs.folder import PREDICTIONS
 
 
 def section(run: Run, drawn: Drawn, words: Words, side: str = "") -> list[Section]:
@@ -30,7 +31,7 @@ def section(run: Run, drawn: Drawn, words: Words, side: str = "") -> list[Sectio
         slides = [Slide(title, picture=gallery)]
     else:
         said = words("mistakes_missing", wrong=whole(wrong)) if wrong else caption
-        blocks = [Paragraph(run.cell(said, "test/predictions.npz"))]
+        blocks = [Paragraph(run.test_cell(said, PREDICTIONS))]
         slides = [Slide(title, [said])]
     if explanations is not None:
         blocks.append(explanations)

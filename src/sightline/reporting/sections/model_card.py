@@ -10,7 +10,6 @@ from dataclasses import replace
 from importlib.metadata import version
 
 from sightline.data.catalog import DATASETS
-from sightline.reporting import files
 from sightline.reporting.blocks import Block, Cell, Code, Paragraph, Picture, Points, Report, Section
 from sightline.reporting.facts import Comparison, Run
 from sightline.reporting.origins import ORIGINS, Origin
@@ -18,9 +17,20 @@ from sightline.reporting.pictures import Drawn
 from sightline.reporting.sections import calibration, conclusions, cost, question, repeating, results, training
 from sightline.reporting.sections.images import audit_cells, line, parts_table
 from sightline.reporting.words import LANGUAGES, Words
+from sightline.runs.folder import (
+    CONFUSION_PICTURE,
+    CURVES,
+    METRICS,
+    ONNX,
+    PRETRAINED,
+    RELIABILITY_PICTURE,
+    RESULTS,
+    SPLITS,
+    TEST,
+)
+from sightline.runs.records import Pretrained
 
 MOST_CLASSES_NAMED = 100
-ONNX, PRETRAINED = "model.onnx", "pretrained.json"
 
 
 class AlreadyDrawn(Drawn):
@@ -34,15 +44,15 @@ class AlreadyDrawn(Drawn):
 
     def curves(self, run: Run) -> Picture | None:
         """Accuracy and loss by epoch."""
-        return self._picture(run, run.folder.curves_path.name, self._words("curves"), "results.csv")
+        return self._picture(run, CURVES, self._words("curves"), RESULTS)
 
     def confusion(self, run: Run, caption: str) -> Picture | None:
         """The confusion matrix."""
-        return self._picture(run, "test/confusion_matrix.png", caption, "test/metrics.json")
+        return self._picture(run, f"{TEST}/{CONFUSION_PICTURE}", caption, f"{TEST}/{METRICS}")
 
     def reliability(self, run: Run, caption: str) -> Picture | None:
         """The reliability diagram."""
-        return self._picture(run, "test/reliability.png", caption, "test/metrics.json")
+        return self._picture(run, f"{TEST}/{RELIABILITY_PICTURE}", caption, f"{TEST}/{METRICS}")
 
     def _picture(self, run: Run, name: str, caption: str, file: str) -> Picture | None:
         path = run.folder.path / name
@@ -66,7 +76,7 @@ def card_of(run: Run, comparison: Comparison | None, words: Words, *, in_folder:
         _loading(run),
         repeating.of_run(run, words),
     ]
-    height, width, _ = run.splits["parts"]["train"]["size"]
+    height, width, _ = run.splits.parts["train"].size
     subtitle = f"An image classifier: {len(run.classes)} classes, pictures of {width} × {height}."
     made_by = words("made_by", version=version("sightline"), name=run.folder.path.resolve().name)
     title = words("run_title", model=run.model, data=run.data)
@@ -78,8 +88,8 @@ def origin_of(run: Run) -> Origin | None:
     known = DATASETS.get(run.settings.data.name)
     if known is None:
         return None
-    parts = run.splits["parts"]
-    trained_on = sum(part["images"] for name, part in parts.items() if name != "test")
+    parts = run.splits.parts
+    trained_on = sum(part.images for name, part in parts.items() if name != "test")
     same = known.class_names is None or tuple(run.classes) == known.class_names
     return ORIGINS[known.name] if same and known.train in (None, trained_on) else None
 
@@ -89,7 +99,7 @@ def _about(run: Run, words: Words) -> Section:
     named = ", ".join(run.classes[:MOST_CLASSES_NAMED])
     rest = len(run.classes) - MOST_CLASSES_NAMED
     told = f"The classes: {named}{f' and {rest} more' if rest > 0 else ''}."
-    return Section("about", "What it is", [*asked.blocks, Paragraph(run.cell(told, "splits.json", "classes"))])
+    return Section("about", "What it is", [*asked.blocks, Paragraph(run.cell(told, SPLITS, "classes"))])
 
 
 def _seeds(run: Run, comparison: Comparison, words: Words) -> list[Section]:
@@ -123,21 +133,20 @@ def _data(run: Run, words: Words) -> Section:
 
 def _training(run: Run, drawn: Drawn, words: Words) -> Section:
     made = training.of_run(run, drawn, words)
-    path = run.folder.path / PRETRAINED
-    if not path.is_file():
+    if not run.folder.has(Pretrained):
         return made
-    found = files.read(path, files.Pretrained)
-    told = f"It began with the weights of {found['file']} (SHA-256 {found['sha256']})."
+    source = run.folder.read(Pretrained)
+    told = f"It began with the weights of {source.file} (SHA-256 {source.sha256})."
     return replace(made, blocks=[Paragraph(run.cell(told, PRETRAINED, "file, sha256")), *made.blocks])
 
 
 def _limits(run: Run, words: Words) -> Section:
-    parts = run.splits["parts"]
+    parts = run.splits.parts
     told = [
         run.cell(
             f"It knows its {len(run.classes)} classes and nothing else: every picture gets one of them, also one that "
             "shows none.",
-            "splits.json",
+            SPLITS,
             "len(classes)",
         ),
         Cell(_pixels(run)),
@@ -157,13 +166,13 @@ def _limits(run: Run, words: Words) -> Section:
 
 def _pixels(run: Run) -> str:
     how = {"squash": "squashed", "crop": "cut", "pad": "padded"}[run.settings.data.fit]
-    height, width, channels = run.splits["parts"]["train"]["size"]
+    height, width, channels = run.splits.parts["train"].size
     colour = "gray" if channels == 1 else "colour"
     return f"Every picture is brought to {width} × {height} {colour} pixels first; one of another shape is {how}."
 
 
 def _chosen_by(run: Run) -> str:
-    if "validation" not in run.splits["parts"]:
+    if "validation" not in run.splits.parts:
         return "No images chose among its weights: the last ones count."
     if run.settings.training.select == "last":
         return (
@@ -198,13 +207,13 @@ def _loading(run: Run) -> Section:
     )
     blocks: list[Block] = [Paragraph.of("In the run's folder, in Python:"), Code(python, "python")]
     commands = [] if own else _commands(name)
-    if (run.folder.path / ONNX).is_file():
+    if run.folder.onnx_path.is_file():
         commands += _commands(ONNX)
     if own:
         blocks.append(Paragraph.of("Its network is a class of its author's, which is needed to load the weights."))
     if commands:
         blocks += [Paragraph.of("On the command line:"), Code("\n".join(commands), "sh")]
-    if (run.folder.path / ONNX).is_file():
+    if run.folder.onnx_path.is_file():
         blocks.append(Paragraph.of(f"{ONNX} gives the same answers without torch, by ONNX Runtime."))
     return Section("load", title, blocks)
 

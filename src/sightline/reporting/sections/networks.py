@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from sightline.drawing.network import shape
 from sightline.reporting.blocks import Block, Cell, Paragraph, Section, Slide, Table
 from sightline.reporting.facts import Run
-from sightline.reporting.files import Network
 from sightline.reporting.numerals import optional, whole
 from sightline.reporting.pictures import Drawn
 from sightline.reporting.words import Words
+from sightline.runs.folder import NETWORK
+from sightline.runs.records import NetworkSummary
 
 MOST_PARTS = 60
 
@@ -20,7 +21,7 @@ def section(named: Sequence[tuple[str, Run]], drawn: Drawn, words: Words) -> Sec
     title = words("network" if len(named) == 1 else "networks")
     blocks: list[Block] = []
     slides: list[Slide] = []
-    shown: list[Network] = []
+    shown: list[NetworkSummary] = []
     for name, run in named:
         network = run.network
         label = f"{name}: {run.model}" if name and name != run.model else run.model
@@ -37,7 +38,7 @@ def section(named: Sequence[tuple[str, Run]], drawn: Drawn, words: Words) -> Sec
         if diagram is not None:
             table = _table(run, network, words)
             blocks += [diagram, table]
-            if any(part["output"] is None for part in network["parts"]):
+            if any(part.output is None for part in network.parts):
                 blocks.append(Paragraph.of(words("auxiliary")))
             slides.append(Slide(f"{title}: {label}", [line.text], picture=diagram))
     if not slides:
@@ -46,34 +47,34 @@ def section(named: Sequence[tuple[str, Run]], drawn: Drawn, words: Words) -> Sec
     return Section("network", title, blocks, slides)
 
 
-def _line(run: Run, network: Network, words: Words, label: str) -> Cell:
-    size, parameters = shape(network["input"][1:]), whole(network["parameters"])
-    if network["macs"] is None:
+def _line(run: Run, network: NetworkSummary, words: Words, label: str) -> Cell:
+    size, parameters = shape(network.input[1:]), whole(network.parameters)
+    if network.macs is None:
         text = words("network_line_no_macs", parameters=parameters, input=size)
     else:
-        text = words("network_line", parameters=parameters, macs=whole(network["macs"]), input=size)
-    return run.cell(f"{label}. {text}", "network.json", "parameters, macs, input")
+        text = words("network_line", parameters=parameters, macs=whole(network.macs), input=size)
+    return run.cell(f"{label}. {text}", NETWORK, "parameters, macs, input")
 
 
-def _table(run: Run, network: Network, words: Words) -> Table:
+def _table(run: Run, network: NetworkSummary, words: Words) -> Table:
     rows = [
         [
-            Cell(part["name"]),
-            Cell(part["type"]),
-            run.cell(optional(part["output"], lambda sizes: shape(sizes[1:])), "network.json", f"parts.{place}.output"),
-            run.cell(whole(part["parameters"]), "network.json", f"parts.{place}.parameters"),
-            run.cell(whole(part["macs"]), "network.json", f"parts.{place}.macs"),
+            Cell(part.name),
+            Cell(part.type),
+            run.cell(optional(part.output, lambda sizes: shape(sizes[1:])), NETWORK, f"parts.{place}.output"),
+            run.cell(whole(part.parameters), NETWORK, f"parts.{place}.parameters"),
+            run.cell(whole(part.macs), NETWORK, f"parts.{place}.macs"),
         ]
-        for place, part in enumerate(network["parts"][:MOST_PARTS])
+        for place, part in enumerate(network.parts[:MOST_PARTS])
     ]
-    rest = len(network["parts"]) - MOST_PARTS
+    rest = len(network.parts) - MOST_PARTS
     if rest > 0:
         rows.append([Cell(words("further_parts", count=rest)), *[Cell("")] * 4])
     total = [
         Cell(words("whole")),
         Cell(""),
         Cell(""),
-        run.cell(whole(network["parameters"]), "network.json", "parameters"),
+        run.cell(whole(network.parameters), NETWORK, "parameters"),
     ]
-    total.append(run.cell(optional(network["macs"], whole), "network.json", "macs"))
+    total.append(run.cell(optional(network.macs, whole), NETWORK, "macs"))
     return Table([words(key) for key in ("part_name", "type", "output", "parameters", "macs")], [*rows, total])

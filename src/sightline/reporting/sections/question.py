@@ -8,6 +8,7 @@ from sightline.reporting.numerals import percent, whole
 from sightline.reporting.sections.shortening import first_of
 from sightline.reporting.sections.verdicts import verdict_cells
 from sightline.reporting.words import Words
+from sightline.runs.folder import SPLITS
 
 MOST_VERDICTS, MOST_SIDES = 4, 6
 
@@ -16,13 +17,13 @@ def of_run(run: Run, words: Words) -> Section:
     """How well does it tell the classes apart?"""
     classes = len(run.classes)
     asked = words("run_question", model=run.model, data=run.data, classes=classes)
-    blocks: list[Block] = [Paragraph(run.cell(asked, "splits.json", "len(classes)"))]
+    blocks: list[Block] = [Paragraph(run.cell(asked, SPLITS, "len(classes)"))]
     metrics = run.metrics
     if metrics is None:
         answer = Cell(words("run_untested" if run.is_finished else "run_unfinished"))
     else:
-        low, high = map(percent, metrics["interval"])
-        accuracy, images = percent(metrics["accuracy"]), whole(metrics["n"])
+        low, high = map(percent, metrics.interval)
+        accuracy, images = percent(metrics.accuracy), whole(metrics.n)
         said = words("run_answer", accuracy=accuracy, n=images, low=low, high=high)
         answer = run.metric("accuracy, n, interval", said)
         figures = [

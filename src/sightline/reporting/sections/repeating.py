@@ -15,6 +15,7 @@ from sightline.reporting.blocks import Block, Cell, Code, Paragraph, Section, Sl
 from sightline.reporting.facts import Comparison, Run, Study, every_value, file_of
 from sightline.reporting.sections.images import part_name
 from sightline.reporting.words import Words
+from sightline.runs.folder import ENVIRONMENT, SETTINGS, SPLITS
 from sightline.settings.merge import flag_of
 from sightline.settings.text import text
 
@@ -29,8 +30,8 @@ def of_run(run: Run, words: Words) -> Section:
         return _section([Paragraph.of(words("repeat_own_module"))], [], [("", run)], words)
     if settings.extended_from_step:
         said = words("repeat_extended", step=settings.extended_from_step)
-        return _section([Paragraph(run.cell(said, "settings.yaml", "extended_from_step"))], [], [("", run)], words)
-    commands = [_command("train", "--recipe", f"{place}/settings.yaml")]
+        return _section([Paragraph(run.cell(said, SETTINGS, "extended_from_step"))], [], [("", run)], words)
+    commands = [_command("train", "--recipe", f"{place}/{SETTINGS}")]
     if run.metrics is not None:
         commands.append(_command("test", place))
     blocks = [Paragraph.of(words("repeat_how")), Code("\n".join(commands))]
@@ -86,7 +87,7 @@ def _comparison_commands(comparison: Comparison, words: Words) -> tuple[list[Blo
         or not all(have_the_same_images(settings, every[0]) for settings in every)
     ):
         return [Paragraph.of(words("repeat_comparison_apart"))], []
-    sides = [f"{_seen_from_here(run.folder.path)}/settings.yaml" for _, run in comparison.named]
+    sides = [f"{_seen_from_here(run.folder.path)}/{SETTINGS}" for _, run in comparison.named]
     sureness = comparison.results.confidence
     confidence = [] if sureness == ComparisonPlan.confidence else ["--confidence", f"{sureness:g}"]
     command = _command("compare", *sides, "--own-lengths", "--seeds", _seeds(seeds), *confidence)
@@ -122,7 +123,7 @@ def _section(
         return Section("repeat", title, blocks, [Slide(title, told)])
     first = named[0][1]
     every = every or [first]
-    where = file_of(every, "environment.json")
+    where = file_of(every, ENVIRONMENT)
     versions = [(name, value) for name in VERSIONS if (value := every_value(every, name))]
     rows = [[Cell(name), Cell(value, where, name)] for name, value in versions]
     hashes: list[list[Cell]] = []
@@ -130,11 +131,11 @@ def _section(
         if weights := run.weights():
             file, path = weights
             hashes.append([Cell(f"{name}: {file}" if name else file), run.cell(sha256_of(path), file, "sha256()")])
-    for part, kept in first.splits["parts"].items():
+    for part, kept in first.splits.parts.items():
         label = part_name(part, words)
         for key, name in (("ids_sha256", "ids_hash"), ("content_sha256", "content_hash")):
             text_cell = Cell(f"{label}: {words(name)}")
-            hashes.append([text_cell, first.cell(kept[key], "splits.json", f"parts.{part}.{key}")])
+            hashes.append([text_cell, first.cell(getattr(kept, key), SPLITS, f"parts.{part}.{key}")])
     tables = [Table([words("version"), words("value")], rows), Table([words("file"), words("sha256")], hashes)]
     told += [f"{name} {value}" for name, value in versions[:ON_SLIDE]]
     return Section("repeat", title, [*blocks, *tables], [Slide(title, told)])

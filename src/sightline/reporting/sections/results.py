@@ -8,12 +8,12 @@ import numpy as np
 
 from sightline.reporting.blocks import Block, Cell, Figures, Paragraph, Picture, Pictures, Points, Section, Slide, Table
 from sightline.reporting.facts import Comparison, Run
-from sightline.reporting.files import Metrics
 from sightline.reporting.numerals import confidence, optional, p_value, percent, signed, whole
 from sightline.reporting.pictures import Drawn
 from sightline.reporting.sections.shortening import first_of, first_rows, without_pictures
 from sightline.reporting.sections.verdicts import verdict_cells
 from sightline.reporting.words import Words
+from sightline.runs.records import TestReport
 
 MOST_CONFUSED = 5
 MOST_CLASS_ROWS = 30
@@ -30,19 +30,19 @@ def of_run(run: Run, drawn: Drawn, words: Words) -> Section:
         untested = words("run_untested" if run.is_finished else "run_unfinished")
         return Section("results", title, [Paragraph.of(untested)], [Slide(title, [untested])])
     figures = [
-        (words("accuracy"), run.metric("accuracy", percent(metrics["accuracy"]))),
-        (words("interval", confidence="95%"), run.metric("interval", _between(metrics["interval"], percent, words))),
-        (words("balanced_accuracy"), run.metric("balanced_accuracy", percent(metrics["balanced_accuracy"]))),
-        (words("macro_f1"), run.metric("macro_f1", percent(metrics["macro_f1"]))),
-        (words("loss"), run.metric("loss", f"{metrics['loss']:.4f}")),
+        (words("accuracy"), run.metric("accuracy", percent(metrics.accuracy))),
+        (words("interval", confidence="95%"), run.metric("interval", _between(metrics.interval, percent, words))),
+        (words("balanced_accuracy"), run.metric("balanced_accuracy", percent(metrics.balanced_accuracy))),
+        (words("macro_f1"), run.metric("macro_f1", percent(metrics.macro_f1))),
+        (words("loss"), run.metric("loss", f"{metrics.loss:.4f}")),
     ]
-    if metrics["top_k"] < len(run.classes):
-        name = words("top_k", k=metrics["top_k"])
-        figures.append((name, run.metric("top_k_accuracy", percent(metrics["top_k_accuracy"]))))
+    if metrics.top_k < len(run.classes):
+        name = words("top_k", k=metrics.top_k)
+        figures.append((name, run.metric("top_k_accuracy", percent(metrics.top_k_accuracy))))
     table, confused = _classes(run, metrics, words), _confused(run, metrics, words)
     confusion = drawn.confusion(run, words("confusion_run"))
     blocks: list[Block] = [Figures(figures), table]
-    if len(metrics["per_class"]) > MOST_CLASS_ROWS:
+    if len(metrics.per_class) > MOST_CLASS_ROWS:
         blocks.append(Paragraph.of(words("worst_classes", count=MOST_CLASS_ROWS)))
     blocks += [*([confusion] if confusion is not None else []), Paragraph(confused)]
     told = [f"{name}: {cell.text}" for name, cell in figures[:2]]
@@ -53,26 +53,26 @@ def of_run(run: Run, drawn: Drawn, words: Words) -> Section:
     ])  # fmt: skip
 
 
-def _classes(run: Run, metrics: Metrics, words: Words) -> Table:
+def _classes(run: Run, metrics: TestReport, words: Words) -> Table:
     """Every class in its order, or where there are many the worst by F1."""
-    every = list(enumerate(metrics["per_class"]))
+    every = list(enumerate(metrics.per_class))
     if len(every) > MOST_CLASS_ROWS:
-        every = sorted(every, key=lambda item: item[1]["f1"])[:MOST_CLASS_ROWS]
+        every = sorted(every, key=lambda item: item[1].f1)[:MOST_CLASS_ROWS]
     rows = [
         [
-            Cell(found["name"]),
-            run.metric(f"per_class.{place}.precision", percent(found["precision"])),
-            run.metric(f"per_class.{place}.recall", percent(found["recall"])),
-            run.metric(f"per_class.{place}.f1", percent(found["f1"])),
-            run.metric(f"per_class.{place}.support", whole(found["support"])),
+            Cell(scores.name),
+            run.metric(f"per_class.{place}.precision", percent(scores.precision)),
+            run.metric(f"per_class.{place}.recall", percent(scores.recall)),
+            run.metric(f"per_class.{place}.f1", percent(scores.f1)),
+            run.metric(f"per_class.{place}.support", whole(scores.support)),
         ]
-        for place, found in every
+        for place, scores in every
     ]
     return Table([words(key) for key in ("class", "precision_of", "recall", "f1", "images")], rows)
 
 
-def _confused(run: Run, metrics: Metrics, words: Words) -> Cell:
-    matrix = np.array(metrics["confusion_matrix"], np.int64)
+def _confused(run: Run, metrics: TestReport, words: Words) -> Cell:
+    matrix = np.array(metrics.confusion_matrix, np.int64)
     np.fill_diagonal(matrix, 0)
     worst = np.argsort(-matrix, axis=None, kind="stable")[:MOST_CONFUSED]
     pairs = [divmod(int(place), len(matrix)) for place in worst if matrix.flat[place] > 0]

@@ -10,6 +10,7 @@ from sightline.reporting.numerals import percent
 from sightline.reporting.pictures import Drawn
 from sightline.reporting.sections.shortening import first_of
 from sightline.reporting.words import Words
+from sightline.runs.folder import ENVIRONMENT, RESULTS, SETTINGS
 from sightline.settings import Settings
 from sightline.settings.text import text
 
@@ -33,7 +34,7 @@ def of_run(run: Run, drawn: Drawn, words: Words, trial: int | None = None) -> Se
         by = run.settings.training.select
         figure = percent(float(chosen[f"val_{by}"]))
         said = words("selected_epoch", epoch=chosen["epoch"], by=words(by), figure=figure)
-        line = run.cell(said, "results.csv", f"epoch, val_{by}")
+        line = run.cell(said, RESULTS, f"epoch, val_{by}")
     blocks += [Paragraph(line)] if curves is None else [curves, Paragraph(line)]
     return Section("training", words("training"), blocks, [Slide(words("training"), [*told, line.text], curves)])
 
@@ -65,9 +66,9 @@ def _listed(seeds: Sequence[int]) -> str:
 
 
 def _settings(run: Run, words: Words) -> list[tuple[str, Cell]]:
-    settings, file = run.settings, "settings.yaml"
+    settings, file = run.settings, SETTINGS
     training = settings.training
-    precision = run.environment.get("precision", "")
+    precision = run.environment.precision or ""
     return [
         (words("optimizer"), run.cell(settings.optimizer.optimizer, file, "optimizer.optimizer")),
         (words("lr"), run.cell(f"{settings.optimizer.lr:g}", file, "optimizer.lr")),
@@ -75,7 +76,7 @@ def _settings(run: Run, words: Words) -> list[tuple[str, Cell]]:
         (words("batch_size"), run.cell(str(training.batch_size), file, "training.batch_size")),
         (words("length"), length_cell(run, words)),
         (words("augmentation"), run.cell(_augmentation(settings) or words("none"), file, "augment")),
-        (words("precision"), run.cell(precision, "environment.json", "precision")),
+        (words("precision"), run.cell(precision, ENVIRONMENT, "precision")),
         (words("seed"), run.cell(str(training.seed), file, "training.seed")),
     ]
 
@@ -85,7 +86,7 @@ def length_cell(run: Run, words: Words) -> Cell:
     training = run.settings.training
     unit, count = ("epochs", training.epochs) if training.steps is None else ("steps", training.steps)
     assert count is not None
-    return run.cell(words.counted(unit, count), "settings.yaml", f"training.{unit}")
+    return run.cell(words.counted(unit, count), SETTINGS, f"training.{unit}")
 
 
 def _augmentation(settings: Settings) -> str:

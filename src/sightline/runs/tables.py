@@ -1,0 +1,116 @@
+"""Text files of a run, read and written: JSON objects, and CSV tables that grow while a run trains."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sightline.errors import FileError
+from sightline.files import atomic
+
+FILE_NAMES = "surrogateescape"
+"""How a CSV file holds the names of pictures, which may be any bytes: as these bytes."""
+
+
+def append(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add rows to a table; the first row of a file gives its columns. Raises ResourceError where it cannot grow."""
+    if not rows:
+        return
+    text = io.StringIO()
+    written = [{key: as_written(value) for key, value in row.items()} for row in rows]
+    # Of its own accord csv quotes no carriage return, which its reader takes for the end of a record.
+    has_returns = any("\r" in value for row in written for value in row.values())
+    quoting = csv.QUOTE_ALL if has_returns else csv.QUOTE_MINIMAL
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n", quoting=quoting)
+    with atomic.explain_disk(path):
+        if not path.exists():
+            writer.writeheader()
+        writer.writerows(written)
+        with path.open("ab") as stream:
+            stream.write(text.getvalue().encode("utf-8", FILE_NAMES))
+            stream.flush()
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """The rows of a table, none where there is no file. Raises FileError where it cannot be read."""
+    if not path.exists():
+        return []
+    try:
+        return list(csv.DictReader(_records(read_text(path, FILE_NAMES, newline=""))))
+    except csv.Error:
+        raise FileError(str(path), "damaged", "what training wrote") from None
+
+
+def numbers(path: Path, rows: Sequence[Mapping[str, str]], whole: Sequence[str]) -> list[dict[str, float]]:
+    """Rows of the table at `path` as numbers, without what is empty; each has the columns `whole`, whole numbers.
+
+    Raises FileError where there are others.
+    """
+    try:
+        return [
+            {name: float(value) for name, value in row.items() if value} | {name: int(row[name]) for name in whole}
+            for row in rows
+        ]
+    except (TypeError, ValueError, KeyError):
+        raise FileError(str(path), "damaged", "what training wrote") from None
+
+
+def cut(path: Path, count: int) -> None:
+    """Keep the first `count` rows and nothing behind them, not even a half-written one."""
+    if not path.exists():
+        return
+    if count == 0:
+        path.unlink()
+        return
+    text = read_text(path, FILE_NAMES, newline="")
+    kept = "".join(_records(text)[: count + 1])
+    if kept != text:
+        atomic.write_bytes(path, kept.encode("utf-8", FILE_NAMES))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file. Raises FileError where there is none."""
+    try:
+        content = json.loads(read_text(path))
+    except json.JSONDecodeError:
+        raise FileError(str(path), "damaged", "a JSON object") from None
+    if not isinstance(content, dict):
+        raise FileError(str(path), "damaged", "a JSON object")
+    return content
+
+
+def read_text(path: Path, errors: str = "strict", newline: str | None = None) -> str:
+    """A file's text, UTF-8. Raises FileError where there is none."""
+    try:
+        with path.open(encoding="utf-8", errors=errors, newline=newline) as stream:
+            return stream.read()
+    except FileNotFoundError:
+        raise FileError(str(path), "no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise FileError(str(path), f"cannot be read ({type(error).__name__})") from None
+
+
+def _records(text: str) -> list[str]:
+    """Split CSV into its records, each with its newline, but for a half-written one at the end.
+
+    Only a newline outside of quotes ends a record, whatever else a name holds.
+    """
+    records, begun = [], ""
+    for line in io.StringIO(text, newline="\n"):
+        begun += line
+        if begun.endswith("\n") and begun.count('"') % 2 == 0:
+            records.append(begun)
+            begun = ""
+    return records
+
+
+def as_written(value: Any) -> str:
+    """What a CSV file says for a value: floats with nine digits, nothing for None."""
+    if value is None:
+        return ""
+    return f"{value:.9g}" if isinstance(value, float) else os.fspath(value) if isinstance(value, Path) else str(value)
