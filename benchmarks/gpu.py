@@ -35,8 +35,8 @@ import sightline as sl
 from gpu_sides import FORMS, PLAIN, TRAINING, Case, OurSide, PlainSide, build_network, timed
 from sightline import device as device_room
 from sightline.files import atomic
+from sightline.files.json_records import to_json
 from sightline.recipes import load_recipe
-from sightline.runs.records import to_json
 from sightline.settings import build_settings
 from sightline.training.cuda_graph import WARM_UP_STEPS
 from sightline.training.prepare import RunData

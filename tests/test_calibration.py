@@ -22,9 +22,10 @@ from sightline.evaluation import calibrate as calibration
 from sightline.evaluation import metrics
 from sightline.evaluation.calibrate import fit_temperature, softmax
 from sightline.evaluation.predictions import Predictions
+from sightline.files.json_records import to_json
 from sightline.runs import folder as run_folder
 from sightline.runs.folder import RunFolder
-from sightline.runs.records import Calibration, to_json
+from sightline.runs.records import Calibration
 
 pytestmark = pytest.mark.draws
 

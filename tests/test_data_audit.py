@@ -16,7 +16,8 @@ from sightline.checking.audit import audit_lines
 from sightline.data.folder import FolderData
 from sightline.data.image_set import ImageData, ImageSet
 from sightline.data.split import Splits
-from sightline.runs.records import Audit, AuditPart, CopiesAcross, CopiesInside, EqualPair, from_json, to_json
+from sightline.files.json_records import from_json, to_json
+from sightline.runs.records import Audit, AuditPart, CopiesAcross, CopiesInside, EqualPair
 from sightline.settings.data import DataSettings
 
 

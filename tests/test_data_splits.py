@@ -17,9 +17,9 @@ from sklearn.model_selection import train_test_split
 from sightline.data.image_set import ImageData, ImageSet
 from sightline.data.split import split, stratified
 from sightline.errors import DataError, FileError, UsageError
+from sightline.files.json_records import from_json, to_json
 from sightline.runs.images import record, verify
 from sightline.runs.records import Splits as Recorded
-from sightline.runs.records import from_json, to_json
 from sightline.settings.data import DataSettings
 
 

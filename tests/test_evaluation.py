@@ -20,7 +20,7 @@ from sightline.data.image_set import ImageSet
 from sightline.errors import DataError, FileError, NumericError, ResourceError, UsageError
 from sightline.evaluation import predictions as evaluation
 from sightline.evaluation.predictions import Predictions, evaluate, worst_mistakes
-from sightline.runs.records import to_json
+from sightline.files.json_records import to_json
 
 NAMES = ("cat", "dog", "飞机")
 

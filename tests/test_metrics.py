@@ -11,7 +11,7 @@ from sklearn import metrics as reference
 
 from sightline.errors import DataError, NumericError
 from sightline.evaluation import metrics
-from sightline.runs.records import to_json
+from sightline.files.json_records import to_json
 
 
 def random_case(seed: int, n: int = 200, classes: int = 7, *, ties: bool = False, absent: tuple[int, ...] = ()):

@@ -18,10 +18,10 @@ from safetensors.torch import save_file
 from sightline.classifier import model_file
 from sightline.data.preprocessing import unit_preprocessing
 from sightline.errors import FileError, ResourceError, UsageError
+from sightline.files.json_records import to_json
 from sightline.models import build_model
 from sightline.models.pretrained import hub, load_pretrained
 from sightline.runs.folder import RunFolder
-from sightline.runs.records import to_json
 from sightline.settings import MODEL_PRESETS, GoogLeNetSettings, ResNetSettings, Settings
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sightline.errors import FileError
+from sightline.files.json_records import from_json, to_json
 from sightline.runs.folder import RunFolder, TestFolder
 from sightline.runs.records import (
     Audit,
@@ -25,8 +26,6 @@ from sightline.runs.records import (
     Pretrained,
     Splits,
     TestReport,
-    from_json,
-    to_json,
 )
 
 REPORT = TestReport(

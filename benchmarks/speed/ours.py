@@ -20,10 +20,11 @@ from sightline import device as device_room
 from sightline.classifier import model_file
 from sightline.data import ImageData, ImageSet, load, unit_preprocessing
 from sightline.errors import UsageError
+from sightline.files.json_records import to_json
 from sightline.models import build_model
 from sightline.recipes import recipe_names
 from sightline.runs.folder import RunFolder
-from sightline.runs.records import Environment, to_json
+from sightline.runs.records import Environment
 from sightline.settings import ModelSettings, Settings, build_settings
 from sightline.training.reporter import Silence
 from sightline.training.train import train_settings

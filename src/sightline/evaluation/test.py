@@ -25,8 +25,9 @@ from sightline.evaluation.predictions import (
     worst_mistakes,
 )
 from sightline.files import arrays
+from sightline.files.json_records import to_json
 from sightline.runs.folder import EXPLANATIONS, EXPLANATIONS_PICTURE, RunFolder, TestFolder
-from sightline.runs.records import AveragedAccuracy, ClassScores, TestReport, to_json
+from sightline.runs.records import AveragedAccuracy, ClassScores, TestReport
 from sightline.settings import DataSettings, build_data_settings, data_name
 
 if TYPE_CHECKING:

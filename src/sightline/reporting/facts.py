@@ -15,6 +15,7 @@ from sightline.comparison.folder import ComparisonFolder, Plan
 from sightline.errors import FileError
 from sightline.evaluation.predictions import Predictions
 from sightline.files import arrays
+from sightline.files.json_records import from_json
 from sightline.reporting import files
 from sightline.reporting.blocks import Cell
 from sightline.runs.folder import (
@@ -28,7 +29,7 @@ from sightline.runs.folder import (
     TEST,
     RunFolder,
 )
-from sightline.runs.records import Audit, Environment, NetworkSummary, Splits, TestReport, from_json
+from sightline.runs.records import Audit, Environment, NetworkSummary, Splits, TestReport
 from sightline.runs.selection import selected_row
 from sightline.settings import Settings, data_name
 from sightline.tuning.folder import StudyFolder, StudyPlan, budget_of, trial_name

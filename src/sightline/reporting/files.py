@@ -11,7 +11,7 @@ from typing import Any, NotRequired, TypeVar
 
 from typing_extensions import TypedDict  # pydantic refuses that of typing before Python 3.12
 
-from sightline.runs.records import from_json
+from sightline.files.json_records import from_json
 from sightline.runs.tables import read_json
 
 T = TypeVar("T")

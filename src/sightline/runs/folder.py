@@ -29,19 +29,10 @@ from numpy.typing import NDArray
 
 from sightline.errors import FileError, ResourceError
 from sightline.files import arrays, atomic
+from sightline.files.json_records import from_json, to_json
 from sightline.files.locks import is_held, only_one
 from sightline.runs import tables
-from sightline.runs.records import (
-    Audit,
-    Calibration,
-    Environment,
-    NetworkSummary,
-    Pretrained,
-    Splits,
-    TestReport,
-    from_json,
-    to_json,
-)
+from sightline.runs.records import Audit, Calibration, Environment, NetworkSummary, Pretrained, Splits, TestReport
 from sightline.runs.selection import selected_row
 from sightline.runs.tables import read_json, read_text
 from sightline.settings import Settings, model_name, settings_from_yaml, settings_to_yaml

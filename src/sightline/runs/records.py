@@ -1,28 +1,16 @@
 """What the JSON files of a run hold: one frozen dataclass for each, used by whoever writes, reads or returns it.
 
-`to_json` gives a record as its file has it, `from_json` checks what a file holds and makes a record of it. Keys that
-older files lack have a default; keys of newer versions are ignored. Accuracies, intervals and calibration errors are
-fractions.
+Keys that older files lack have a default; keys of newer versions are ignored. Accuracies, intervals and calibration
+errors are fractions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from dataclasses import dataclass, field
 
-from sightline.errors import FileError
+from sightline.files.json_records import OMIT_NONE
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-    from pydantic import TypeAdapter
-
-T = TypeVar("T")
 Interval = tuple[float, float]
-LEFT_OUT = {"left_out": True}
-"""The metadata of a field that the file does not name where it is None; every other None stands there as null."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,59 +251,20 @@ class TestReport:
 
     accuracy: float
     interval: Interval
-    step: int | None = field(default=None, metadata=LEFT_OUT)
-    temperature: float | None = field(default=None, metadata=LEFT_OUT)
+    step: int | None = field(default=None, metadata=OMIT_NONE)
+    temperature: float | None = field(default=None, metadata=OMIT_NONE)
     n: int
     loss: float
     top_k: int
     top_k_accuracy: float
     macro_f1: float
     balanced_accuracy: float
-    ece: float | None = field(default=None, metadata=LEFT_OUT)
-    ece_equal_mass: float | None = field(default=None, metadata=LEFT_OUT)
-    mce: float | None = field(default=None, metadata=LEFT_OUT)
-    brier: float | None = field(default=None, metadata=LEFT_OUT)
+    ece: float | None = field(default=None, metadata=OMIT_NONE)
+    ece_equal_mass: float | None = field(default=None, metadata=OMIT_NONE)
+    mce: float | None = field(default=None, metadata=OMIT_NONE)
+    brier: float | None = field(default=None, metadata=OMIT_NONE)
     reliability: tuple[ConfidenceBin, ...] = ()
     per_class: tuple[ClassScores, ...]
     confusion_matrix: list[list[int]]
-    data: str | None = field(default=None, metadata=LEFT_OUT)
-    tta: AveragedAccuracy | None = field(default=None, metadata=LEFT_OUT)
-
-
-def to_json(record: DataclassInstance) -> dict[str, Any]:
-    """Give a record as plain numbers, strings, lists and dictionaries, in the order of its fields."""
-    values = ((part, getattr(record, part.name)) for part in fields(record))
-    return {
-        part.name: _plain(value) for part, value in values if value is not None or not part.metadata.get("left_out")
-    }
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return to_json(value)
-    if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in cast("Mapping[str, Any]", value).items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in cast("list[Any]", value)]
-    return value
-
-
-def from_json(kind: type[T], content: Mapping[str, Any], path: Path, advice: str = "") -> T:
-    """Make a record of what was read from `path`. Raises FileError, naming the key, where one is missing or damaged."""
-    from pydantic import ValidationError
-
-    try:
-        return _adapter(kind).validate_python(content)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        message = first["msg"][:1].lower() + first["msg"][1:]
-        found = f"it has no {where}" if first["type"] == "missing" else f"damaged at {where} ({message})"
-        raise FileError(str(path), found, "what this version of Sightline writes", advice) from None
-
-
-@cache
-def _adapter(kind: type[T]) -> TypeAdapter[T]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(kind)
+    data: str | None = field(default=None, metadata=OMIT_NONE)
+    tta: AveragedAccuracy | None = field(default=None, metadata=OMIT_NONE)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from sightline.checking.audit import audit, audit_lines
 from sightline.data import ImageData
 from sightline.evaluation.predictions import evaluate, report_of, store_test
+from sightline.files.json_records import to_json
 from sightline.recipes import resolve
 from sightline.runs.folder import RESULTS, RunFolder
 from sightline.runs.images import record
-from sightline.runs.records import TestReport, to_json
+from sightline.runs.records import TestReport
 from sightline.runs.selection import selected_row
 from sightline.settings import Settings, data_name, model_name
 from sightline.training.reporter import Reporter, Silence, make_reporter
