@@ -20,12 +20,7 @@ import sightline
 from sightline.errors import DataError, UsageError, needs, unknown
 
 # Rooms whose errors are still to be brought into the form.
-LATER = (
-    "runs/",
-    "evaluation/",
-    "reporting/",
-    "checking/",
-)
+LATER = ()
 PACKAGE = Path(sightline.__file__).parent
 BASE = "SightlineError"
 PARTS = ("subject", "found", "expected", "advice")

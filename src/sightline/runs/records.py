@@ -1,7 +1,7 @@
 """What the JSON files of a run hold: one frozen dataclass for each, used by whoever writes, reads or returns it.
 
-files/json_records.py writes and reads them. Keys that older files lack have a default; keys of newer versions are
-ignored. Accuracies, intervals and calibration errors are fractions.
+Keys that older files lack have a default; keys of newer versions are ignored. Accuracies, intervals and calibration
+errors are fractions.
 """
 
 from __future__ import annotations
