@@ -107,7 +107,7 @@ def test_an_empty_set_is_an_error():
     [
         (("cat", "dog"), "only the model has 飞机"),
         (("cat", "dog", "ship"), "only the model has 飞机; only the data has ship"),
-        (("dog", "cat", "飞机"), "the same in another order"),
+        (("dog", "cat", "飞机"), "the same classes in the same order"),
         (tuple("abcdefg"), "only the data has a, b, c, d, e and 2 more"),
     ],
 )

@@ -147,7 +147,7 @@ def calibrate(
     _, changes = build_data_settings(settings)
     if path.is_file():
         problem = "a file, which does not know the validation images"
-        raise UsageError(str(path), problem, "a run's folder", f"give the folder that holds {WEIGHTS}/ and {SPLITS}")
+        raise UsageError(str(path), problem, "a run's folder", f"Give the folder that holds {WEIGHTS}/ and {SPLITS}")
     folder = RunFolder.open(path)
     with folder.in_work() if write else contextlib.nullcontext():
         return _calibrate(folder, changes, write=write, module=module, device=device)
@@ -163,7 +163,7 @@ def _calibrate(
         raise DataError(
             str(path),
             "this run has no validation images, and test images must not be fitted to",
-            advice="train with --validation 0.1 and without --watch-test",
+            advice="Train with --validation 0.1 and without --watch-test.",
         )
     backend, _ = torch_backend.from_file(file, module, find_device(device))
     labels, logits = splits.validation.labels, _logits(backend, splits.validation)
@@ -177,7 +177,7 @@ def _calibrate(
     result = CalibrationResult(path, temperature, interval, validation, test, doubt, file if write else None)
     if write:
         if temperature is None or interval is None or doubt:
-            raise DataError(str(path), doubt, advice="nothing was written")
+            raise DataError(str(path), doubt, advice="Nothing was written.")
         tensors, header = model_file.load(file)
         model_file.save(file, tensors, header.model_copy(update={"temperature": temperature}))
         if splits.test is not None:

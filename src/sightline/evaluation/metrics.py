@@ -170,7 +170,7 @@ def compute(labels: Labels, probabilities: Probabilities, class_names: Sequence[
 def _check(labels: Labels, probabilities: Probabilities) -> None:
     assert labels.ndim == 1 and probabilities.ndim == 2 and len(labels) == len(probabilities)
     if not len(labels):
-        raise DataError("metrics", "there is no image", "at least one is needed")
+        raise DataError("metrics", "there is no image", "at least one")
     assert labels.min() >= 0 and labels.max() < probabilities.shape[1], "a label has no column"
     if not np.isfinite(probabilities).all():
         raise NumericError("metrics", "a probability is NaN or infinite", "every one must be a finite number")

@@ -31,7 +31,7 @@ from sightline.runs.records import TestReport
 
 BATCH_SIZE = 1024
 MISTAKES_KEPT = 24
-KIND = "predictions written by Sightline are needed"
+KIND = "predictions written by Sightline"
 # Array -> its kind of values in NumPy's letters, and its number of axes.
 ARRAYS = {"ids": ("U", 1), "labels": ("i", 1), "probabilities": ("f", 2), "class_names": ("U", 1)}
 
@@ -145,7 +145,7 @@ def evaluate(predictor: Predictor, image_set: ImageSet, batch_size: int = BATCH_
     """
     assert batch_size >= 1
     if not len(image_set):
-        raise DataError("test images", "there is none", "at least one is needed")
+        raise DataError("test images", "there is none", "at least one")
     names = tuple(image_set.class_names)
     _check_classes(tuple(predictor.class_names), names)
     probabilities = np.empty((len(image_set), len(names)), np.float32)
@@ -156,7 +156,7 @@ def evaluate(predictor: Predictor, image_set: ImageSet, batch_size: int = BATCH_
             raise UsageError(
                 "model",
                 f"gives an array of shape {found.shape} for {len(images)} images",
-                f"({len(images)}, {len(names)}) is needed, a column for each of the {len(names)} classes",
+                f"({len(images)}, {len(names)}) with a column for each of the {len(names)} classes",
             )
         finite = np.isfinite(found).all(axis=1)
         if not finite.all():
@@ -243,8 +243,8 @@ def _check_classes(model: tuple[str, ...], data: tuple[str, ...]) -> None:
     raise DataError(
         "classes",
         "the data's differ from the model's",
-        "; ".join(differences) or "they are the same in another order",
-        "test with data of the same classes",
+        "; ".join(differences) or "the same classes in the same order",
+        "Test with data of the same classes.",
     )
 
 

@@ -129,7 +129,7 @@ def test(
     if out is None and run is not None and steps is None:
         folder = run.test_folder if named is None else _folder_for(run, named)
     if explain is not None and folder is None:
-        raise UsageError("--explain", "there is no folder for what it draws", advice="add --out DIR")
+        raise UsageError("--explain", "there is no folder for what it draws", advice="Add --out DIR.")
     classifier = load(path, module=module, device=device)
     limit = None if steps is None else _limit(path, run, steps)
     views = _views(path, run, classifier) if tta else None
@@ -191,14 +191,14 @@ def _views(path: Path, run: RunFolder | None, classifier: Classifier) -> Average
     views = AveragedViews(classifier, augment.flip in ("random", "alternate"), augment.shift > 0)
     if views.count == 1:
         problem = f"{path} neither shifted nor mirrored its training images, so there is one view of each"
-        raise UsageError("--tta", problem, advice="leave it out")
+        raise UsageError("--tta", problem, advice="Leave it out.")
     return views
 
 
 def _limit(path: Path, run: RunFolder | None, steps: int) -> int:
     """How many images `steps` batches are."""
     if steps < 1:
-        raise UsageError("--steps", f"{steps} found", "it should be at least 1")
+        raise UsageError("--steps", f"{steps} found", "1 or more")
     if run is None:
         raise UsageError("--steps", f"{path} is a model file, which has no batch size", "a run's folder")
     return steps * run.settings().training.batch_size

@@ -54,7 +54,7 @@ def card(run: str | Path, *, out: str | Path | None = None, license: str = "othe
     found = read(folder)
     if not isinstance(found, Run):
         kind = "a study" if isinstance(found, Study) else "a comparison"
-        raise FileError(str(folder), kind, "the folder of a run", "name one of its runs")
+        raise FileError(str(folder), kind, "the folder of a run", "Name one of its runs.")
     path = folder / CARD if out is None else Path(out)
     if not force:
         _refuse_foreign(path)
@@ -72,16 +72,16 @@ def _refuse_foreign(path: Path) -> None:
     """Raise UsageError where a file stands there that is not, to the letter, what this command wrote."""
     if not path.exists():
         return
-    advice = "add --force, or --out FILE"
+    advice = "Pass --force to replace it, or --out FILE."
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
-        raise UsageError("--out", f"{path} exists and is no card", "nothing is overwritten unasked", advice) from None
+        raise UsageError("--out", f"{path} exists and is no card", "a new file", advice) from None
     seal = SEAL.search(text)
     if seal is None:
-        raise UsageError("--out", f"{path} was not written by sightline card", "nothing is overwritten unasked", advice)
+        raise UsageError("--out", f"{path} was not written by sightline card", "a new file", advice)
     if text != text[: seal.end()] or _hash(text[: seal.start()]) != seal[1]:
-        raise UsageError("--out", f"{path} was changed since it was written", "nothing is overwritten unasked", advice)
+        raise UsageError("--out", f"{path} was changed since it was written", "a new file", advice)
 
 
 def _hash(text: str) -> str:

@@ -64,11 +64,11 @@ class Run:
         path = self.folder.test_folder.metrics_path
         if not path.is_file() or not self.is_finished:
             return None
-        advice = f"run sightline test {self.folder.path}"
+        advice = f"Run sightline test {self.folder.path}"
         report = self.folder.test_folder.read(advice)
         classes = len(self.classes)
         if {len(report.confusion_matrix), *map(len, report.confusion_matrix)} != {classes}:
-            raise FileError(str(path), "its confusion matrix does not fit", f"that of {classes} classes", advice)
+            raise FileError(str(path), "its confusion matrix does not fit", f"a matrix of {classes} classes", advice)
         return report if report.step in (None, self.folder.tested_step()) else None
 
     @cached_property
@@ -87,7 +87,7 @@ class Run:
         """splits.json."""
         splits = self.folder.read(Splits)
         if "train" not in splits.parts:
-            raise FileError(str(self.folder.path / SPLITS), "it has no training images", "what training wrote")
+            raise FileError(str(self.folder.path / SPLITS), "it has no training images", "training images")
         return splits
 
     @cached_property
@@ -159,7 +159,7 @@ class Run:
             or not 0 <= rows.min() <= rows.max() < len(self.predictions)
             or (maps is not None and maps.shape != pixels.shape[:3])
         ):
-            raise FileError(str(path), "damaged", KIND, f"run sightline test {self.folder.path}")
+            raise FileError(str(path), "damaged", KIND, f"Run sightline test {self.folder.path}")
         return StoredPictures(rows.astype(np.int64), pixels, maps)
 
     def weights(self) -> tuple[str, Path] | None:

@@ -120,7 +120,7 @@ class RunFolder:
         folder = cls(path)
         if not folder.settings_path.is_file():
             raise FileError(
-                str(path), f"it has no {SETTINGS}", "a run folder", "it was stopped before it began; start it again"
+                str(path), f"it has no {SETTINGS}", "a run folder", "It was stopped before it began. Start it again."
             )
         return folder
 
@@ -189,7 +189,7 @@ class RunFolder:
     def in_work(self) -> AbstractContextManager[None]:
         """Hold the run for this process while it trains. Raises ResourceError where another process does."""
         refusal = ResourceError(
-            str(self.path), "another process is training this run", advice="wait until it has ended"
+            str(self.path), "another process is training this run", advice="Wait until it has ended."
         )
         return only_one(self.path / LOCK, refusal, LOCK_SECONDS)
 
@@ -205,7 +205,7 @@ class RunFolder:
         """The same. Raises FileError when there are none yet."""
         if path := self.weights():
             return path
-        raise FileError(str(self.path), "it has no weights yet", advice="go on with sightline train --resume")
+        raise FileError(str(self.path), "it has no weights yet", advice="Continue it with sightline train --resume.")
 
     def tested_step(self) -> int | None:
         """The training step of the weights in `model_file`, by results.csv; None where it has no row yet."""
@@ -336,4 +336,4 @@ def new_folder(parent: Path, name: str, kind: str) -> Path:
             except FileExistsError:
                 continue
             return path
-    raise FileError(str(parent), f"a million folders are called {stem}", advice="choose another --name")
+    raise FileError(str(parent), f"a million folders are called {stem}", advice="Choose another --name.")

@@ -42,17 +42,19 @@ def record(splits: data.Splits) -> Splits:
 
 def verify(recorded: Splits, splits: data.Splits) -> None:
     """Check that `splits` are those that `record` described. Raises DataError, naming the part, where they are not."""
-    advice = "restore the data, or start a new run"
+    advice = "Restore the data, or start a new run."
     classes = list(splits.train.class_names)
     if recorded.classes != classes:
-        raise DataError("data", f"the classes are {_some(classes)}", f"the run has {_some(recorded.classes)}", advice)
+        raise DataError(
+            "data", f"the classes are {_some(classes)}", f"{_some(recorded.classes)}, as in the run", advice
+        )
     then, now = recorded.parts, splits.parts()
     if set(then) != set(now):
-        raise DataError("data", f"it has {_some(list(now))}", f"the run has {_some(list(then))}", advice)
+        raise DataError("data", f"it has {_some(list(now))}", f"{_some(list(then))}, as in the run", advice)
     for name, part in now.items():
         images = f"{name} images"
         if then[name].images != len(part):
-            raise DataError(images, f"{len(part)} found", f"the run has {then[name].images}", advice)
+            raise DataError(images, f"{len(part)} found", f"{then[name].images}, as in the run", advice)
         description = _describe(part)
         if then[name].ids_sha256 != description.ids_sha256:
             raise DataError(images, "they are not those that the run was started with", advice=advice)

@@ -90,7 +90,7 @@ def list_runs(
     if sort not in ORDERS:
         raise unknown("--sort", sort, ORDERS)
     if folders and everywhere:
-        raise UsageError("--all", f"given with {folders[0]}", "one of them", "leave one out")
+        raise UsageError("--all", f"given with {folders[0]}", "one of them", "Leave one out.")
     places = [Path(folder) for folder in folders]
     for place in places:
         if not place.is_dir():

@@ -43,7 +43,7 @@ def read(path: Path) -> list[dict[str, str]]:
     try:
         return list(csv.DictReader(_records(read_text(path, FILE_NAMES, newline=""))))
     except csv.Error:
-        raise FileError(str(path), "damaged", "what training wrote") from None
+        raise FileError(str(path), "damaged", "a table that training wrote") from None
 
 
 def numbers(path: Path, rows: Sequence[Mapping[str, str]], whole: Sequence[str]) -> list[dict[str, float]]:
@@ -57,7 +57,7 @@ def numbers(path: Path, rows: Sequence[Mapping[str, str]], whole: Sequence[str])
             for row in rows
         ]
     except (TypeError, ValueError, KeyError):
-        raise FileError(str(path), "damaged", "what training wrote") from None
+        raise FileError(str(path), "damaged", "a table that training wrote") from None
 
 
 def cut(path: Path, count: int) -> None:
