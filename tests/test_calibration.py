@@ -351,7 +351,7 @@ def test_a_doubt_is_told_and_nothing_written(
     assert message in capsys.readouterr().out
     content = RunFolder(trained).best_weights.read_bytes()
     assert run(["calibrate", str(trained), "--write"]) == DataError.exit_code
-    assert message in (err := capsys.readouterr().err) and "nothing was written" in err
+    assert message in (err := capsys.readouterr().err) and "Nothing was written" in err
     assert RunFolder(trained).best_weights.read_bytes() == content and not (trained / "calibration.json").exists()
 
 

@@ -200,7 +200,7 @@ def test_maps_that_no_folder_is_written_for_are_refused(
     file = str(trained.run / "weights" / "best.safetensors")
     for words in ([file, "--data", "digits"], [str(trained.run), "--steps", "1"]):
         assert run(["test", *words, "--explain", "3"]) == 2
-        assert "--explain: there is no folder for what it draws. add --out DIR" in capsys.readouterr().err
+        assert "--explain: there is no folder for what it draws. Add --out DIR." in capsys.readouterr().err
 
 
 def test_without_captum_it_says_what_to_install(
