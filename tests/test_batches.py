@@ -42,7 +42,7 @@ def test_epochs_and_seeds_differ() -> None:
 def test_gather_takes_the_rows_of_the_set(tmp_path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (20, 4, 5, 3), np.uint8)
     names = tuple("abcde")
-    every = ImageSet.of(pixels, np.arange(20) % 5, [str(i) for i in range(20)], names)
+    every = ImageSet.from_arrays(pixels, np.arange(20) % 5, [str(i) for i in range(20)], names)
     part = every.select(np.array([3, 17, 4, 9]))
     np.save(tmp_path / "pixels.npy", pixels)
     mapped = np.load(tmp_path / "pixels.npy", mmap_mode="r")

@@ -24,7 +24,7 @@ from sightline.settings.data import DataSettings
 def images(part, labels, seed):
     pixels = np.random.default_rng(seed).integers(0, 256, (len(labels), 5, 4, 3), dtype=np.uint8)
     ids = [f"{part}/{i}" for i in range(len(labels))]
-    return ImageSet.of(pixels, np.array(labels, np.int64), ids, ("cat", "dog"))
+    return ImageSet.from_arrays(pixels, np.array(labels, np.int64), ids, ("cat", "dog"))
 
 
 @pytest.fixture
@@ -110,13 +110,13 @@ def test_imbalance_skipped_and_ignored(clean):
 
 def test_seventy_thousand_images_take_about_a_second():
     rng = np.random.default_rng(0)
-    train = ImageSet.of(
+    train = ImageSet.from_arrays(
         rng.integers(0, 256, (60_000, 28, 28, 1), dtype=np.uint8),
         np.arange(60_000) % 10,
         range(60_000),
         tuple("0123456789"),
     )
-    test = ImageSet.of(train.pixels[:10_000], train.labels[:10_000], train.ids[:10_000], train.class_names)
+    test = ImageSet.from_arrays(train.pixels[:10_000], train.labels[:10_000], train.ids[:10_000], train.class_names)
     everything = ImageData("made", train, None, test, {}, {})
     start = time.process_time()
     found = audit_images(Splits(train, None, test), everything)

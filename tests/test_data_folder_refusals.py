@@ -137,9 +137,9 @@ def test_links_that_lead_nowhere_are_unreadable_pictures(tmp_path):
     loaded = load(root, skip_bad=True)
     assert (len(loaded.train), len(loaded.test)) == (12, 12)
     assert loaded.skipped == dict.fromkeys(links, "no such file")
-    problem = check(str(root), near=False, quiet=True).report["problems"][0]
-    assert problem["kind"] == "unreadable"
-    assert sorted((*entry["files"], entry["say"]) for entry in problem["found"]) == sorted(loaded.skipped.items())
+    problem = check(str(root), near=False, quiet=True).problems[0]
+    assert problem.kind == "unreadable"
+    assert sorted((*entry.files, entry.note) for entry in problem.entries) == sorted(loaded.skipped.items())
     paint(tmp_path / "elsewhere.png")
     assert (len(load(root).train), len(load(root).test)) == (13, 13)
 

@@ -16,7 +16,7 @@ def images(count=50, channels=3, seed=0):
     pixels = np.random.default_rng(seed).integers(0, 256, (count, 6, 5, channels), dtype=np.uint8)
     pixels[..., 0] //= 3
     labels = np.arange(count) % 2
-    return ImageSet.of(pixels, labels, [str(i) for i in range(count)], ("a", "b"))
+    return ImageSet.from_arrays(pixels, labels, [str(i) for i in range(count)], ("a", "b"))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -42,7 +42,7 @@ def test_only_the_set_itself_counts():
 
 
 def test_a_constant_channel_stays_finite():
-    flat = ImageSet.of(np.full((3, 2, 2, 1), 9, np.uint8), np.array([0, 1, 0]), ["a", "b", "c"], ("a", "b"))
+    flat = ImageSet.from_arrays(np.full((3, 2, 2, 1), 9, np.uint8), np.array([0, 1, 0]), ["a", "b", "c"], ("a", "b"))
     fitted = fit_preprocessing(flat, DataSettings())
     assert fitted.std == (1 / 255,)
     assert fitted.mean == pytest.approx((9 / 255,))

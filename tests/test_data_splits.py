@@ -27,7 +27,7 @@ def image_set(labels, part="train", classes=None, seed=0):
     labels = np.asarray(labels, np.int64)
     pixels = np.random.default_rng(seed).integers(0, 256, (len(labels), 3, 2, 1), dtype=np.uint8)
     names = tuple(f"c{k}" for k in range(classes or labels.max() + 1))
-    return ImageSet.of(pixels, labels, [f"{part}/{i:05d}" for i in range(len(labels))], names)
+    return ImageSet.from_arrays(pixels, labels, [f"{part}/{i:05d}" for i in range(len(labels))], names)
 
 
 def image_data(labels=tuple(range(4)) * 25, val=None, test=(0, 1, 2, 3)):

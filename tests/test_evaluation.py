@@ -52,7 +52,7 @@ def make_pixels(count=20, seed=0):
 def make_set(pixels, seed=1):
     count = len(pixels)
     labels = np.random.default_rng(seed).integers(0, 3, count)
-    return ImageSet.of(pixels, labels, [f"test/{i:05}" for i in range(count)], NAMES)
+    return ImageSet.from_arrays(pixels, labels, [f"test/{i:05}" for i in range(count)], NAMES)
 
 
 def make_predictions(count=20):
@@ -112,7 +112,7 @@ def test_an_empty_set_is_an_error():
     ],
 )
 def test_other_classes_are_an_error(names, message):
-    images = ImageSet.of(make_pixels(2), np.zeros(2, np.int64), ["a", "b"], names)
+    images = ImageSet.from_arrays(make_pixels(2), np.zeros(2, np.int64), ["a", "b"], names)
     with pytest.raises(DataError, match=message):
         evaluate(ByFirstPixel(), images)
 

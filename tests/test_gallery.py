@@ -59,7 +59,7 @@ def made_up(right: bool) -> tuple[Predictions, sl.Settings, Any]:
         sure = 0.6 + 0.05 * row
         answer = label if right or row in (0, 3) else 1 - label
         probabilities[row, answer], probabilities[row, 1 - answer] = sure, 1 - sure
-    images = ImageSet.of(pixels, labels, [f"test/{i}" for i in range(6)], ("cat", "dog"))
+    images = ImageSet.from_arrays(pixels, labels, [f"test/{i}" for i in range(6)], ("cat", "dog"))
     return Predictions(tuple(images.ids), images.labels, probabilities, images.class_names), build_settings(), images
 
 

@@ -47,7 +47,7 @@ def test_a_run_leaves_everything_behind(tmp_path: Path) -> None:
 
 def test_images_of_one_s_own_are_brought_to_the_size_that_is_asked_for(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 12, 12, 1), np.uint8)
-    images = ImageSet.of(pixels, np.arange(40) % 2, [str(number) for number in range(40)], ("a", "b"))
+    images = ImageSet.from_arrays(pixels, np.arange(40) % 2, [str(number) for number in range(40)], ("a", "b"))
     data = ImageData("own", images, None, images, files={}, skipped={})
     result = sl.train(data, model="cnn", image_size=16, channels=3, steps=2, runs=tmp_path, quiet=True, threads=1)
     parts = json.loads((result.run / "splits.json").read_text())["parts"]
@@ -259,7 +259,7 @@ def test_wrapped_batches_flip_each_image_every_second_time(tmp_path: Path, monke
 def test_classes_called_as_other_columns_have_columns_of_their_own(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 1), np.uint8)
     names = ("class id", "id", "label", "step")
-    every = ImageSet.of(pixels, np.arange(40) % 4, [f"{index}.png" for index in range(40)], names)
+    every = ImageSet.from_arrays(pixels, np.arange(40) % 4, [f"{index}.png" for index in range(40)], names)
     options = {name: value for name, value in SMALL.items() if not name.startswith("synthetic")}
     data = ImageData("own", every, None, None, {}, {})
     run = sl.train(data, runs=tmp_path, epochs=None, steps=1, log_probabilities_steps=1, **options).run

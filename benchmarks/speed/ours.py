@@ -74,7 +74,7 @@ def step_ends(settings: Settings, pixels: NDArray[np.uint8], labels: NDArray[np.
 
     def part(name: str, start: int, stop: int) -> ImageSet:
         ids = [f"{name}/{row}" for row in range(start, stop)]
-        return ImageSet.of(pixels[start:stop], labels[start:stop], ids, names)
+        return ImageSet.from_arrays(pixels[start:stop], labels[start:stop], ids, names)
 
     count = len(pixels) - 2 * HELD_OUT
     val, test = part("val", count, count + HELD_OUT), part("test", count + HELD_OUT, len(pixels))

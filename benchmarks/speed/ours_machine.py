@@ -81,7 +81,7 @@ def loader(pictures: int, images: int, count: int, repeats: int, threads: int) -
 
     names = tuple(str(label) for label in range(side.CLASSES))
     pixels, labels = side.synthetic("ResNet-18", images)
-    resident = ResidentImages(ImageSet.of(pixels, labels, range(images), names), torch.device("cpu"))
+    resident = ResidentImages(ImageSet.from_arrays(pixels, labels, range(images), names), torch.device("cpu"))
     order = BatchOrder(images, batch, seed=0, last_batch="wrap")
     moves, warp = (
         build_augmentation(augment, count=images, seed=0, device=torch.device("cpu")) for augment in (MOVES, WARP)

@@ -176,7 +176,7 @@ class SightlineClassifier(ClassifierMixin, BaseEstimator):  # pyright: ignore[re
         if len(set(names)) < len(names):
             names = tuple(f"{number}: {name}" for number, name in enumerate(names))
         ids = [f"train/{number:06d}" for number in range(len(labels))]
-        images = ImageSet.of(pixels, labels, ids, names)
+        images = ImageSet.from_arrays(pixels, labels, ids, names)
         data = ImageData(DATA_NAME, images, None, None, files={}, skipped={})
         keep = self._get("runs")
         with tempfile.TemporaryDirectory() as temporary:

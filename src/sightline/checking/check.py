@@ -8,8 +8,8 @@ that it starts at once.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,12 @@ from numpy.typing import NDArray
 
 from sightline.checking.duplicates import ALIKE
 from sightline.checking.problems import WITHOUT_PICTURES, find_problems
+from sightline.checking.records import NearSearch, PartCounts, Problem
 from sightline.checking.survey import Pixels, Survey, exact_pairs, near_pairs, survey_of
 from sightline.data.folder import as_text
 from sightline.errors import ImageError, UsageError
 from sightline.files import atomic
+from sightline.files.json_records import to_json
 from sightline.settings import DataSettings, build_settings
 
 REPORT, SHEET = "check.json", "contact_sheet.png"
@@ -30,21 +32,46 @@ CELLS_A_PROBLEM = 8
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What was found. `report` can be written as JSON; `picture` gives a picture's pixels by its id; `files` were
-    written.
+    """What a check found, as check.json holds it, and how to look at the pictures in question.
 
-    `report`: `parts` (pictures and class counts), `problems` (each with `kind`, `count`, `wrong`, `text`, `advice` and
-    `found`, a list of `files` with what is to be said of them), `pictures`, `unreadable`, `wrong`, `seconds`.
+    Each problem has `kind`, `count`, `wrong`, `text`, `advice` and `entries`, its cases: each with `files`, one path or
+    a pair of them relative to the folder, and `note`, what there is to say of them.
     """
 
-    report: dict[str, Any]
-    picture: Callable[[str], Pixels]
-    files: tuple[Path, ...] = ()
+    data: str
+    files: int
+    """The number of pictures, those that cannot be read included."""
+    pictures: int
+    """The number of pictures that can be read."""
+    unreadable: int
+    parts: Mapping[str, PartCounts]
+    near_duplicates: NearSearch
+    problems: tuple[Problem, ...]
+    """What is wrong, then what is only worth knowing."""
+    seconds: float
+    picture: Callable[[str], Pixels] = field(repr=False, compare=False)
+    """Gives a picture's pixels, uint8 (H, W, 1 or 3), by its path in an entry."""
+    written: tuple[Path, ...] = ()
+    """check.json, and contact_sheet.png where there is a picture to show; empty without `out`."""
 
     @property
     def wrong(self) -> bool:
         """Whether something is wrong that should be put right before training, and not only worth knowing."""
-        return bool(self.report["wrong"])
+        return any(problem.wrong for problem in self.problems)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result for JSON, as check.json holds it."""
+        return {
+            "data": self.data,
+            "files": self.files,
+            "pictures": self.pictures,
+            "unreadable": self.unreadable,
+            "parts": {name: to_json(part) for name, part in self.parts.items()},
+            "near_duplicates": to_json(self.near_duplicates),
+            "wrong": self.wrong,
+            "problems": [problem.to_dict() for problem in self.problems],
+            "seconds": self.seconds,
+        }
 
 
 def check(
@@ -58,19 +85,19 @@ def check(
 ) -> CheckResult:
     """Find what is wrong with a dataset with a name, or a folder of pictures.
 
-    `out`: a folder for check.json, which is the answer's `report`, and contact_sheet.png, the pictures in question.
+    `out`: a folder for check.json, which holds `to_dict()`, and contact_sheet.png, the pictures in question.
     `near`: search for near duplicates too, whose thumbnails correlate by `alike` at least (0.5 to 1). `settings`:
     settings of the data by their flat names, e.g. `data_dir`. Raises UsageError, DataError where there is no dataset
     at all, ResourceError where `out` cannot be written; never for what is in a picture.
     """
     data_settings = build_settings(None, {**settings, "data": str(data)}).data
-    found = _look_over(data_settings, near=near, alike=alike, quiet=quiet)
+    result = _look_over(data_settings, near=near, alike=alike, quiet=quiet)
     if out is not None:
         folder = Path(out)
-        atomic.write_json(folder / REPORT, _as_text(found.report))
-        _write_sheet(found, folder / SHEET)
-        found = replace(found, files=tuple(folder / name for name in (REPORT, SHEET) if (folder / name).is_file()))
-    return found
+        atomic.write_json(folder / REPORT, _as_text(result.to_dict()))
+        _write_sheet(result, folder / SHEET)
+        result = replace(result, written=tuple(path for name in (REPORT, SHEET) if (path := folder / name).is_file()))
+    return result
 
 
 def _look_over(settings: DataSettings, *, near: bool, alike: float, quiet: bool) -> CheckResult:
@@ -80,48 +107,45 @@ def _look_over(settings: DataSettings, *, near: bool, alike: float, quiet: bool)
     survey, picture = survey_of(settings, quiet=quiet)
     exact = exact_pairs(survey)
     problems = find_problems(survey, exact, near_pairs(survey, exact, alike, quiet=quiet) if near else [])
-    report = {
-        "data": settings.name,
-        "files": len(survey.ids) + len(survey.bad),
-        "pictures": len(survey.ids),
-        "unreadable": len(survey.bad),
-        "parts": _counts(survey),
-        "near_duplicates": {"searched": near, "alike": alike},
-        "wrong": any(problem["wrong"] for problem in problems),
-        "problems": problems,
-        "seconds": round(time.perf_counter() - start, 2),
-    }
-    return CheckResult(report, picture)
+    return CheckResult(
+        data=settings.name,
+        files=len(survey.ids) + len(survey.bad),
+        pictures=len(survey.ids),
+        unreadable=len(survey.bad),
+        parts=_counts(survey),
+        near_duplicates=NearSearch(near, alike),
+        problems=problems,
+        seconds=round(time.perf_counter() - start, 2),
+        picture=picture,
+    )
 
 
-def _counts(survey: Survey) -> dict[str, Any]:
+def _counts(survey: Survey) -> dict[str, PartCounts]:
     counts = {name: dict.fromkeys(classes, 0) for name, classes in survey.classes.items()}
     for part, label in zip(survey.parts, survey.labels, strict=True):
         counts[survey.part_names[part]][label] += 1
-    return {
-        name: {
-            "pictures": sum(found.values()),
-            "classes": found,
-            "imbalance": round(max(found.values()) / min(found.values()), 3) if found and min(found.values()) else None,
-        }
-        for name, found in counts.items()
-    }
+    return {name: PartCounts(sum(classes.values()), classes, _imbalance(classes)) for name, classes in counts.items()}
 
 
-def _write_sheet(found: CheckResult, path: Path) -> None:
+def _imbalance(classes: Mapping[str, int]) -> float | None:
+    counts = classes.values()
+    return round(max(counts) / min(counts), 3) if counts and min(counts) else None
+
+
+def _write_sheet(result: CheckResult, path: Path) -> None:
     """Draw the pictures in question; where there are none, an older sheet goes, since it would be believed."""
     from sightline.drawing.contact_sheet import Cell, Group, contact_sheet
 
     groups: list[Group] = []
-    for problem in found.report["problems"]:
-        if problem["kind"] in WITHOUT_PICTURES:
+    for problem in result.problems:
+        if problem.kind in WITHOUT_PICTURES:
             continue
         cells: list[Cell] = []
-        for entry in problem["found"][:CELLS_A_PROBLEM]:
-            pictures = [_picture(found.picture, name) for name in entry["files"]]
-            cells.append(Cell(pictures, entry["files"], entry["say"]))
-        more = problem["count"] - len(cells)
-        groups.append(Group(problem["text"] + (f"; {more:,} more in {REPORT}" if more else ""), cells))
+        for entry in problem.entries[:CELLS_A_PROBLEM]:
+            pictures = [_picture(result.picture, name) for name in entry.files]
+            cells.append(Cell(pictures, entry.files, entry.note))
+        more = problem.count - len(cells)
+        groups.append(Group(problem.text + (f"; {more:,} more in {REPORT}" if more else ""), cells))
     if groups:
         contact_sheet(groups, path)
     else:

@@ -7,21 +7,16 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sightline.checking.audit import IMBALANCE_WORTH_TELLING
 from sightline.checking.duplicates import flat
 from sightline.checking.listing import WHOLE
+from sightline.checking.records import Entry, Problem
 from sightline.checking.survey import Pair, Survey
 from sightline.data.folder import VALIDATION_NAMES, is_utf8
-
-if TYPE_CHECKING:
-    from sightline.checking.survey import Pair, Survey
-
-Problem = dict[str, Any]
-Entry = dict[str, Any]
 
 FEW_PICTURES = 10
 SIZE_FACTOR, LONGEST_ASPECT = 4.0, 3.0
@@ -33,28 +28,17 @@ WITHOUT_PICTURES = frozenset({
 """The kinds whose entries name folders, or files that are no pictures."""
 
 
-def find_problems(survey: Survey, exact: list[Pair], near: list[Pair]) -> list[Problem]:
-    """List what is wrong, then what is only worth knowing.
-
-    Each problem: `kind`, `count`, `wrong`, `text`, `advice`, and `found`, a list of entries with the `files` it is
-    about (one, or a pair with the earlier first) and `say`, what there is to say of them.
-    """
+def find_problems(survey: Survey, exact: list[Pair], near: list[Pair]) -> tuple[Problem, ...]:
+    """List what is wrong, then what is only worth knowing."""
     everything = [*_file_problems(survey), *_class_problems(survey), *_pair_problems(survey, exact, near)]
     everything += [*_picture_problems(survey), *_balance_problems(survey)]
-    return sorted((problem for problem in everything if problem["count"]), key=lambda problem: not problem["wrong"])
+    return tuple(sorted((problem for problem in everything if problem.entries), key=lambda problem: not problem.wrong))
 
 
-def _problem(kind: str, found: Iterable[Entry], text: str, advice: str, *, wrong: bool, more: str = "") -> Problem:
+def _problem(kind: str, entries: Iterable[Entry], text: str, advice: str, *, wrong: bool, more: str = "") -> Problem:
     """Make a problem. `text` has what one and what several need in brackets: `{n} file[s] [is|are] ...`."""
-    found = list(found)
-    return {
-        "kind": kind,
-        "count": len(found),
-        "wrong": wrong,
-        "text": _in_number(text, len(found)) + more,
-        "advice": advice,
-        "found": found,
-    }
+    entries = tuple(entries)
+    return Problem(kind, _in_number(text, len(entries)) + more, advice, wrong, entries)
 
 
 def _in_number(text: str, count: int) -> str:
@@ -68,19 +52,15 @@ def _in_number(text: str, count: int) -> str:
     return "".join(words)
 
 
-def _file(name: str, say: str = "", **facts: Any) -> Entry:
-    return {"files": [name], "say": say, **facts}
-
-
 def _file_problems(survey: Survey) -> Iterator[Problem]:
     repair = "repair or remove them; training leaves them out with --skip-bad"
     yield _problem(
-        "unreadable", (_file(name, why) for name, why in survey.bad.items()),
+        "unreadable", (Entry((name,), why) for name, why in survey.bad.items()),
         "{n} file[s] cannot be read", repair, wrong=True,
     )  # fmt: skip
     facts = list(zip(survey.ids, survey.facts, strict=False))
     yield _problem(
-        "cut_short", (_file(name, f"{fact.format} without its end") for name, fact in facts if fact.cut_short),
+        "cut_short", (Entry((name,), f"{fact.format} without its end") for name, fact in facts if fact.cut_short),
         "{n} file[s] [is|are] cut short, though [its|their] pixels can be read",
         "fetch them again: a copy was broken off", wrong=True,
     )  # fmt: skip
@@ -88,22 +68,22 @@ def _file_problems(survey: Survey) -> Iterator[Problem]:
     if listing is None:
         return
     yield _problem(
-        "unlisted", (_file(name, why) for name, why in listing.unlisted.items()),
+        "unlisted", (Entry((name,), why) for name, why in listing.unlisted.items()),
         "{n} folder[s] or link[s] cannot be looked into", "give yourself the right to, or remove them", wrong=True,
     )  # fmt: skip
     yield _problem(
-        "loose", (_file(name) for name in listing.loose),
+        "loose", (Entry((name,)) for name in listing.loose),
         "{n} picture[s] [lies|lie] outside of any class's folder, and will not be used",
         "move them into a class's folder", wrong=True,
     )  # fmt: skip
     lies = ((name, fact) for name, fact in facts if not fact.suits(PurePosixPath(name).suffix))
     yield _problem(
-        "suffix", (_file(name, f"is {fact.format}", format=fact.format) for name, fact in lies),
+        "suffix", (Entry((name,), f"is {fact.format}", format=fact.format) for name, fact in lies),
         "{n} file[s] [is|are] of another format than [its|their] suffix says",
         "rename them; Sightline goes by the content, other programs may not", wrong=False,
     )  # fmt: skip
     yield _problem(
-        "frames", (_file(name, f"{fact.frames} pictures", frames=fact.frames) for name, fact in facts
+        "frames", (Entry((name,), f"{fact.frames} pictures", frames=fact.frames) for name, fact in facts
                    if fact.frames > 1),
         "{n} file[s] [holds|hold] several pictures, of which only the first is used",
         "save the picture that you mean alone", wrong=False,
@@ -111,7 +91,7 @@ def _file_problems(survey: Survey) -> Iterator[Problem]:
     kinds = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in listing.ignored)
     most = ", ".join(f"{count:,} {suffix}" for suffix, count in kinds.most_common(3))
     yield _problem(
-        "ignored", (_file(name) for name in listing.ignored),
+        "ignored", (Entry((name,)) for name in listing.ignored),
         "{n} file[s] [is no picture by its suffix|are no pictures by their suffixes]",
         "nothing to do, unless they are pictures: then save them as JPEG or PNG", wrong=False, more=f" ({most})",
     )  # fmt: skip
@@ -122,33 +102,34 @@ def _class_problems(survey: Survey) -> Iterator[Problem]:
     names = list(dict.fromkeys(name for _, classes in parts for name in classes))
     used = set(zip((survey.part_names[part] for part in survey.parts), survey.labels, strict=True))
     if "test" in survey.classes and "train" not in survey.classes:
-        yield _problem("no_train", [_file("test")], "there is a test/ but no train/", "add train/", wrong=True)
+        yield _problem("no_train", [Entry(("test",))], "there is a test/ but no train/", "add train/", wrong=True)
     yield _problem(
-        "no_classes", (_file(part) for part, classes in parts if not classes), "{n} part[s] [has|have] no class folder",
+        "no_classes", (Entry((part,)) for part, classes in parts if not classes),
+        "{n} part[s] [has|have] no class folder",
         "every part needs a folder for each class: move the pictures into them, or remove the part", wrong=True,
     )  # fmt: skip
     brought = [part for part in VALIDATION_NAMES if part in survey.classes]
     yield _problem(
-        "several_val", (_file(part) for part in brought if len(brought) > 1),
+        "several_val", (Entry((part,)) for part in brought if len(brought) > 1),
         "{n} folders are there for the validation pictures", "training takes one: remove the others", wrong=True,
     )  # fmt: skip
     yield _problem(
-        "one_class", [_file(names[0])] if len(names) == 1 else [], "there is one class only",
+        "one_class", [Entry((names[0],))] if len(names) == 1 else [], "there is one class only",
         "add another, if only of pictures that show nothing of it", wrong=True,
     )  # fmt: skip
     absent = [(part, name) for part, classes in parts if classes for name in names if name not in classes]
     yield _problem(
-        "missing_class", (_file(f"{part}/{name}", f"no {name} in {part}") for part, name in absent),
+        "missing_class", (Entry((f"{part}/{name}",), f"no {name} in {part}") for part, name in absent),
         "{n} class[es] [is|are] missing from a part", "every part needs the same classes: add pictures, or take the "
         "class out of all", wrong=True,
     )  # fmt: skip
     empty = [(part, name) for part, classes in parts for name in classes if (part, name) not in used]
     yield _problem(
-        "empty_class", (_file(name if part == WHOLE else f"{part}/{name}") for part, name in empty),
+        "empty_class", (Entry((name if part == WHOLE else f"{part}/{name}",)) for part, name in empty),
         "{n} class[es] [has|have] no picture that can be read", "fill or remove them", wrong=True,
     )  # fmt: skip
     yield _problem(
-        "not_utf8", (_file(name) for name in names if not is_utf8(name)),
+        "not_utf8", (Entry((name,)) for name in names if not is_utf8(name)),
         "{n} class[es] [has|have] a name that is no UTF-8, which a model file cannot hold", "rename the folder",
         wrong=True,
     )  # fmt: skip
@@ -157,7 +138,7 @@ def _class_problems(survey: Survey) -> Iterator[Problem]:
         alike[_plain(name)].append(name)
     twins = [group for group in alike.values() if len(group) > 1]
     yield _problem(
-        "class_names", ({"files": group, "say": " and ".join(f"'{name}'" for name in group)} for group in twins),
+        "class_names", (Entry(tuple(group), " and ".join(f"'{name}'" for name in group)) for group in twins),
         "{n} class[es] [has|have] several names that differ by case, blanks or hyphens only",
         "give each class one name", wrong=True,
     )  # fmt: skip
@@ -200,24 +181,24 @@ def _sort(survey: Survey, pair: Pair) -> str:
 
 
 def _pair_entry(survey: Survey, pair: Pair, word: str) -> Entry:
-    rows = (pair.first, pair.later)
-    labels = [survey.labels[row] for row in rows]
-    say = "equal" if word == "exact" else f"{100 * pair.similarity:.1f}% alike"
+    first, later = pair.first, pair.later
+    labels = survey.labels[first], survey.labels[later]
+    note = "equal" if word == "exact" else f"{100 * pair.similarity:.1f}% alike"
     if labels[0] != labels[1]:
-        say += f", {labels[0]} and {labels[1]}"
-    return {
-        "files": [survey.ids[row] for row in rows],
-        "say": say,
-        "parts": [survey.part_names[survey.parts[row]] for row in rows],
-        "labels": labels,
-        "similarity": round(pair.similarity, 4),
-    }
+        note += f", {labels[0]} and {labels[1]}"
+    return Entry(
+        (survey.ids[first], survey.ids[later]),
+        note,
+        parts=(survey.part_names[survey.parts[first]], survey.part_names[survey.parts[later]]),
+        labels=labels,
+        similarity=round(pair.similarity, 4),
+    )
 
 
 def _picture_problems(survey: Survey) -> Iterator[Problem]:
     shade = flat(survey.thumbnails)
     yield _problem(
-        "flat", (_file(survey.ids[row], "one colour") for row in np.flatnonzero(shade)),
+        "flat", (Entry((survey.ids[row],), "one colour") for row in np.flatnonzero(shade)),
         "{n} picture[s] show[s|] one colour only", "see whether they are blank by mistake", wrong=False,
     )  # fmt: skip
     if not survey.facts:
@@ -244,7 +225,7 @@ def _picture_problems(survey: Survey) -> Iterator[Problem]:
         if 2 * count <= len(survey.facts):
             rows = (name for name, fact in zip(survey.ids, survey.facts, strict=True) if kind in fact.kinds)
             yield _problem(
-                "kind", (_file(name, kind, picture_kind=kind) for name in rows),
+                "kind", (Entry((name,), kind, picture_kind=kind) for name in rows),
                 f"{{n}} picture[s] [is|are] {KIND_WORDS[kind]}, the others are not",
                 "a class with more of them than the others could be told by that alone", wrong=False,
             )  # fmt: skip
@@ -260,10 +241,10 @@ KIND_WORDS = {
 }
 
 
-def _sized(survey: Survey, chosen: Any) -> Iterator[Entry]:
+def _sized(survey: Survey, chosen: NDArray[np.bool_]) -> Iterator[Entry]:
     for row in np.flatnonzero(chosen):
         fact = survey.facts[row]
-        yield _file(survey.ids[row], f"{fact.width} x {fact.height}", size=[fact.width, fact.height])
+        yield Entry((survey.ids[row],), f"{fact.width} x {fact.height}", size=(fact.width, fact.height))
 
 
 def _balance_problems(survey: Survey) -> Iterator[Problem]:
@@ -272,7 +253,7 @@ def _balance_problems(survey: Survey) -> Iterator[Problem]:
     few = [(label, count) for (part, label), count in sorted(counts.items()) if part == first and count < FEW_PICTURES]
     part = survey.part_names[first]
     yield _problem(
-        "few", (_file(label if part == WHOLE else f"{part}/{label}", f"{count}") for label, count in few),
+        "few", (Entry((label if part == WHOLE else f"{part}/{label}",), f"{count}") for label, count in few),
         f"{{n}} class[es] [has|have] fewer than {FEW_PICTURES} pictures; validation may get none of them",
         "add pictures, or bring a val/ of your own", wrong=False,
     )  # fmt: skip
@@ -281,8 +262,8 @@ def _balance_problems(survey: Survey) -> Iterator[Problem]:
         sizes = sorted(((count, label) for (_, label), count in group), key=lambda pair: pair[0])
         (least, smallest), (most, largest) = sizes[0], sizes[-1]
         if most >= IMBALANCE_WORTH_TELLING * least:
-            say = f"{largest} {most:,}, {smallest} {least:,}: {most / least:.1f} times"
-            uneven.append(_file(survey.part_names[number], say, imbalance=round(most / least, 3)))
+            note = f"{largest} {most:,}, {smallest} {least:,}: {most / least:.1f} times"
+            uneven.append(Entry((survey.part_names[number],), note, imbalance=round(most / least, 3)))
     yield _problem(
         "imbalance", uneven, "{n} part[s] [has|have] classes of very different sizes",
         "look at balanced accuracy and macro F1 beside accuracy", wrong=False,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,6 +14,9 @@ from sightline.cli.output import AS_TEXT, OUTPUT, Output, escaped, print_json
 from sightline.errors import DataError
 
 if TYPE_CHECKING:
+    from sightline import CheckResult
+    from sightline.checking.records import PartCounts, Problem
+
     CheckFlags = Any
     NONE_GIVEN: Any = None
 else:
@@ -57,25 +60,24 @@ def check(
         import sightline
 
         chosen = {} if alike is None else {"alike": alike}
-        found = sightline.check(data, out=out, near=near, quiet=quiet, **chosen, **given(flags))
+        result = sightline.check(data, out=out, near=near, quiet=quiet, **chosen, **given(flags))
     if output.json:
-        print_json(found.report)
+        print_json(result.to_dict())
     else:
-        _show(found.report, data, out, found.files)
-    if strict and found.wrong:
-        raise DataError(data, f"{_things(found.report)} wrong with it", "a dataset without faults, with --strict")
+        _show(result, data, out)
+    if strict and result.wrong:
+        raise DataError(data, f"{_things_wrong(result)} wrong with it", "a dataset without faults, with --strict")
 
 
-def _show(report: dict[str, Any], data: str, out: Path | None, files: Sequence[Path]) -> None:
+def _show(result: CheckResult, data: str, out: Path | None) -> None:
     from rich.console import Console
 
     from sightline.cli.tables import table
 
     width = max(NARROWEST, min(Console().width, WIDEST))
-    table(["part", "pictures", "classes", "a class"], [_row(name, part) for name, part in report["parts"].items()])
-    problems = report["problems"]
+    table(["part", "pictures", "classes", "a class"], [_row(name, part) for name, part in result.parts.items()])
     for title, wrong in (("Wrong", True), ("Worth knowing", False)):
-        chosen = [problem for problem in problems if problem["wrong"] is wrong]
+        chosen = [problem for problem in result.problems if problem.wrong is wrong]
         if chosen:
             print(f"\n{title}")
         for problem in chosen:
@@ -83,40 +85,40 @@ def _show(report: dict[str, Any], data: str, out: Path | None, files: Sequence[P
     print()
     # A path or a command that is broken over lines could not be copied.
     if out is not None:
-        print(f"Written to {out}: {' and '.join(path.name for path in files)}")
-    elif problems:
+        print(f"Written to {out}: {' and '.join(path.name for path in result.written)}")
+    elif result.problems:
         print(f"All of it, with the pictures: sightline check {data} --out DIR")
-    if report["wrong"]:
-        kinds = _things(report)
+    if result.wrong:
+        kinds = _things_wrong(result)
         print("\n".join(wrap(f"{kinds} wrong. What next: go through the list from the top, then check again.", width)))
     else:
         print(f"Nothing is wrong. What next: sightline train {data}")
 
 
-def _things(report: dict[str, Any]) -> str:
-    kinds = sum(problem["wrong"] for problem in report["problems"])
+def _things_wrong(result: CheckResult) -> str:
+    kinds = sum(problem.wrong for problem in result.problems)
     return "1 thing is" if kinds == 1 else f"{kinds} things are"
 
 
-def _row(name: str, part: dict[str, Any]) -> list[str]:
-    counts = list(part["classes"].values())
+def _row(name: str, part: PartCounts) -> list[str]:
+    counts = part.classes.values()
     if not counts:
         return [name, "0", "0", "-"]
     low, high = min(counts), max(counts)
     spread = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-    return [name, f"{part['pictures']:,}", f"{len(counts):,}", spread]
+    return [name, f"{part.pictures:,}", f"{len(counts):,}", spread]
 
 
-def _lines(problem: dict[str, Any], width: int) -> Iterator[str]:
+def _lines(problem: Problem, width: int) -> Iterator[str]:
     """A problem's text, its first cases, and what to do, wrapped."""
-    yield from wrap(f"- {problem['text']}", width, initial_indent="  ", subsequent_indent="    ")
-    for entry in problem["found"][:NAMED]:
-        line = " = ".join(entry["files"]) + (f" ({entry['say']})" if entry["say"] else "")
+    yield from wrap(f"- {problem.text}", width, initial_indent="  ", subsequent_indent="    ")
+    for entry in problem.entries[:NAMED]:
+        line = " = ".join(entry.files) + (f" ({entry.note})" if entry.note else "")
         yield from wrap(_printable(line), width, initial_indent=" " * 6, subsequent_indent=" " * 8,
                         break_on_hyphens=False)  # fmt: skip
-    if problem["count"] > NAMED:
-        yield f"      and {problem['count'] - NAMED:,} more"
-    yield from wrap(f"-> {problem['advice']}", width, initial_indent=" " * 4, subsequent_indent=" " * 7)
+    if problem.count > NAMED:
+        yield f"      and {problem.count - NAMED:,} more"
+    yield from wrap(f"-> {problem.advice}", width, initial_indent=" " * 4, subsequent_indent=" " * 7)
 
 
 def _printable(text: str) -> str:

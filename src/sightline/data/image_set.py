@@ -29,7 +29,7 @@ class ImageSet:
         assert len(self.rows) == len(self.labels) == len(self.ids)
 
     @classmethod
-    def of(
+    def from_arrays(
         cls, pixels: NDArray[np.uint8], labels: NDArray[np.int64], ids: Sequence[str], class_names: tuple[str, ...]
     ) -> ImageSet:
         """A set of all rows of `pixels`."""

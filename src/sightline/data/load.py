@@ -51,7 +51,7 @@ def load_test(
     same_classes(settings.name, test.class_names, class_names)
     order = np.array([class_names.index(name) for name in test.class_names], np.int64)
     pixels = fit_images(test.images(), (height, width, channels), preprocessing.fit)
-    return ImageSet.of(pixels, order[test.labels], test.ids, class_names)
+    return ImageSet.from_arrays(pixels, order[test.labels], test.ids, class_names)
 
 
 def folder_path(name: str) -> Path:

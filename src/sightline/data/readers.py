@@ -44,7 +44,7 @@ def load_digits(settings: DataSettings, *, quiet: bool = False) -> ImageData:  #
     ids = [f"digits/{index:04d}" for index in range(len(labels))]
     names = DATASETS["digits"].class_names
     assert names is not None
-    everything = ImageSet.of(pixels, labels, ids, names)
+    everything = ImageSet.from_arrays(pixels, labels, ids, names)
     files = {"digits": hashlib.sha256(pixels.tobytes() + labels.tobytes()).hexdigest()}
     return ImageData("digits", everything.select(train), None, everything.select(test), files, {})
 
@@ -183,7 +183,7 @@ def _labels(values: Pixels, classes: int, subject: str) -> Labels:
 
 
 def _part(part: str, pixels: Pixels, labels: Labels, class_names: tuple[str, ...]) -> ImageSet:
-    return ImageSet.of(pixels, labels, [f"{part}/{index:05d}" for index in range(len(labels))], class_names)
+    return ImageSet.from_arrays(pixels, labels, [f"{part}/{index:05d}" for index in range(len(labels))], class_names)
 
 
 def _hashes(paths: Mapping[str, Path]) -> dict[str, str]:
