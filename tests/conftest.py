@@ -15,6 +15,9 @@ from PIL import Image
 from sightline.drawing import canvas
 from sightline.files import atomic
 
+# What the tests of reports read; a file's own fixtures of the same names go before.
+pytest_plugins = ["helpers.report_fixtures"]
+
 # A shell's background job starts with Ctrl-C ignored and hands that down, so that programs under test would not end.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import sightline as sl
+from helpers.reports import says, value_at
 from sightline.cli.app import run as command
 from sightline.data.catalog import DATASETS
 from sightline.reporting import card as card_room
@@ -23,7 +24,6 @@ from sightline.reporting.sections.model_card import card_of, origin_of
 from sightline.reporting.words import words
 from sightline.runs.folder import RunFolder
 from sightline.runs.records import Pretrained
-from test_report import says, value_at
 
 FAST: dict[str, Any] = {"threads": 1, "precision": "fp32", "batch_size": 64, "quiet": True}
 

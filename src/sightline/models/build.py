@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import torch
 
 from sightline.errors import UsageError
@@ -22,6 +25,16 @@ from sightline.settings.model import (
     ResNetSettings,
     SprintSettings,
 )
+
+BUILDERS: Mapping[type[Any], Callable[..., Network]] = {
+    CnnSettings: build_cnn,
+    ResNetSettings: build_resnet,
+    PadResNetSettings: build_resnet_pad,
+    AlexNetSettings: build_alexnet,
+    GoogLeNetSettings: build_googlenet,
+    SprintSettings: build_sprint,
+}
+"""Each family's function (settings, channels, (H, W), classes) -> Network."""
 
 
 def build_model(
@@ -52,23 +65,7 @@ def lay_out(settings: ModelSettings, *, channels: int, image_size: tuple[int, in
     """Build the same network without memory for its tensors, which have names and shapes only. Errors as there."""
     _check_counts(channels, image_size, num_classes)
     with torch.device("meta"):  # it allocates and draws nothing, so every value comes from `initialize` or a file
-        return _layers(settings, channels, image_size, num_classes)
-
-
-def _layers(settings: ModelSettings, channels: int, image_size: tuple[int, int], num_classes: int) -> Network:
-    match settings:
-        case CnnSettings():
-            return build_cnn(settings, channels, image_size, num_classes)
-        case ResNetSettings():
-            return build_resnet(settings, channels, image_size, num_classes)
-        case PadResNetSettings():
-            return build_resnet_pad(settings, channels, image_size, num_classes)
-        case AlexNetSettings():
-            return build_alexnet(settings, channels, image_size, num_classes)
-        case GoogLeNetSettings():
-            return build_googlenet(settings, channels, image_size, num_classes)
-        case SprintSettings():
-            return build_sprint(settings, channels, image_size, num_classes)
+        return BUILDERS[type(settings)](settings, channels, image_size, num_classes)
 
 
 def _check_counts(channels: int, image_size: tuple[int, int], num_classes: int) -> None:
