@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 LOWEST, HIGHEST = 0.01, 100.0
+NO_TEMPERATURE = f"the best temperature for these probabilities is none from {LOWEST:g} to {HIGHEST:g}"
 FEWEST_IMAGES = 100
 BATCH_SIZE = 256
 
@@ -174,17 +175,17 @@ def _calibrate(
     if splits.test is not None:
         test = _effect(splits.test.labels, _logits(backend, splits.test), temperature)
     doubt = _doubt(fitted, validation)
-    result = CalibrationResult(path, temperature, interval, validation, test, doubt, file if write else None)
+    result = CalibrationResult(path, temperature, interval, validation, test, doubt or "", file if write else None)
     if write:
-        if temperature is None or interval is None or doubt:
-            raise DataError(str(path), doubt, advice="Nothing was written.")
+        if doubt is not None or fitted is None:
+            raise DataError(str(path), doubt or NO_TEMPERATURE, advice="Nothing was written.")
         tensors, header = model_file.load(file)
-        model_file.save(file, tensors, header.model_copy(update={"temperature": temperature}))
+        model_file.save(file, tensors, header.model_copy(update={"temperature": fitted.value}))
         if splits.test is not None:
             predictions = evaluate(load(file, module=module, device=device), splits.test)
-            report = report_of(predictions, run.tested_step(), temperature)
+            report = report_of(predictions, run.tested_step(), fitted.value)
             store_test(predictions, run.test_folder, report, splits.test)
-        run.write(Calibration(temperature, interval, validation, test, file.relative_to(path).as_posix()))
+        run.write(Calibration(fitted.value, fitted.interval, validation, test, file.relative_to(path).as_posix()))
     return result
 
 
@@ -206,17 +207,17 @@ def _effect(labels: metrics.Labels, logits: NDArray[np.float32], temperature: fl
     return EffectSize(len(labels), calibration_summary(labels, logits, 1.0), after)
 
 
-def _doubt(fitted: FittedTemperature | None, validation: EffectSize) -> str:
+def _doubt(fitted: FittedTemperature | None, validation: EffectSize) -> str | None:
     if validation.before.accuracy == 1:
         return f"all {validation.n} validation images are answered rightly, so that no temperature is too low"
     if fitted is None:
-        return f"the best temperature for these probabilities is none from {LOWEST:g} to {HIGHEST:g}"
+        return NO_TEMPERATURE
     low, high = fitted.interval
     if math.isclose(low, LOWEST) or math.isclose(high, HIGHEST):
         return f"the validation images leave all temperatures from {low:.3g} to {high:.3g} open"
     if validation.n < FEWEST_IMAGES:
         return f"{validation.n} validation images are too few for a temperature, {FEWEST_IMAGES} are needed"
-    return ""
+    return None
 
 
 def _below_the_largest(logits: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

@@ -252,8 +252,8 @@ def _listed(names: Sequence[str], most: int = 5) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _what_is_wrong(found: Mapping[str, NDArray[Any]]) -> str:
-    """Say in a few words why these are not the arrays of predictions; nothing when they are."""
+def _what_is_wrong(found: Mapping[str, NDArray[Any]]) -> str | None:
+    """Say in a few words why these are not the arrays of predictions; None when they are."""
     missing = [name for name in ARRAYS if name not in found]
     if missing:
         return f"it has no {', '.join(missing)}"
@@ -268,4 +268,4 @@ def _what_is_wrong(found: Mapping[str, NDArray[Any]]) -> str:
         return f"it has {classes} class names and {probabilities.shape[1]} columns of probabilities"
     if len(labels) and not 0 <= labels.min() <= labels.max() < classes:
         return f"it has labels from {labels.min()} to {labels.max()} for {classes} classes"
-    return ""
+    return None
