@@ -12,7 +12,7 @@ from helpers.folders import load, make, paint
 from sightline import data
 from sightline.data import folder as folder_module
 from sightline.errors import DataError, UsageError
-from sightline.settings.data import DataSettings
+from sightline.settings.data import DataSettings, Resizing
 
 
 def test_train_val_test(tmp_path):
@@ -94,7 +94,7 @@ def test_gray_where_all_are_gray(tmp_path):
 
 def test_load_test_of_a_folder(tmp_path, decodes):
     root = make(tmp_path / "pets", ("train", "test"))
-    wanted = data.unit_preprocessing((7, 9, 1), "crop")
+    wanted = data.unit_preprocessing((7, 9, 1), Resizing("crop"))
     settings = DataSettings(name=str(root))
     test = data.load_test(settings, ("cat", "dog"), wanted)
     assert test.size == (7, 9, 1)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from sightline.data import preprocessing as module
 from sightline.data.image_set import ImageSet
 from sightline.data.preprocessing import Preprocessing, fit_preprocessing, unit_preprocessing
-from sightline.settings.data import DataSettings
+from sightline.settings.data import DataSettings, Resizing
 
 
 def images(count=50, channels=3, seed=0):
@@ -50,7 +50,7 @@ def test_a_constant_channel_stays_finite():
 
 def test_unit_and_image():
     assert fit_preprocessing(images(), DataSettings(normalize="unit", fit="pad")) == unit_preprocessing(
-        (6, 5, 3), "pad"
+        (6, 5, 3), Resizing("pad")
     )
     per_image = fit_preprocessing(images(), DataSettings(normalize="image"))
     assert per_image.per_image

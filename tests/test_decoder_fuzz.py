@@ -15,6 +15,7 @@ from PIL import Image
 from sightline.data.decoder import decode
 from sightline.data.preprocessing import unit_preprocessing
 from sightline.errors import ImageError
+from sightline.settings.data import Resizing
 
 rng = random.Random(20)
 values = np.random.default_rng(20).integers(0, 256, (6, 8, 4), dtype=np.uint8)
@@ -55,7 +56,7 @@ def mutate(content):
 refused = decoded = 0
 for index in range(int(sys.argv[1])):
     size = (rng.randrange(1, 40), rng.randrange(1, 40), rng.choice((1, 3)))
-    wanted = unit_preprocessing(size, rng.choice(("squash", "crop", "pad")))
+    wanted = unit_preprocessing(size, Resizing(rng.choice(("squash", "crop", "pad"))))
     try:
         pixels = decode(mutate(rng.choice(seeds)), wanted)
     except ImageError as error:

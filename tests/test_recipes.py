@@ -142,7 +142,7 @@ def test_r3_has_its_published_numbers() -> None:
 def test_r3b_has_its_published_numbers() -> None:
     settings = resolve(None, "fashion-mnist-finetune", {})
     wanted = {
-        "image_size": None, "channels": 3, "normalize": "unit", "shear": 0.2, "zoom": 0.2, "flip": "random",
+        "image_size": 28, "channels": 3, "normalize": "unit", "shear": 0.2, "zoom": 0.2, "flip": "random",
         "fill": "nearest", "rotate": 0.0, "shift": 0, "pretrained": "imagenet", "freeze": "backbone",
         "unfreeze_epoch": None, "optimizer": "sgd", "lr": 0.001, "momentum": 0.0, "batch_size": 32, "epochs": 10,
     }  # fmt: skip

@@ -1,13 +1,13 @@
-"""Compare Sightline's networks with torchvision 0.28.0's, same weights, and keep a small part for the tests.
+"""Compare Sightline's networks with torchvision 0.28.0's and timm 1.0.31's, and keep a small part for tests.
 
     python3 -m venv .venv-torchvision
     .venv-torchvision/bin/pip install -c constraints.txt -e .
     .venv-torchvision/bin/pip install --no-deps -r benchmarks/parity/requirements-torchvision.txt
     .venv-torchvision/bin/python benchmarks/parity/torchvision_networks.py
 
-The weights bear torchvision's names; Sightline reads them from a file as `--pretrained FILE` does. Compared are the
+The weights bear their names; Sightline reads them from a file as `--pretrained FILE` does. Compared are the
 logits in evaluation mode; in training mode those of all heads, and every moving mean and variance after it. Exit code 1
-if any differ by 1e-4 or more. The part kept is tests/data/parity/torchvision.npz: names and shapes of torchvision's
+if any differ by 1e-4 or more. The part kept is tests/data/parity/torchvision.npz: names and shapes of their
 tensors, and outputs.
 """
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,13 @@ def import_torchvision() -> Any:
 
 
 def build(models: Any, case: Case) -> torch.nn.Module:
-    """The network as torchvision has it, without weights of its own and without dropout."""
+    """The network as torchvision or timm has it, without weights of its own and without dropout."""
+    if case.name.startswith("tf_"):
+        return import_module("timm").create_model(
+            case.name,
+            num_classes=CLASSES,
+            bn_momentum=0.01,  # TensorFlow's, which timm leaves at PyTorch's 0.1
+        )
     options: dict[str, Any] = {}
     if case.name == "googlenet":
         options = {"init_weights": False, "dropout": 0.0, "dropout_aux": 0.0}

@@ -1,4 +1,4 @@
-"""What the comparison with torchvision needs besides torchvision itself: the cases, and Sightline's side of them."""
+"""What the comparison with torchvision and timm needs besides these: the cases, and Sightline's side of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from programs import summary
 
 from sightline.models import Network, build_model
 from sightline.models.pretrained import load_pretrained
-from sightline.models.pretrained.names import torchvision_names
+from sightline.models.pretrained.names import foreign_names
 from sightline.settings import Settings, build_settings
 
 Shapes = dict[str, tuple[int, ...]]
@@ -26,7 +26,7 @@ SEED = 1
 
 @dataclass(frozen=True)
 class Case:
-    """A network of torchvision, which preset of ours it is, and the sides of the images it is compared on.
+    """A network of torchvision (with `tf_` in front, of timm), which preset of ours it is, and the images' sides.
 
     `stored` is the side whose outputs are stored for the tests, or None. `gain` scales the kernels so that the logits
     are of the order of 1.
@@ -50,6 +50,10 @@ CASES = {
         Case("resnet152", "resnet152", gain=0.5),
         Case("alexnet", "alexnet", gain=1.0, stored=224),
         Case("googlenet", "googlenet-bn", gain=1.3, stored=224),
+        *(
+            Case(f"tf_efficientnet_lite{size}", f"efficientnet-lite{size}", gain=1.0, stored=None if size else 96)
+            for size in range(5)
+        ),
     )
 }
 
@@ -93,7 +97,7 @@ def their_names(case: Case, network: Network) -> dict[str, str]:
     """What torchvision calls each of our tensors."""
     model = settings_of(case).model
     assert model is not None
-    names = torchvision_names(model, network.state_dict())
+    names = foreign_names(model, network.state_dict())
     assert names is not None
     return names
 

@@ -86,7 +86,7 @@ def exact_copies(digests: Mapping[str, Sequence[bytes]]) -> Iterator[Copy]:
 
 def thumbnail(image: NDArray[np.uint8]) -> Thumbnails:
     """Make the gray thumbnail, uint8 (32, 32), of one image, uint8 (h, w, 1 or 3)."""
-    return resize(to_gray(image), SIDE, SIDE, "squash")[..., 0]
+    return resize(to_gray(image), SIDE, SIDE)[..., 0]
 
 
 def flat(thumbnails: Thumbnails) -> NDArray[np.bool_]:

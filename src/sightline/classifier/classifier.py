@@ -141,7 +141,7 @@ class Classifier:
                 raise UsageError(
                     "image", f"{source.dtype} {source.shape} found", "uint8 (H, W), (H, W, 1) or (H, W, 3)"
                 )
-            return fit_image(array, self.size, self.preprocessing.fit)
+            return fit_image(array, self.size, self.preprocessing.resizing)
         return decode(Path(source) if isinstance(source, str) else source, self.preprocessing)
 
     def _answers(self, names: Sequence[str], probabilities: NDArray[np.float32]) -> list[Prediction]:

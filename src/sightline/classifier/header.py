@@ -12,13 +12,13 @@ from pydantic import Field, ValidationError
 
 from sightline.data.preprocessing import Preprocessing
 from sightline.errors import FileError
-from sightline.settings import ModelSettings
+from sightline.settings import ModelSettings, Resizing
 from sightline.settings.base import Positive, Section
 
-FORMAT_VERSION = 1
-# A Sightline that knows no temperature would give other probabilities, so it must refuse such a file.
-CALIBRATED_VERSION = 2
-ONNX_FORMAT_VERSION = 1
+# A Sightline that knows no temperature, or no filter and crop of pictures but its own, would give other probabilities:
+# so a file that has them says so, and only such a file.
+FORMAT_VERSION, CALIBRATED_VERSION, RESIZED_VERSION = FORMAT_VERSIONS = (1, 2, 3)
+ONNX_FORMAT_VERSION, ONNX_RESIZED_VERSION = ONNX_FORMAT_VERSIONS = (1, 2)
 HEADER_KEY = "sightline"
 MOST_CHARACTERS = 16 * 2**20
 
@@ -26,8 +26,7 @@ MOST_CHARACTERS = 16 * 2**20
 class ModelHeader(Section):
     """What a model file says of itself. `model` is None and `module` its class's name for a user's own module.
 
-    `temperature` divides the logits before the softmax (arXiv 1706.04599). A file in which it is 1 does not name it and
-    has version 1, any other version 2; `model_file.save` sees to that.
+    `temperature` divides the logits before the softmax (arXiv 1706.04599).
     """
 
     format_version: int = FORMAT_VERSION
@@ -46,6 +45,22 @@ class OnnxHeader(ModelHeader):
 
     format_version: int = ONNX_FORMAT_VERSION
     sightline_version: Annotated[str, Field(max_length=100)]
+
+
+def header_text(header: ModelHeader) -> str:
+    """Give the header as JSON, of the oldest version that can say it: what that does not know is left out."""
+    onnx = isinstance(header, OnnxHeader)
+    resizing = header.preprocessing.resizing
+    left_out: dict[str, Any] = {}
+    if resizing == Resizing(resizing.fit):
+        left_out["preprocessing"] = {"interpolation", "crop_fraction"}
+        calibrated = header.temperature != 1
+        if not calibrated and not onnx:
+            left_out["temperature"] = True
+        version = ONNX_FORMAT_VERSION if onnx else CALIBRATED_VERSION if calibrated else FORMAT_VERSION
+    else:
+        version = ONNX_RESIZED_VERSION if onnx else RESIZED_VERSION
+    return header.model_copy(update={"format_version": version}).model_dump_json(exclude=left_out)
 
 
 Header = TypeVar("Header", bound=ModelHeader)

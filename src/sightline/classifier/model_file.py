@@ -19,17 +19,14 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import nn
 
-from sightline.classifier.header import CALIBRATED_VERSION, FORMAT_VERSION, HEADER_KEY, ModelHeader, read_header
+from sightline.classifier.header import FORMAT_VERSIONS, HEADER_KEY, ModelHeader, header_text, read_header
 from sightline.errors import FileError
 from sightline.files import atomic
 
 
 def save(path: Path, tensors: Mapping[str, torch.Tensor], header: ModelHeader) -> None:
     """Write a model file, whole or not at all."""
-    calibrated = header.temperature != 1
-    header = header.model_copy(update={"format_version": CALIBRATED_VERSION if calibrated else FORMAT_VERSION})
-    text = header.model_dump_json(exclude=None if calibrated else {"temperature"})
-    atomic.write_bytes(path, pack(tensors, {HEADER_KEY: text}))
+    atomic.write_bytes(path, pack(tensors, {HEADER_KEY: header_text(header)}))
 
 
 def load(path: Path) -> tuple[dict[str, torch.Tensor], ModelHeader]:
@@ -38,7 +35,7 @@ def load(path: Path) -> tuple[dict[str, torch.Tensor], ModelHeader]:
     text = metadata.get(HEADER_KEY)
     if text is None:
         raise FileError(str(path), "it has no Sightline header", "a Sightline model file")
-    return tensors, read_header(str(path), text, ModelHeader, (FORMAT_VERSION, CALIBRATED_VERSION))
+    return tensors, read_header(str(path), text, ModelHeader, FORMAT_VERSIONS)
 
 
 def pack(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> bytes:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.classifier.header import HEADER_KEY, ONNX_FORMAT_VERSION, OnnxHeader, read_header
+from sightline.classifier.header import HEADER_KEY, ONNX_FORMAT_VERSIONS, OnnxHeader, read_header
 from sightline.classifier.onnx_schema import read_model
 from sightline.errors import FileError, ResourceError, needs
 
@@ -83,7 +83,7 @@ def read_onnx_header(content: bytes, subject: str) -> OnnxHeader:
     texts = [entry.value for entry in model.metadata_props if entry.key == HEADER_KEY]
     if len(texts) != 1:
         raise FileError(subject, "it has no Sightline metadata, or is truncated", EXPECTED)
-    header = read_header(subject, texts[0], OnnxHeader, (ONNX_FORMAT_VERSION,))
+    header = read_header(subject, texts[0], OnnxHeader, ONNX_FORMAT_VERSIONS)
     for wrong in (*_reaching_out(model), *_other_ends(model, header)):
         raise FileError(subject, wrong, EXPECTED)
     return header

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from sightline.classifier import ONNX_SUFFIX, Classifier, load
-from sightline.classifier.header import HEADER_KEY, OnnxHeader
+from sightline.classifier.header import HEADER_KEY, OnnxHeader, header_text
 from sightline.classifier.images import images_to_test
 from sightline.classifier.input_step import InputStep
 from sightline.classifier.onnx_backend import INPUT, OUTPUT, OnnxBackend, from_bytes
@@ -35,7 +35,7 @@ from sightline.data.preprocessing import Preprocessing
 from sightline.errors import DataError, NumericError, UsageError, needs
 from sightline.files import atomic
 from sightline.runs.folder import RunFolder
-from sightline.settings import DataSettings, build_data_settings
+from sightline.settings import DataSettings, Resizing, build_data_settings
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -180,7 +180,7 @@ def to_onnx(classifier: Classifier) -> bytes:
         temperature=classifier.temperature,
         sightline_version=version("sightline"),
     )
-    model.metadata_props.add(key=HEADER_KEY, value=header.model_dump_json())
+    model.metadata_props.add(key=HEADER_KEY, value=header_text(header))
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString(deterministic=True)
 
@@ -251,7 +251,7 @@ def random_pictures(count: int, size: tuple[int, int, int]) -> NDArray[np.uint8]
     generator = np.random.default_rng(0)
     pixels = generator.integers(0, 256, (count, *size), dtype=np.uint8)
     blots = generator.integers(0, 256, (len(pixels[1::2]), 5, 5, size[2]), dtype=np.uint8)
-    pixels[1::2] = fit_images(blots, size, "squash")
+    pixels[1::2] = fit_images(blots, size, Resizing())
     return pixels
 
 

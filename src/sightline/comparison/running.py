@@ -66,7 +66,7 @@ class ImagesOnce:
     def load(self, settings: DataSettings) -> ImageData:
         """Load, or give what was loaded before for the same pixels and test images."""
         # Neither decides what is read.
-        key = settings.replace(normalize="unit", validation=0.0)
+        key = settings.replace(normalize="unit", mean=None, std=None, validation=0.0)
         if key not in self._loaded:
             self._loaded[key] = data_room.load(settings)
         return self._loaded[key]

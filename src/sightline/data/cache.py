@@ -30,6 +30,7 @@ from sightline.data.preprocessing import Preprocessing, unit_preprocessing
 from sightline.errors import DataError, ImageError, ResourceError
 from sightline.files.atomic import TEMPORARY_PREFIX, write_json, write_with
 from sightline.progress import ProgressBar
+from sightline.settings.data import Resizing
 
 Pixels = NDArray[np.uint8]
 Size = tuple[int, int, int]
@@ -59,7 +60,7 @@ class Request:
     height: int | None
     width: int | None
     channels: Literal[1, 3] | None
-    fit: Literal["squash", "crop", "pad"]
+    resizing: Resizing
 
 
 @dataclass(frozen=True)
@@ -84,14 +85,14 @@ def decoded(request: Request, choose_size: Callable[[], Size], *, skip_bad: bool
     """
     listing = listing_hash(request.pictures)[:16]
     folder = cache_folder() / "folders" / _short_hash(str(request.root.resolve()))
-    wanted = [request.height, request.width, request.channels, request.fit, DECODER_VERSION]
+    wanted = [request.height, request.width, request.channels, *request.resizing, DECODER_VERSION]
     path = folder / f"{request.scope}-{listing}-{_short_hash(json.dumps(wanted))}.npy"
     if ready := _ready(path, request, skip_bad, quiet=quiet):
         return ready
     size = choose_size()
     shape = (len(request.pictures), *size)
     needed = int(np.prod(shape))
-    wanted_size = unit_preprocessing(size, request.fit)
+    wanted_size = unit_preprocessing(size, request.resizing)
     refusal = _no_room(folder, needed)
     if refusal is None:
         bad: dict[int, str] = {}
@@ -134,7 +135,7 @@ def _ready(path: Path, request: Request, skip_bad: bool, *, quiet: bool) -> Deco
     try:
         facts = json.loads(path.with_suffix(".json").read_bytes())
         shape = tuple(int(side) for side in facts["shape"])
-        wanted = unit_preprocessing((shape[1], shape[2], shape[3]), request.fit)
+        wanted = unit_preprocessing((shape[1], shape[2], shape[3]), request.resizing)
         bad = {int(row): str(why) for row, why in facts["bad"].items()}
         mapped: Pixels = np.load(path, mmap_mode="r", allow_pickle=False)
         whole = mapped.shape == shape and shape[0] == count and mapped.dtype == np.uint8 and mapped.flags.c_contiguous

@@ -11,7 +11,10 @@ JPEG, PNG, WebP, BMP, GIF (first frame) and TIFF. What is made of each kind of p
 - Float TIFF must lie in [0, 1] and is scaled by 255; anything else is refused, since its white is unknown.
 - Colour becomes gray by ITU-R 601 luma; gray becomes colour by repetition.
 - `fit`: squash ignores the aspect; crop takes the largest centred part of the target's aspect; pad scales the whole
-  picture to fit and fills the rest with zero. Resizing is Pillow's bilinear filter, which averages when it shrinks.
+  picture to fit and fills the rest with zero. Resizing is Pillow's bilinear or
+  bicubic filter, which averages when it shrinks.
+- With a `crop_fraction` below 1 pictures are first made larger by its inverse and the middle is cut out; crop then
+  brings the shorter side to that size, as torchvision and timm do.
 
 Free of torch, so that a server needs none.
 """
@@ -24,7 +27,6 @@ import threading
 import warnings
 from collections.abc import Generator
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,9 +39,9 @@ from PIL.ImageFile import ImageFile
 
 from sightline.data.preprocessing import Preprocessing
 from sightline.errors import ImageError, ImageSizeError, ResourceError
+from sightline.settings.data import RESIZING, Resizing
 
 Pixels = NDArray[np.uint8]
-Fit = Literal["squash", "crop", "pad"]
 
 DECODER_VERSION = f"2, pillow {pillow_version}"
 """Changes when the same picture could give other pixels."""
@@ -61,6 +63,7 @@ SUFFIXES = frozenset(
 )
 EXPECTED = "a complete JPEG, PNG, WebP, BMP, GIF or TIFF picture"
 
+FILTERS = {"bilinear": PillowImage.Resampling.BILINEAR, "bicubic": PillowImage.Resampling.BICUBIC}
 GRAY_MODES = frozenset(("1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"))
 EXIF_ORIENTATION = 0x0112
 TURNS = {
@@ -92,8 +95,7 @@ def decode(
     OutOfMemoryError where it may be one, but memory does not hold it.
     """
     own = decode_raw(source, name=name, max_pixels=max_pixels)
-    wanted = preprocessing
-    return fit_image(own, (wanted.height, wanted.width, wanted.channels), wanted.fit)
+    return fit_image(own, preprocessing.size, preprocessing.resizing)
 
 
 def decode_raw(source: Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> Pixels:
@@ -116,22 +118,22 @@ def probe(source: Path | bytes, *, name: str | None = None, max_pixels: int = MA
         return image.width, image.height, image.mode in GRAY_MODES
 
 
-def fit_image(pixels: Pixels, size: tuple[int, int, int], fit: Fit) -> Pixels:
+def fit_image(pixels: Pixels, size: tuple[int, int, int], resizing: Resizing) -> Pixels:
     """Bring one image, uint8 (h, w, 1 or 3), to `size`, (H, W, C)."""
     height, width, channels = size
     if channels == 1:
         pixels = to_gray(pixels)
-    pixels = resize(pixels, height, width, fit)
+    pixels = resize(pixels, height, width, resizing)
     return np.repeat(pixels, 3, axis=2) if channels > pixels.shape[2] else pixels
 
 
-def fit_images(images: Pixels, size: tuple[int, int, int], fit: Fit) -> Pixels:
+def fit_images(images: Pixels, size: tuple[int, int, int], resizing: Resizing) -> Pixels:
     """Bring images of one size, uint8 (N, h, w, 1 or 3), to (N, H, W, C); the same array if they have it."""
-    if images.shape[1:] == size:
+    if images.shape[1:] == size and resizing.crop_fraction == 1:
         return images
     fitted = np.empty((len(images), *size), np.uint8)
     for index, image in enumerate(images):
-        fitted[index] = fit_image(image, size, fit)
+        fitted[index] = fit_image(image, size, resizing)
     return fitted
 
 
@@ -142,8 +144,11 @@ def to_gray(pixels: Pixels) -> Pixels:
     return np.asarray(PillowImage.fromarray(pixels).convert("L"))[..., None]
 
 
-def resize(pixels: Pixels, height: int, width: int, fit: Fit) -> Pixels:
-    """Bring one image, uint8 (h, w, C), to (height, width, C) with Pillow's bilinear filter."""
+def resize(pixels: Pixels, height: int, width: int, resizing: Resizing = RESIZING) -> Pixels:
+    """Bring one image, uint8 (h, w, C), to (height, width, C) with Pillow's filters."""
+    fit, interpolation, crop_fraction = resizing
+    if crop_fraction < 1:
+        return _middle(pixels, height, width, resizing)
     h, w, channels = pixels.shape
     if (h, w) == (height, width):
         return pixels
@@ -153,7 +158,7 @@ def resize(pixels: Pixels, height: int, width: int, fit: Fit) -> Pixels:
         pixels = pixels[top : top + crop_h, left : left + crop_w]
     inner_h, inner_w = _largest_inside((height, width), (h, w)) if fit == "pad" else (height, width)
     image = PillowImage.fromarray(np.ascontiguousarray(pixels if channels == 3 else pixels[..., 0]))
-    scaled = np.asarray(image.resize((inner_w, inner_h), PillowImage.Resampling.BILINEAR))
+    scaled = np.asarray(image.resize((inner_w, inner_h), FILTERS[interpolation]))
     scaled = scaled.reshape(inner_h, inner_w, channels)
     if (inner_h, inner_w) == (height, width):
         return scaled
@@ -161,6 +166,22 @@ def resize(pixels: Pixels, height: int, width: int, fit: Fit) -> Pixels:
     top, left = (height - inner_h) // 2, (width - inner_w) // 2
     padded[top : top + inner_h, left : left + inner_w] = scaled
     return padded
+
+
+def _middle(pixels: Pixels, height: int, width: int, resizing: Resizing) -> Pixels:
+    """Bring an image to a size that is larger by 1 / crop_fraction, and cut the middle out."""
+    fit, interpolation, fraction = resizing
+    tall, wide = int(height / fraction), int(width / fraction)
+    if fit == "crop":  # the picture keeps its own aspect, and what is too long is cut with the rest
+        h, w = pixels.shape[:2]
+        if h * wide <= w * tall:
+            wide = max(wide, int(tall * w / h))
+        else:
+            tall = max(tall, int(wide * h / w))
+        fit = "squash"
+    larger = resize(pixels, tall, wide, Resizing(fit, interpolation))
+    top, left = round((tall - height) / 2), round((wide - width) / 2)
+    return larger[top : top + height, left : left + width]
 
 
 def _largest_inside(outer: tuple[int, int], aspect: tuple[int, int]) -> tuple[int, int]:

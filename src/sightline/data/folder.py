@@ -66,7 +66,7 @@ def load_folder(root: Path, settings: DataSettings, *, quiet: bool = False) -> F
         same_classes(str(part.folder), part.class_names, names, "train/")
     pictures = [picture for part in parts.values() for picture in part.pictures]
     side = settings.image_size
-    request = Request(root, pictures, "all", side, side, settings.channels, settings.fit)
+    request = Request(root, pictures, "all", side, side, settings.channels, settings.resizing)
 
     def size() -> Size:
         return _choose_size(root, parts["train"].pictures, side, settings.channels)
@@ -87,6 +87,7 @@ def load_folder(root: Path, settings: DataSettings, *, quiet: bool = False) -> F
         test,
         {"listing": listing_hash(pictures)},
         {pictures[row].id: why for row, why in result.bad.items()},
+        settings.resizing,
         sum(part.ignored for part in parts.values()),
     )
 
@@ -108,7 +109,7 @@ def load_test_folder(
     same_classes(str(folder), part.class_names, class_names, "the model")
     channels: Literal[1, 3] = preprocessing.channels
     height, width = preprocessing.height, preprocessing.width
-    request = Request(root, part.pictures, "test", height, width, channels, preprocessing.fit)
+    request = Request(root, part.pictures, "test", height, width, channels, preprocessing.resizing)
     result = decoded(request, lambda: (height, width, channels), skip_bad=skip_bad, quiet=quiet)
     return _image_set(result, part, 0, class_names)
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from sightline.settings.data import Resizing
+
 
 @dataclass(frozen=True)
 class ImageSet:
@@ -63,7 +65,8 @@ class ImageData:
     """A dataset as it was read: `val` only where a folder brings its own, `test` None where there is none yet.
 
     `files` names each source file (or the folder's listing) with its SHA-256; `skipped` the pictures left out by
-    skip_bad, with the reason.
+    skip_bad, with the reason; `resizing` says how pictures were brought to their size, None where they
+    have their own.
     """
 
     name: str
@@ -72,6 +75,7 @@ class ImageData:
     test: ImageSet | None
     files: Mapping[str, str]
     skipped: Mapping[str, str]
+    resizing: Resizing | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ def load_test(
     assert test is not None, "every dataset with a name has test images"
     same_classes(settings.name, test.class_names, class_names)
     order = np.array([class_names.index(name) for name in test.class_names], np.int64)
-    pixels = fit_images(test.images(), (height, width, channels), preprocessing.fit)
+    pixels = fit_images(test.images(), (height, width, channels), preprocessing.resizing)
     return ImageSet.from_arrays(pixels, order[test.labels], test.ids, class_names)
 
 
@@ -65,19 +65,22 @@ def folder_path(name: str) -> Path:
 
 
 def resized(data: ImageData, settings: DataSettings) -> ImageData:
-    """Bring images that are there to the size and the channels that `settings` ask for, once where parts share them."""
+    """Bring images that are there to the size and the channels that `settings` ask for, once where parts share them.
+
+    What was brought there before comes back as it is, so that nothing is cut twice.
+    """
     height, width, channels = data.train.size
     if settings.image_size is not None:
         height = width = settings.image_size
     size = (height, width, settings.channels or channels)
+    if data.train.size == size and data.resizing == settings.resizing:
+        return data
     done: dict[int, NDArray[np.uint8]] = {}
 
     def bring(part: ImageSet) -> ImageSet:
-        if part.size == size:
-            return part
         if id(part.pixels) not in done:
-            done[id(part.pixels)] = fit_images(part.pixels, size, settings.fit)
+            done[id(part.pixels)] = fit_images(part.pixels, size, settings.resizing)
         return replace(part, pixels=done[id(part.pixels)])
 
     val, test = (None if part is None else bring(part) for part in (data.val, data.test))
-    return replace(data, train=bring(data.train), val=val, test=test)
+    return replace(data, train=bring(data.train), val=val, test=test, resizing=settings.resizing)

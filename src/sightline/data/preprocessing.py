@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from sightline.data.image_set import ImageSet
+from sightline.errors import UsageError
 from sightline.settings.base import Count, Positive, Section
-from sightline.settings.data import DataSettings
+from sightline.settings.data import RESIZING, DataSettings, Fit, Interpolation, Resizing
 
 LEVELS = 256
 SMALLEST_STD = 1 / 255
@@ -38,7 +39,9 @@ class Preprocessing(Section):
     height: Count
     width: Count
     channels: Literal[1, 3]
-    fit: Literal["squash", "crop", "pad"] = "squash"
+    fit: Fit = "squash"
+    interpolation: Interpolation = "bilinear"
+    crop_fraction: Annotated[float, Field(gt=0, le=1)] = 1.0
     mean: Annotated[tuple[float, ...], Field(min_length=1)] = (0.0,)
     std: Annotated[tuple[Positive, ...], Field(min_length=1)] = (1.0,)
     per_image: bool = False
@@ -51,9 +54,19 @@ class Preprocessing(Section):
             )
         return self
 
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """(H, W, C) of what enters the network."""
+        return self.height, self.width, self.channels
+
+    @property
+    def resizing(self) -> Resizing:
+        """How pictures are brought to that size."""
+        return Resizing(self.fit, self.interpolation, self.crop_fraction)
+
 
 def unit_preprocessing(
-    size: tuple[int, int, int], fit: Literal["squash", "crop", "pad"] = "squash", *, per_image: bool = False
+    size: tuple[int, int, int], resizing: Resizing = RESIZING, *, per_image: bool = False
 ) -> Preprocessing:
     """Make the preprocessing that only scales to [0, 1]. `size` is (H, W, C)."""
     height, width, channels = size
@@ -62,7 +75,7 @@ def unit_preprocessing(
         height=height,
         width=width,
         channels=channels,
-        fit=fit,
+        **resizing._asdict(),
         mean=(0.0,) * channels,
         std=(1.0,) * channels,
         per_image=per_image,
@@ -73,14 +86,18 @@ def fit_preprocessing(train: ImageSet, settings: DataSettings) -> Preprocessing:
     """Make the preprocessing for a model that is trained on `train`, from nothing else of the dataset.
 
     `normalize: dataset` takes the training images' mean and deviation of each channel, the deviation no less than one
-    grey level (1/255), so that a channel that never changes stays finite; `imagenet` and `symmetric` take figures that
-    have nothing to do with the training images.
+    grey level (1/255), so that a channel that never changes stays finite; `imagenet`, `symmetric` and `fixed` take
+    figures that have nothing to do with the training images. Raises UsageError for fixed figures of other channels.
     """
-    unit = unit_preprocessing(train.size, settings.fit, per_image=settings.normalize == "image")
+    unit = unit_preprocessing(train.size, settings.resizing, per_image=settings.normalize == "image")
     if settings.normalize in FIXED_FIGURES:
         mean, std = FIXED_FIGURES[settings.normalize][unit.channels]
         return unit.model_copy(update={"mean": mean, "std": std})
-    if settings.normalize != "dataset":
+    if settings.normalize == "fixed":
+        assert settings.mean is not None and settings.std is not None
+        mean, std = (_for_channels(figures, unit.channels) for figures in (settings.mean, settings.std))
+        return unit.model_copy(update={"mean": mean, "std": std})
+    if settings.normalize not in ("dataset", "auto"):
         return unit
     counts = _histograms(train)
     levels = np.arange(LEVELS, dtype=np.float64) / 255
@@ -89,6 +106,15 @@ def fit_preprocessing(train: ImageSet, settings: DataSettings) -> Preprocessing:
     deviation = np.sqrt((counts * (levels - mean[:, None]) ** 2).sum(axis=1) / total)
     std = np.maximum(deviation, SMALLEST_STD)
     return unit.model_copy(update={"mean": tuple(mean.tolist()), "std": tuple(std.tolist())})
+
+
+def _for_channels(figures: tuple[float, ...], channels: int) -> tuple[float, ...]:
+    """One figure a channel: one is for all, and gray images take the mean of three."""
+    if len(figures) == channels:
+        return figures
+    if len(figures) == 1 or channels == 1:
+        return (sum(figures) / len(figures),) * channels
+    raise UsageError("--mean", f"{len(figures)} figures for {channels} channels", "one, or one per channel")
 
 
 def _histograms(images: ImageSet) -> NDArray[np.int64]:

@@ -20,7 +20,7 @@ from sightline.data.lookup import find_files
 from sightline.data.split import stratified
 from sightline.errors import DataError
 from sightline.files.atomic import sha256_of
-from sightline.settings.data import DataSettings
+from sightline.settings.data import DataSettings, Resizing
 
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.int64]
@@ -219,7 +219,7 @@ def _patterns(generator: np.random.RandomState, classes: int, side: int, channel
     from sightline.data.decoder import fit_images
 
     coarse = generator.randint(0, 128, (classes, 4, 4, 3)).astype(np.uint8)
-    return fit_images(coarse[..., :channels], (side, side, channels), "squash")
+    return fit_images(coarse[..., :channels], (side, side, channels), Resizing())
 
 
 READERS: Mapping[str, Callable[..., ImageData]] = {

@@ -83,7 +83,7 @@ def put_picture(sheet: Pixels, picture: Pixels | None, top: int, left: int, side
         shown = picture.repeat(times, axis=0).repeat(times, axis=1)
     else:
         scale = side / max(height, width)
-        shown = resize(picture, max(1, round(height * scale)), max(1, round(width * scale)), "squash")
+        shown = resize(picture, max(1, round(height * scale)), max(1, round(width * scale)))
     row, column = (side - shown.shape[0]) // 2, (side - shown.shape[1]) // 2
     tile[row : row + shown.shape[0], column : column + shown.shape[1]] = shown
 

@@ -10,6 +10,7 @@ import torch
 from sightline.errors import UsageError
 from sightline.models.alexnet import build_alexnet
 from sightline.models.cnn import build_cnn
+from sightline.models.efficientnet import build_efficientnet
 from sightline.models.googlenet import build_googlenet
 from sightline.models.initializers import initialize
 from sightline.models.network import Network
@@ -19,6 +20,7 @@ from sightline.models.sprint import build_sprint, start_as_identity
 from sightline.settings.model import (
     AlexNetSettings,
     CnnSettings,
+    EfficientNetSettings,
     GoogLeNetSettings,
     ModelSettings,
     PadResNetSettings,
@@ -33,8 +35,11 @@ BUILDERS: Mapping[type[Any], Callable[..., Network]] = {
     AlexNetSettings: build_alexnet,
     GoogLeNetSettings: build_googlenet,
     SprintSettings: build_sprint,
+    EfficientNetSettings: build_efficientnet,
 }
 """Each family's function (settings, channels, (H, W), classes) -> Network."""
+FAN_IN = (GoogLeNetSettings, EfficientNetSettings)
+"""Families whose branches widen and narrow, where the rule `he` takes the fan-in."""
 
 
 def build_model(
@@ -53,7 +58,7 @@ def build_model(
         generator.seed()
     else:
         generator.manual_seed(seed)
-    initialize(network, settings.init, generator, "fan_in" if isinstance(settings, GoogLeNetSettings) else "fan_out")
+    initialize(network, settings.init, generator, "fan_in" if isinstance(settings, FAN_IN) else "fan_out")
     if isinstance(settings, ResNetSettings) and settings.zero_residual:
         zero_residual_branches(network)
     if isinstance(settings, SprintSettings) and settings.identity_start:

@@ -27,15 +27,17 @@ def _around(x: Tensor, kernel: int, stride: int) -> tuple[int, int, int, int]:
 class SameConv2d(nn.Conv2d):
     """A square convolution with TensorFlow's 'same' padding."""
 
-    def __init__(self, entering: int, leaving: int, kernel: int, stride: int = 1, *, bias: bool = True) -> None:
-        super().__init__(entering, leaving, kernel, stride, bias=bias)
+    def __init__(
+        self, entering: int, leaving: int, kernel: int, stride: int = 1, *, bias: bool = True, groups: int = 1
+    ) -> None:
+        super().__init__(entering, leaving, kernel, stride, bias=bias, groups=groups)
 
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', ceil(H / stride), ceil(W / stride))."""
         left, right, top, bottom = padding = _around(input, self.kernel_size[0], self.stride[0])
         if top == bottom and left == right:
-            return F.conv2d(input, self.weight, self.bias, self.stride, (top, left))
-        return F.conv2d(F.pad(input, padding), self.weight, self.bias, self.stride)
+            return F.conv2d(input, self.weight, self.bias, self.stride, (top, left), 1, self.groups)
+        return F.conv2d(F.pad(input, padding), self.weight, self.bias, self.stride, 0, 1, self.groups)
 
 
 class SameMaxPool(nn.Module):

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from sightline.errors import FileError, unknown
+from sightline.recipes.weights_input import follow_weights
 from sightline.settings import Settings, build_settings, model_name
 
 FOLDER_RECIPE = "folder"
@@ -93,7 +94,7 @@ def default_recipe(data: str) -> str | None:
 
 
 def resolve(data: str | None, recipe: str | None, flags: Mapping[str, Any]) -> Settings:
-    """Defaults < recipe < flags, with `data` overriding the recipe's dataset.
+    """Defaults < recipe < flags, with `data` overriding the recipe's dataset; the images follow pretrained weights.
 
     Without a recipe the dataset's default one is taken; the recipe "none" is no recipe. Settings whose model is another
     than the recipe's do not bear its name.
@@ -101,8 +102,8 @@ def resolve(data: str | None, recipe: str | None, flags: Mapping[str, Any]) -> S
     flags = {**flags, "data": data} if data is not None else dict(flags)
     name = recipe or default_recipe(str(flags.get("data") or "digits"))
     if name is None or name == NO_RECIPE:
-        return build_settings(None, flags)
+        return follow_weights(build_settings(None, flags))
     found = load_recipe(name)
     settings = build_settings(found.settings, flags, recipe_name=found.name)
     same_model = settings.model == build_settings(found.settings).model
-    return settings if same_model else settings.replace(recipe=None)
+    return follow_weights(settings if same_model else settings.replace(recipe=None))

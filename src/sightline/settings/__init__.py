@@ -8,7 +8,7 @@ Every setting has one flat name (`lr`, `batch_size`), which is its flag, its key
 from __future__ import annotations
 
 from sightline.settings.augment import AugmentSettings
-from sightline.settings.data import DataSettings, data_name
+from sightline.settings.data import DataSettings, Resizing, data_name
 from sightline.settings.merge import (
     build_data_settings,
     build_settings,
@@ -20,6 +20,7 @@ from sightline.settings.model import (
     MODEL_PRESETS,
     AlexNetSettings,
     CnnSettings,
+    EfficientNetSettings,
     GoogLeNetSettings,
     ModelSettings,
     PadResNetSettings,
@@ -39,12 +40,14 @@ __all__ = [
     "CnnSettings",
     "DataSettings",
     "DeviceSettings",
+    "EfficientNetSettings",
     "FinetuneSettings",
     "GoogLeNetSettings",
     "ModelSettings",
     "OptimizerSettings",
     "PadResNetSettings",
     "ResNetSettings",
+    "Resizing",
     "ScheduleSettings",
     "Settings",
     "SprintSettings",

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sightline.settings.base import Section
+
+Fit = Literal["squash", "crop", "pad"]
+Interpolation = Literal["bilinear", "bicubic"]
+Normalize = Literal["auto", "unit", "symmetric", "dataset", "image", "imagenet", "fixed"]
+Figures = Annotated[tuple[float, ...], Field(min_length=1, max_length=3)]
+
+
+class Resizing(NamedTuple):
+    """How a picture of any size becomes one of the network's; `data.decoder.resize` does it."""
+
+    fit: Fit = "squash"
+    interpolation: Interpolation = "bilinear"
+    crop_fraction: float = 1.0
+
+
+RESIZING = Resizing()
 
 
 class DataSettings(Section):
@@ -18,16 +34,24 @@ class DataSettings(Section):
     data_dir: str | None = None
     """Folder that holds the dataset files (also: SIGHTLINE_DATA)."""
     image_size: Annotated[int, Field(ge=1, le=4096)] | None = None
-    """Side in pixels that every image is brought to; left out: the dataset's own, for a folder chosen from its
-    pictures, 224 at most."""
+    """Side in pixels that every image is brought to; left out: that of pretrained weights, without them the dataset's
+    own, for a folder chosen from its pictures, 224 at most."""
     channels: Literal[1, 3] | None = None
     """1 gray, 3 colour; left out: as the dataset has it."""
-    fit: Literal["squash", "crop", "pad"] = "squash"
+    fit: Fit = "squash"
     """How a picture that is not square is made square."""
-    normalize: Literal["unit", "symmetric", "dataset", "image", "imagenet"] = "dataset"
+    interpolation: Literal["auto", "bilinear", "bicubic"] = "auto"
+    """Filter that resizes pictures; auto is that of pretrained weights, without them bilinear."""
+    crop_fraction: Annotated[float, Field(gt=0.2, le=1)] = 1.0
+    """Part of each side that the network sees: pictures are made larger by its inverse, and the middle is cut out."""
+    normalize: Normalize = "auto"
     """Input scaling: unit is [0, 1] only, symmetric [-1, 1]; dataset then subtracts the training part's mean and
     divides by its deviation, per channel; image does so with each image's own figures, imagenet with those of ImageNet,
-    which pretrained weights expect."""
+    fixed with `mean` and `std`; auto is that of pretrained weights, without them dataset."""
+    mean: Figures | None = None
+    """What `normalize: fixed` subtracts, one number or one per channel, where the brightest pixel is 1."""
+    std: Figures | None = None
+    """What `normalize: fixed` then divides by, one number or one per channel."""
     validation: Annotated[float, Field(ge=0)] = 0.1
     """Part of the training images held out for validation, by stratum: a fraction below 1, or a number of images."""
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.15
@@ -40,6 +64,20 @@ class DataSettings(Section):
     """Number of classes of the synthetic dataset."""
     synthetic_count: Annotated[int, Field(ge=10)] = 1000
     """Number of training images of the synthetic dataset; a fifth as many test images come with them."""
+
+    @property
+    def resizing(self) -> Resizing:
+        """How pictures are brought to their size; what is left to pretrained weights is as without them."""
+        return Resizing(self.fit, "bicubic" if self.interpolation == "bicubic" else "bilinear", self.crop_fraction)
+
+    @model_validator(mode="after")
+    def _fixed_figures_are_there(self) -> DataSettings:
+        given = (self.mean is not None, self.std is not None)
+        if given != ((self.normalize == "fixed"),) * 2:
+            raise ValueError("normalize fixed needs both mean and std, and no other scaling takes them")
+        if self.std is not None and min(self.std) <= 0:
+            raise ValueError(f"std has {min(self.std):g}, but must be above 0")
+        return self
 
 
 def data_name(settings: DataSettings) -> str:

@@ -198,8 +198,30 @@ class SprintSettings(ModelSection):
     """Constant added to the variance in batch norm."""
 
 
+class EfficientNetSettings(ModelSection):
+    """Model: efficientnet, EfficientNet-Lite (arXiv 1905.11946), made to be small and quick on any processor."""
+
+    family: Literal["efficientnet"] = "efficientnet"
+    width_factor: Positive = 1.0
+    """How many times as wide as Lite0 the stages are."""
+    depth_factor: Positive = 1.0
+    """How many times as deep as Lite0 the stages are, but for the first and the last."""
+    dropout: Fraction = 0.2
+    """Part of the last dense layer's inputs that training drops."""
+    bn_decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """Part of the running mean and variance kept each step (one minus torch's momentum)."""
+    bn_eps: Positive = 1e-3
+    """Constant added to the variance in batch norm."""
+
+
 ModelSettings = Annotated[
-    CnnSettings | ResNetSettings | PadResNetSettings | AlexNetSettings | GoogLeNetSettings | SprintSettings,
+    CnnSettings
+    | ResNetSettings
+    | PadResNetSettings
+    | AlexNetSettings
+    | GoogLeNetSettings
+    | SprintSettings
+    | EfficientNetSettings,
     Field(discriminator="family"),
 ]
 
@@ -239,6 +261,8 @@ def _presets() -> dict[str, dict[str, Any]]:
     presets["sprint"] = {"family": "sprint"}
     presets["googlenet"] = {"family": "googlenet"}
     presets["googlenet-bn"] = {"family": "googlenet", "batch_norm": True, "wide_kernel": 3, "dropout": 0.2}
+    for number, (width, depth) in enumerate(((1.0, 1.0), (1.0, 1.1), (1.1, 1.2), (1.2, 1.4), (1.4, 1.8))):
+        presets[f"efficientnet-lite{number}"] = {"family": "efficientnet", "width_factor": width, "depth_factor": depth}
     return presets
 
 

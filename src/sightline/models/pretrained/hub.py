@@ -14,7 +14,9 @@ from sightline.errors import FileError, UsageError
 from sightline.files.atomic import explain_disk
 
 NAME = "imagenet"
-REPOSITORIES = {f"resnet{depth}": f"timm/resnet{depth}.tv_in1k" for depth in (18, 34, 50, 101, 152)}
+REPOSITORIES = {f"resnet{depth}": f"timm/resnet{depth}.tv_in1k" for depth in (18, 34, 50, 101, 152)} | {
+    f"efficientnet-lite{number}": f"timm/tf_efficientnet_lite{number}.in1k" for number in range(5)
+}
 FILE = "model.safetensors"
 ADVICE = f"Connect to the network, or give --pretrained a file: torchvision's .pth, or the repository's {FILE}."
 

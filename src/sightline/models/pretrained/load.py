@@ -13,7 +13,8 @@ from sightline.models.network import Network
 from sightline.models.pretrained import hub
 from sightline.models.pretrained.files import WeightsFile, read_weights
 from sightline.models.pretrained.fit import fill, first_few, fit
-from sightline.models.pretrained.names import AUXILIARY, COUNTER, LAST_LAYER, recognize, torchvision_names
+from sightline.models.pretrained.names import AUXILIARY, COUNTER, LAST_LAYER, foreign_names, recognize
+from sightline.models.pretrained.packaged import packaged_weights
 from sightline.runs.folder import RunFolder
 from sightline.runs.records import Pretrained
 from sightline.settings.model import GoogLeNetSettings, ModelSettings, model_name
@@ -56,7 +57,7 @@ def load_pretrained(network: Network, settings: ModelSettings, source: str) -> P
     weights, file = _open(network, settings, source)
     own = any(name.startswith("body.") for name in weights.tensors)
     ours = list(network.state_dict())
-    names = {name: name for name in ours} if own else torchvision_names(settings, ours)
+    names = {name: name for name in ours} if own else foreign_names(settings, ours, weights.tensors)
     if names is None:
         raise _foreign(weights, settings)
     found = fit(network, weights.tensors, names)
@@ -82,7 +83,10 @@ def load_pretrained(network: Network, settings: ModelSettings, source: str) -> P
 def _open(network: Network, settings: ModelSettings, source: str) -> tuple[WeightsFile, str]:
     """Read what `source` means, and give the name of the file behind it."""
     if source.lower() == hub.NAME:
-        repository = hub.repository(_architecture(network, settings), model_name(settings))
+        preset = _architecture(network, settings)
+        if (packaged := packaged_weights(preset)) is not None:
+            return read_weights(packaged), packaged.name
+        repository = hub.repository(preset, model_name(settings))
         return read_weights(hub.download(repository), repository), repository
     path = Path(source).expanduser()
     if path.is_dir():
@@ -93,7 +97,7 @@ def _open(network: Network, settings: ModelSettings, source: str) -> tuple[Weigh
 def _architecture(network: Network, settings: ModelSettings) -> str | None:
     """Name the preset that the network is by its tensors' shapes, whatever its other settings are."""
     state = network.state_dict()
-    names = torchvision_names(settings, state)
+    names = foreign_names(settings, state)
     return recognize({names[name]: tuple(value.shape) for name, value in state.items()})[1] if names else None
 
 
