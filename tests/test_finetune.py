@@ -14,7 +14,7 @@ import sightline as sl
 from sightline.errors import UsageError
 from sightline.models import build_model
 from sightline.settings import build_settings
-from sightline.training.backbone import split_at_features
+from sightline.training.frozen import Cut
 from sightline.training.optimizers import build_optimizer
 
 SMALL: dict[str, Any] = {
@@ -101,7 +101,7 @@ def test_features_are_taken_behind_the_pooling() -> None:
     settings = build_settings({}, {"model": "resnet8"})
     assert settings.model is not None
     network = build_model(settings.model, channels=1, image_size=(8, 8), num_classes=10, seed=0).eval()
-    fixed, rest = split_at_features(network)
+    fixed, rest = Cut("backbone").parts(network)
     images = torch.randn(2, 1, 8, 8)
     assert fixed(images).shape == (2, 64)
     assert torch.equal(rest(fixed(images)), network(images))

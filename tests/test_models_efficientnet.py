@@ -16,8 +16,9 @@ from helpers.layouts import build, preset, refused
 from sightline.errors import FileError
 from sightline.models import Network, build_model, summarize
 from sightline.models.efficientnet import round_channels
-from sightline.models.pretrained import load_pretrained, packaged
+from sightline.models.pretrained import load_pretrained
 from sightline.models.pretrained.names import foreign_names
+from sightline.recipes import packaged_weights as packaged
 
 LITE0 = "efficientnet-lite0"
 

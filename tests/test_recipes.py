@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import yaml
 import sightline as sl
 from sightline.cli.app import run
 from sightline.errors import FileError, UsageError
-from sightline.recipes import default_recipe, load_recipe, recipe_names, resolve
+from sightline.recipes import default_recipe, load_recipe, recipe_names, resolve, why_folder_recipe
 from sightline.settings import (
     MODEL_PRESETS,
     AlexNetSettings,
@@ -53,7 +54,7 @@ def test_every_recipe_trains_a_few_steps(name: str, tmp_path: Path, monkeypatch:
     if isinstance(settings.model, AlexNetSettings):
         small |= {"hidden": 64} if settings.model.form == "small" else {"hidden": 64, "image_size": 64}
     result = sl.train(
-        DATA, recipe=name, runs=tmp_path, quiet=True, steps=2, validation=0.1, pretrained="none",
+        DATA, recipe=name, runs=tmp_path, quiet=True, steps=2, validation=0.1, pretrained="none", head="fresh",
         synthetic_count=40, synthetic_classes=4, threads=1, **small,
     )  # fmt: skip
     assert result.steps == 2
@@ -69,8 +70,10 @@ def test_every_header_says_what_to_type_and_what_to_expect(name: str) -> None:
     assert about["title"]
     default = about.get("default_for", [None])[0]
     said = {
-        None: f"sightline train --recipe {name}", "folder": "sightline train FOLDER"
-    }.get("folder" if name == "folder" else default, f"sightline train {default}")  # fmt: skip
+        None: f"sightline train --recipe {name}",
+        "photos": "sightline train FOLDER",
+        "folder": "sightline train FOLDER --recipe folder",
+    }.get(name if name in ("folder", "photos") else default, f"sightline train {default}")  # fmt: skip
     precision = load_recipe(name).settings.get("device", {}).get("precision", "auto")
     measured = re.search(r"fp32|bf16", about.get("hardware", ""))
     if measured and precision not in ("auto", measured[0]):
@@ -96,11 +99,19 @@ def test_no_row_of_the_reference_programs_is_missing() -> None:
     assert {"mnist-googlenet", "cifar10-googlenet", "synthetic-resnet50", "mnist-resnet32"} <= set(titles)
 
 
-def test_each_dataset_has_one_default_and_folders_theirs(tmp_path: Path) -> None:
+def test_each_dataset_has_one_default_and_folders_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     defaults = [data for name in recipe_names() for data in load_recipe(name).about.get("default_for", ())]
     assert sorted(defaults) == sorted(set(defaults))
     assert {"digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "synthetic"} == set(defaults)
+    monkeypatch.setattr(sys.modules["sightline.recipes.resolve"], "is_installed", lambda _: True)
+    assert default_recipe(str(tmp_path)) == "photos"
+    assert default_recipe(str(tmp_path), "efficientnet-lite0") == "photos"
+    assert default_recipe(str(tmp_path), "resnet18") == "folder"
+    assert resolve(str(tmp_path), None, {"model": "resnet18"}).finetune.pretrained is None
+    monkeypatch.setattr(sys.modules["sightline.recipes.resolve"], "is_installed", lambda _: False)
     assert default_recipe(str(tmp_path)) == "folder"
+    assert "sightline[photos]" in str(why_folder_recipe(str(tmp_path), None, None))
+    assert why_folder_recipe("mnist", None, None) is why_folder_recipe(str(tmp_path), "photos", None) is None
     assert default_recipe("nothing") is None
     assert resolve(str(tmp_path), None, {}).augment.flip == "auto"
 
@@ -257,7 +268,7 @@ def test_own_recipes_are_read_and_bad_ones_refused(tmp_path: Path) -> None:
     own = tmp_path / "mine.yaml"
     own.write_text("data: {name: digits}\ntraining: {epochs: 2}\n")
     assert resolve(None, str(own), {}).training.epochs == 2
-    own.write_text("training: {epochs: 0}\n")
+    own.write_text("training: {epochs: -1}\n")
     with pytest.raises(UsageError, match="--epochs"):
         resolve(None, str(own), {})
     for text in ("[", "- 1", "training: 3"):

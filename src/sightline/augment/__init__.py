@@ -14,7 +14,7 @@ for the device.
 
 from __future__ import annotations
 
-from sightline.augment.build import Augmentation, build_augmentation
+from sightline.augment.build import Augmentation, Mirroring, build_augmentation, build_mirroring
 from sightline.augment.choice import resolve_augment
 
-__all__ = ["Augmentation", "build_augmentation", "resolve_augment"]
+__all__ = ["Augmentation", "Mirroring", "build_augmentation", "build_mirroring", "resolve_augment"]

@@ -15,6 +15,21 @@ from sightline.device import mixed_seed
 from sightline.settings import AugmentSettings
 
 Augmentation = Callable[[torch.Tensor, torch.Tensor, int | torch.Tensor], torch.Tensor]
+Mirroring = Callable[[torch.Tensor, int | torch.Tensor], torch.Tensor]
+
+
+def build_mirroring(settings: AugmentSettings, *, count: int, seed: int, device: torch.device) -> Mirroring | None:
+    """The function (indices, passes) -> bool (B,) that says which images of a batch are mirrored; None for none ever.
+
+    Arguments as those of an augmentation. `flip` must be resolved: no "auto".
+    """
+    assert settings.flip != "auto", "resolve_augment comes first"
+    if settings.flip == "none":
+        return None
+    if settings.flip == "random":
+        return lambda indices, _: torch.rand(len(indices), device=device) < 0.5
+    first = _coin_flips(count, seed).to(device)
+    return lambda indices, passes: first[indices.to(device, non_blocking=True)] ^ (passes % 2 == 1)
 
 
 def build_augmentation(settings: AugmentSettings, *, count: int, seed: int, device: torch.device) -> Augmentation:
@@ -24,20 +39,17 @@ def build_augmentation(settings: AugmentSettings, *, count: int, seed: int, devi
     these, one number or int64 (B,). Images are moved, then mirrored, then lit, then covered; the same tensor comes back
     where nothing is asked for. `flip` must be resolved: no "auto".
     """
-    assert settings.flip != "auto", "resolve_augment comes first"
     warps = bool(settings.rotate or settings.shear or settings.zoom)
     lights = bool(settings.brightness or settings.contrast)
-    first_flips = _coin_flips(count, seed).to(device) if settings.flip == "alternate" else None
+    mirroring = build_mirroring(settings, count=count, seed=seed, device=device)
 
     def augment(images: torch.Tensor, indices: torch.Tensor, passes: int | torch.Tensor) -> torch.Tensor:
         if warps:
             images = warp(images, random_matrices(settings, len(images), images.device), settings.fill)
         elif settings.shift:
             images = shift(images, settings.shift, settings.fill)
-        if settings.flip == "random":
-            images = flip(images, torch.rand(len(images), device=images.device) < 0.5)
-        elif first_flips is not None:
-            images = flip(images, first_flips[indices.to(images.device, non_blocking=True)] ^ (passes % 2 == 1))
+        if mirroring is not None:
+            images = flip(images, mirroring(indices, passes))
         if lights:
             images = adjust(images, *random_factors(settings, len(images), images.device))
         if settings.erase:

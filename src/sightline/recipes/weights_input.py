@@ -69,10 +69,10 @@ def _input_of_weights(model: ModelSettings | None, source: str | None) -> Weight
         return None
     path = Path(source).expanduser()
     file = RunFolder(path).weights() if path.is_dir() else path
-    return (_input_of_own_file(file) if file else None) or _published(model)
+    return (_input_of_own_file(file) if file else None) or published_input(model)
 
 
-def _published(model: ModelSettings | None) -> WeightsInput | None:
+def published_input(model: ModelSettings | None) -> WeightsInput | None:
     """What the networks' publishers trained them with; None for a network that nobody else has."""
     match model:
         case EfficientNetSettings():

@@ -41,3 +41,8 @@ class AugmentSettings(Section):
     def changes_images(self) -> bool:
         """Whether an image can look different from one epoch to the next."""
         return self.replace(fill="zero") != AugmentSettings()
+
+    @property
+    def only_mirrors(self) -> bool:
+        """Whether an image and its mirror image are all that training ever sees of it."""
+        return not self.replace(flip="none").changes_images

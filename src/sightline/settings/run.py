@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from sightline.settings.augment import AugmentSettings
 from sightline.settings.base import Section
@@ -31,6 +31,12 @@ class Settings(Section):
     finetune: FinetuneSettings = FinetuneSettings()
     checkpoints: CheckpointSettings = CheckpointSettings()
     device: DeviceSettings = DeviceSettings()
+
+    @model_validator(mode="after")
+    def _something_learns(self) -> Self:
+        if self.training.epochs == 0 and self.finetune.head != "fitted":
+            raise ValueError("epochs is 0, but only a fitted head learns without any")
+        return self
 
     def replace(self, **changes: Any) -> Self:
         """Copy with other values, checked as when it was built.

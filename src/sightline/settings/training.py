@@ -16,8 +16,8 @@ class TrainingSettings(Section):
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     """Seed of weights, order, augmentation and dropout."""
-    epochs: Count | None = 10
-    """Passes over the training images."""
+    epochs: Annotated[int, Field(ge=0)] | None = 10
+    """Passes over the training images; 0 leaves it at a fitted head."""
     steps: Count | None = None
     """Training steps, instead of epochs."""
     batch_size: Count = 128
@@ -77,8 +77,14 @@ class FinetuneSettings(Section):
     pretrained: str | None = None
     """Weights to begin from: a state dict of torchvision or timm (.pth, .safetensors), a model file or run of
     Sightline, or imagenet, which downloads them. A last layer of other classes is left out."""
-    freeze: Literal["none", "backbone"] = "none"
-    """backbone trains only the head, behind the last pooling; the rest keeps its weights and batch norm's figures."""
+    head: Literal["fresh", "fitted"] = "fresh"
+    """How the last layer begins: fresh, or fitted to the training images' features as a logistic regression, as
+    strongly regularized as the validation images like best. With epochs 0 nothing else is trained."""
+    freeze: Literal["none", "front", "backbone"] = "none"
+    """backbone trains only the head, behind the last pooling; the rest keeps its weights and batch norm's figures.
+    front also trains the last parts of the backbone, with batch norm's figures kept everywhere."""
+    trained_parts: Count = 3
+    """Parts at the backbone's end that freeze front trains, as sightline summary lists them."""
     unfreeze_epoch: Annotated[int, Field(ge=2)] | None = None
     """Epoch, counted from 1, from which a frozen backbone is trained too."""
     backbone_lr_factor: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -88,6 +94,8 @@ class FinetuneSettings(Section):
     def _frozen_before_unfrozen(self) -> FinetuneSettings:
         if self.unfreeze_epoch is not None and self.freeze == "none":
             raise ValueError("unfreeze_epoch needs a frozen backbone, but freeze is none")
+        if self.head == "fitted" and self.pretrained is None:
+            raise ValueError("a fitted head needs features that are worth it, but pretrained is not given")
         return self
 
 

@@ -61,7 +61,7 @@ def _measure(settings: Settings, images: RunData, compute: Compute) -> float:
     looks = _Looks()
     with tempfile.TemporaryDirectory() as place:
         folder = RunFolder.create(Path(place), "pace")
-        run = prepare_run(settings, images)
+        run = prepare_run(settings, images, compute)
         unjudged = replace(images, splits=replace(images.splits, validation=None, test=None))
         Trainer(run.settings, folder, unjudged, run.network, compute, looks).run()
     times = looks.times[WARM_UP // EVERY - 1 :]

@@ -13,12 +13,14 @@ from torch import nn
 from sightline.augment import resolve_augment
 from sightline.classifier.input_step import InputStep
 from sightline.data import ImageData, ImageSet, Preprocessing, Splits, fit_preprocessing, load, resized, split
+from sightline.device import Compute
 from sightline.errors import FileError, UsageError
 from sightline.models import Network, build_model, summarize, whiten
 from sightline.models.pretrained import PretrainedReport, load_pretrained
 from sightline.runs.folder import RunFolder
 from sightline.runs.records import NetworkSummary, Pretrained
 from sightline.settings import Settings, SprintSettings, data_name
+from sightline.training.head import fit_head
 
 IMAGES_WHITENED = 5000
 """Training images that a whitening stem is computed from."""
@@ -57,11 +59,12 @@ class PreparedRun:
     seconds: float
 
 
-def prepare_run(settings: Settings, data: RunData, module: nn.Module | None = None) -> PreparedRun:
+def prepare_run(settings: Settings, data: RunData, compute: Compute, module: nn.Module | None = None) -> PreparedRun:
     """Decide on augmentation, and make the network: `module`, the weights of a file, or fresh ones.
 
-    A whitening stem is fitted to the training images. Raises UsageError for a network or module that does not suit the
-    images, FileError for weights that do not suit the network.
+    A whitening stem, or the last layer behind a pretrained backbone, is fitted to the training images. Raises
+    UsageError for a network or module that does not suit the images, FileError for weights that do not suit
+    the network.
     """
     augment, choices = resolve_augment(settings.augment, data_name(settings.data), data.splits.train.class_names)
     settings = settings.replace(augment=augment)
@@ -73,7 +76,11 @@ def prepare_run(settings: Settings, data: RunData, module: nn.Module | None = No
     source = settings.finetune.pretrained
     if source is not None:
         report = load_pretrained(network, settings.model, source)
-        return PreparedRun(settings, network, report, (*choices, *_pretrained_notes(report, settings)), 0.0)
+        notes = [*choices, *_pretrained_notes(report, settings)]
+        if settings.finetune.head == "fresh":
+            return PreparedRun(settings, network, report, tuple(notes), 0.0)
+        fitted = fit_head(network, data.preprocessing, settings, data.splits, compute)
+        return PreparedRun(settings, network, report, (*notes, fitted.line()), fitted.seconds)
     seconds = 0.0
     if isinstance(settings.model, SprintSettings) and settings.model.stem == "whitening":
         began = time.perf_counter()
@@ -85,14 +92,14 @@ def prepare_run(settings: Settings, data: RunData, module: nn.Module | None = No
     return PreparedRun(settings, network, None, (*choices, *_frozen_note(settings)), seconds)
 
 
-def prepare_resume(settings: Settings, data: RunData, folder: RunFolder) -> nn.Module:
+def prepare_resume(settings: Settings, data: RunData, folder: RunFolder, compute: Compute) -> nn.Module:
     """The network that a checkpoint fills, or as it was when a run began that ended before its first checkpoint.
 
     Raises FileError where the file of weights is not the one that the run began from.
     """
     if folder.checkpoints():
         return build_network(settings, data.splits)
-    prepared = prepare_run(settings, data)
+    prepared = prepare_run(settings, data, compute)
     report = prepared.pretrained
     if report is not None and report.sha256 != folder.read(Pretrained).sha256:
         advice = "Bring the old file back, or start a new run."

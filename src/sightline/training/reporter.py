@@ -139,14 +139,16 @@ def step_line(row: Mapping[str, Any], steps: int) -> str:
 
 
 def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
-    """One epoch in one line: loss, accuracies, speed, seconds. Accuracies that were not taken are left out."""
+    """One epoch in one line: loss, accuracies, speed, seconds. What was not measured is left out."""
     width = len(str(epochs))
-    parts = [f"epoch {row['epoch']:>{width}}/{epochs}", f"loss {row['train_loss']:.4f}"]
+    fitted = row["train_loss"] is None
+    parts = [f"epoch {row['epoch']:>{width}}/{epochs}", "fitted head" if fitted else f"loss {row['train_loss']:.4f}"]
     for part in ("train", "val", "test"):
         value = row.get(f"{part}_accuracy")
         if value not in (None, ""):
             parts.append(f"{part} {value:.4f}")
-    parts += [f"{row['images_per_second']:,.0f} images/s", f"{row['seconds']:.1f} s"]
+    if not fitted:
+        parts += [f"{row['images_per_second']:,.0f} images/s", f"{row['seconds']:.1f} s"]
     return "  ".join(parts)
 
 

@@ -73,7 +73,7 @@ def resume(
             if settings.model is None:
                 advice = "Call sightline.resume(run, module=...) from Python."
                 raise UsageError(str(run), "this run trains a module of your own", advice=advice)
-            module = prepare_resume(settings, images, folder)
+            module = prepare_resume(settings, images, folder, compute)
         trainer = Trainer(settings, folder, images, module, compute, reporter)
         trainer.restore()
         if settings != folder.settings():

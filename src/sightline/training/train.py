@@ -12,7 +12,7 @@ from sightline.checking.audit import audit, audit_lines
 from sightline.data import ImageData
 from sightline.evaluation.predictions import evaluate, report_of, store_test
 from sightline.files.json_records import to_json
-from sightline.recipes import resolve
+from sightline.recipes import default_recipe, resolve, why_folder_recipe
 from sightline.runs.folder import RESULTS, RunFolder
 from sightline.runs.images import record
 from sightline.runs.records import TestReport
@@ -74,11 +74,15 @@ def train(
     """
     own_data = data if isinstance(data, ImageData) else None
     own_module = None if model is None or isinstance(model, str) else model
-    flags = {**settings, "model": model if own_module is None else None}
+    preset = model if isinstance(model, str) else None
+    flags = {**settings, "model": preset}
     named = own_data.name if own_data else None if data is None else str(data)
     # Before torch is imported, which takes a while: wrong settings are told at once.
-    resolved = resolve(named, recipe, flags)
+    asked = "a module of your own" if own_module is not None else preset
+    resolved = resolve(named, recipe or default_recipe(named or "digits", asked), flags)
     reporter = make_reporter(quiet=quiet)
+    if (why := why_folder_recipe(named, recipe, asked)) is not None:
+        reporter.note(why)
     return train_settings(resolved, runs=Path(runs), name=name, module=own_module, data=own_data, reporter=reporter)
 
 
@@ -110,7 +114,7 @@ def train_settings(
         compute = device_room.resolve(settings.device)
         images = RunData.from_settings(settings, data)
         check_rules(settings, images.splits)
-        run = prepare_run(settings, images, module)
+        run = prepare_run(settings, images, compute, module)
         folder = RunFolder.create(runs, name or run_name(run.settings, run.network))
         held.enter_context(folder.in_work())
         for note in (*_record(folder, run, images, compute), *run.notes):

@@ -56,7 +56,7 @@ class Trainer:
         self.execution = choose_execution(settings, compute, self.order, self.length.total_steps)
         forward = compiled_forward(self.model, training.batch_size) if self.execution.compiled else self.model
         input_step = InputStep(data.preprocessing).to(compute.device)
-        self.backbone = Backbone(self.model, forward, input_step, settings, data.splits)
+        self.backbone = Backbone(self.model, forward, input_step, settings, data.splits, compute)
         self.optimizer = build_optimizer(
             settings.optimizer,
             self.model,
@@ -149,7 +149,7 @@ class Trainer:
         state.rate = self._rate(step)
         indices, device_indices = self._indices(step)
         if self.backbone.train_features is not None:
-            batch, labels = self.backbone.train_features.gather(device_indices)
+            batch, labels = self.backbone.training_batch(device_indices, self.epochs_seen(step))
         else:
             batch, labels = self.images.gather(indices, device_indices)
             batch = self.augment(batch, device_indices, self.epochs_seen(step))
@@ -206,15 +206,17 @@ class Trainer:
         return whole and (self.validation.is_due(epoch + 1) or self.state.step < self.length.total_steps)
 
     def _close_epoch(self) -> None:
-        """End the epoch of the last step, whole or not, unless it has its row already."""
-        if math.ceil(self.state.step / self.length.steps_per_epoch) > self.state.rows.get(RESULTS, 0):
+        """End the epoch of the last step, whole or not, unless it has its row already; a fitted head is epoch 0."""
+        before_the_first = 1 if self.settings.finetune.head == "fitted" else 0
+        begun = math.ceil(self.state.step / self.length.steps_per_epoch)
+        if begun + before_the_first > self.state.rows.get(RESULTS, 0):
             self._end_epoch()
 
     def _end_epoch(self) -> None:
         """Validate, select, log, and start the next epoch's sums."""
         state, length = self.state, self.length
         self._check_finite()
-        train_loss, train_accuracy = self.sums.means()
+        train_loss, train_accuracy = self.sums.means() if self.sums.images() else (None, None)
         epoch = math.ceil(state.step / length.steps_per_epoch)
         if self.validation.is_due(epoch) or state.step >= length.total_steps:
             columns = self.validation.columns(epoch, state)

@@ -14,10 +14,11 @@ from sightline.models.pretrained import hub
 from sightline.models.pretrained.files import WeightsFile, read_weights
 from sightline.models.pretrained.fit import fill, first_few, fit
 from sightline.models.pretrained.names import AUXILIARY, COUNTER, LAST_LAYER, foreign_names, recognize
-from sightline.models.pretrained.packaged import packaged_weights
+from sightline.recipes.packaged_weights import packaged_weights
+from sightline.recipes.weights_input import published_input
 from sightline.runs.folder import RunFolder
 from sightline.runs.records import Pretrained
-from sightline.settings.model import GoogLeNetSettings, ModelSettings, model_name
+from sightline.settings.model import ModelSettings, model_name
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ def load_pretrained(network: Network, settings: ModelSettings, source: str) -> P
         advice = _advice(weights, settings)
         raise FileError(weights.subject, found.mismatch, f"the tensors of {model_name(settings)}", advice)
     fill(network, weights.tensors, names, found.loaded, weights.subject)
+    published = published_input(settings)
     return PretrainedReport(
         source=source,
         file=file,
@@ -75,8 +77,7 @@ def load_pretrained(network: Network, settings: ModelSettings, source: str) -> P
         unused=tuple(found.unused),
         classes=found.classes,
         channels=found.channels,
-        # torchvision's GoogLeNet has another origin than its other networks, and its own input scaling.
-        normalize=None if own else "symmetric" if isinstance(settings, GoogLeNetSettings) else "imagenet",
+        normalize=None if own or published is None else published.normalize,
     )
 
 

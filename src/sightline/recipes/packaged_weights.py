@@ -32,6 +32,11 @@ PACKAGED = {
 """ImageNet weights by the preset that they are of. That of Lite0 was converted from TensorFlow's (Apache 2.0)."""
 
 
+def is_installed(preset: str) -> bool:
+    """Whether the package of a preset's weights is there; its file may still turn out to be another."""
+    return _place(PACKAGED[preset]) is not None
+
+
 def packaged_weights(preset: str | None) -> Path | None:
     """Give the file of a preset's weights, None where none is installed.
 
@@ -40,13 +45,18 @@ def packaged_weights(preset: str | None) -> Path | None:
     if preset not in PACKAGED:
         return None
     weights = PACKAGED[preset]
-    spec = find_spec(weights.package)
-    if spec is None or not spec.submodule_search_locations:
-        return None
-    path = Path(spec.submodule_search_locations[0]) / weights.file
-    if not path.is_file():
+    path = _place(weights)
+    if path is None:
         return None
     if sha256_of(path) != weights.sha256:
         advice = "Install the package 'sightline[photos]' brings again."
         raise FileError(str(path), "it is not the file that was published", f"SHA-256 {weights.sha256[:12]}", advice)
     return path
+
+
+def _place(weights: PackagedWeights) -> Path | None:
+    spec = find_spec(weights.package)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    path = Path(spec.submodule_search_locations[0]) / weights.file
+    return path if path.is_file() else None
