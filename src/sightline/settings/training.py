@@ -5,10 +5,23 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from sightline.settings.base import Count, Fraction, NotNegative, Positive, Section
+
+SECONDS = {"s": 1, "m": 60, "h": 3600}
+
+
+def _seconds(value: Any) -> Any:
+    """Read a text such as 90s, 2m or 1h30m as seconds; anything else stays as it is, for its own check."""
+    text = value.strip().lower() if isinstance(value, str) else ""
+    if re.fullmatch(r"(\d+(\.\d+)?[hms])+", text) is None:
+        return value
+    return sum(float(number) * SECONDS[unit] for number, unit in re.findall(r"([\d.]+)([hms])", text))
+
+
+Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
 
 
 class TrainingSettings(Section):
@@ -20,6 +33,8 @@ class TrainingSettings(Section):
     """Passes over the training images; 0 leaves it at a fitted head."""
     steps: Count | None = None
     """Training steps, instead of epochs."""
+    time: Duration | None = None
+    """Time for the whole command, as 90s, 2m or 1h: it decides on the epochs, at most three times `epochs`."""
     batch_size: Count = 128
     """Images a step."""
     last_batch: Literal["keep", "wrap"] = "keep"
@@ -66,6 +81,8 @@ class TrainingSettings(Section):
             raise ValueError(
                 f"epochs is {self.epochs} and steps is {self.steps}, but exactly one of them must be given"
             )
+        if self.time is not None and self.epochs is None:
+            raise ValueError("time decides how many epochs there are, but steps are asked for")
         if self.select == "last" and self.patience is not None:
             raise ValueError("patience needs a metric to wait for, but select is last")
         return self

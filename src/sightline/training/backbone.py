@@ -56,6 +56,7 @@ class Backbone:
         self._cut = Cut.of(settings.finetune)
         self._whole = TrainedPart(input_step, forward)
         self._frozen: TrainedPart | None = None
+        self._kept: tuple[Features | None, Features | None] | None = None
         self._mirroring = build_mirroring(
             settings.augment, count=len(splits.train), seed=settings.training.seed, device=compute.device
         )
@@ -63,6 +64,10 @@ class Backbone:
             self._cut.parts(model)
             if self._settings.unfreeze_epoch is None:
                 self._cut.freeze_in(model)
+
+    def take_features(self, other: Backbone) -> None:
+        """Take over what another has computed for the same network and images."""
+        self._kept = other.train_features, other.val_features
 
     def begin_epoch(self, epoch: int) -> TrainedPart:
         """Freeze or thaw for `epoch`, counted from 1, and give what it trains."""
@@ -86,14 +91,20 @@ class Backbone:
     def _keep_features(self) -> TrainedPart:
         """Compute the features that take the place of images, and give what is trained on them."""
         fixed, rest = self._cut.parts(self._model)
-        in_float32 = Compute(self._compute.device, "fp32")
-        self.val_features = self._features(self._splits.validation, fixed, in_float32, mirror=False)
-        if self._augment.only_mirrors:
-            mirror = self._mirroring is not None
-            self.train_features = self._features(self._splits.train, quick(fixed), self._compute, mirror=mirror)
+        if self._kept is None:
+            self._kept = self._compute_features(fixed)
+        self.train_features, self.val_features = self._kept
         if self.train_features is None:
             return TrainedPart(self._whole.input_step, self._whole.forward)
         return TrainedPart(nn.Identity(), rest)
+
+    def _compute_features(self, fixed: nn.Sequential) -> tuple[Features | None, Features | None]:
+        in_float32 = Compute(self._compute.device, "fp32")
+        validation = self._features(self._splits.validation, fixed, in_float32, mirror=False)
+        if not self._augment.only_mirrors:
+            return None, validation
+        mirror = self._mirroring is not None
+        return self._features(self._splits.train, quick(fixed), self._compute, mirror=mirror), validation
 
     def _features(
         self, images: ImageSet | None, fixed: nn.Sequential, compute: Compute, *, mirror: bool

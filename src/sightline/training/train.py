@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,11 +104,13 @@ def train_settings(
     DataError, UsageError, NumericError, ResourceError or Interrupted; what was reached is kept in the folder.
     """
     from sightline import device as device_room
+    from sightline.training.budget import Budget, plan_epochs
     from sightline.training.prepare import RunData, prepare_run
     from sightline.training.tracking import check_tracking
     from sightline.training.trainer import Trainer
     from sightline.training.validation import check_rules
 
+    began = time.monotonic()
     reporter = reporter or Silence()
     check_tracking(settings)
     with device_room.explain_memory("training"), contextlib.ExitStack() as held:
@@ -117,9 +120,15 @@ def train_settings(
         run = prepare_run(settings, images, compute, module)
         folder = RunFolder.create(runs, name or run_name(run.settings, run.network))
         held.enter_context(folder.in_work())
+        seconds = run.settings.training.time
+        plan = None if seconds is None else plan_epochs(run, folder, images, compute, Budget(began, seconds))
+        if plan is not None:
+            run = replace(run, settings=run.settings.replace(epochs=plan.epochs), notes=(*run.notes, plan.line()))
         for note in (*_record(folder, run, images, compute), *run.notes):
             reporter.note(note)
         trainer = Trainer(run.settings, folder, images, run.network, compute, reporter)
+        if plan is not None:
+            plan.hand_over(trainer)
         trainer.state.seconds = run.seconds
         reporter.note(_opening_line(trainer))
         trainer.run()

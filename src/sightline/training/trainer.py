@@ -79,6 +79,8 @@ class Trainer:
         self.validation = Validation(settings, data.splits, self.weights, self.backbone, per_epoch)
         self.state = TrainingState(precision=compute.precision, threads=torch.get_num_threads())
         self.sums = EpochSums.zero(compute.device)
+        self.must_end: float | None = None
+        """Of time.monotonic(): an epoch that ends later is the last."""
         self.logs: RunLogs
         self.clock: Clock
 
@@ -127,6 +129,8 @@ class Trainer:
                             self._pause(interruption)
                     if self._ends_whole(epoch):
                         self._end_epoch()
+                    if self.must_end is not None and time.monotonic() > self.must_end:
+                        state.stopped = "the time is over"
                     self._pause(interruption)
                 if not self.folder.checkpoint_path(state.step).exists():
                     self._checkpoint()
@@ -147,17 +151,20 @@ class Trainer:
         """Take a step, count it and log it."""
         state, epoch = self.state, step // self.length.steps_per_epoch + 1
         state.rate = self._rate(step)
-        indices, device_indices = self._indices(step)
-        if self.backbone.train_features is not None:
-            batch, labels = self.backbone.training_batch(device_indices, self.epochs_seen(step))
-        else:
-            batch, labels = self.images.gather(indices, device_indices)
-            batch = self.augment(batch, device_indices, self.epochs_seen(step))
+        indices, batch, labels = self.batch(step)
         loss, logits = self.training_step(part, batch, labels, step=step, rate=state.rate)
         self.sums.add(logits, labels)
         state.step += 1
         self.clock.count(len(indices))
         self._log_step(step, epoch, indices, loss, logits)
+
+    def batch(self, step: int) -> tuple[NDArray[np.int64], torch.Tensor, torch.Tensor]:
+        """What a step trains on: which images, int64 (B,), they or their features, augmented, and their labels."""
+        indices, device_indices = self._indices(step)
+        if self.backbone.train_features is not None:
+            return indices, *self.backbone.training_batch(device_indices, self.epochs_seen(step))
+        batch, labels = self.images.gather(indices, device_indices)
+        return indices, self.augment(batch, device_indices, self.epochs_seen(step)), labels
 
     def _indices(self, step: int) -> tuple[NDArray[np.int64], torch.Tensor]:
         """Which images a step trains on, int64 (B,), here and on the device; random numbers then begin with the step.
