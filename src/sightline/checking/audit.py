@@ -10,7 +10,7 @@ from sightline.checking.duplicates import exact_copies, pixel_digest
 from sightline.data.folder import FolderData
 from sightline.data.image_set import ImageData, ImageSet
 from sightline.data.split import Splits
-from sightline.runs.records import Audit, AuditPart, CopiesAcross, CopiesInside, Duplicates, EqualPair
+from sightline.runs.records import UNEQUAL, Audit, AuditPart, CopiesAcross, CopiesInside, Duplicates, EqualPair
 
 CHUNK_BYTES = 1 << 26
 NAMED_PAIRS = 20
@@ -71,7 +71,9 @@ def audit_lines(audit: Audit) -> list[str]:
         if absent := [label for label, count in part.classes.items() if count == 0]:
             lines.append(f"{name} has no image of {_some(absent)}")
     if audit.imbalance is not None and audit.imbalance >= IMBALANCE_WORTH_TELLING:
-        lines.append(f"the largest class has {audit.imbalance:.1f} times the images of the smallest")
+        advice = ": accuracy alone says little; see --class-weights, --sampler and --select balanced_accuracy"
+        told = advice if audit.imbalance >= UNEQUAL else ""
+        lines.append(f"the largest class has {audit.imbalance:.1f} times the images of the smallest{told}")
     if audit.skipped:
         skipped = _counted(len(audit.skipped), "unreadable picture")
         lines.append(f"{skipped} left out: {_some(list(audit.skipped))}")

@@ -75,7 +75,7 @@ def test(
 def _show(result: TestResult) -> None:
     from sightline.cli.tables import facts, percent, percent_interval, table
 
-    report = result.report
+    report, worst = result.report, result.report.worst_class
     part = "" if result.n == result.images else f", the first of {result.images:,}"
     rows = [("images", f"{result.n:,}{part}")]
     if report.step is not None:
@@ -86,6 +86,7 @@ def _show(result: TestResult) -> None:
     rows += [
         (f"top {report.top_k}", percent(report.top_k_accuracy)),
         ("balanced accuracy", percent(report.balanced_accuracy)),
+        *([("worst class", f"{worst.name}, recall {percent(worst.recall)}")] if report.is_unequal else []),
         ("macro F1", percent(report.macro_f1)),
         ("loss", f"{result.loss:.4f}"),
         ("calibration error", percent(report.ece)),

@@ -131,5 +131,9 @@ def _show(result: TrainResult) -> None:
         rows.append(("validation", percent(result.val_accuracy)))
     if result.test_accuracy is not None:
         rows.append(("test", f"{percent(result.test_accuracy)}{percent_interval(result.test_interval)}"))
+    if (report := result.test_report) is not None and report.is_unequal:
+        worst = report.worst_class
+        rows.append(("balanced", f"{percent(report.balanced_accuracy)}  (mean over the classes)"))
+        rows.append(("worst class", f"{worst.name}: {percent(worst.recall)} of its {worst.support:,} found"))
     facts(rows)
     print(f"\nTry it: sightline predict {result.run} PICTURE")

@@ -233,6 +233,10 @@ class AveragedAccuracy:
     interval: Interval
 
 
+UNEQUAL = 3.0
+"""From how many times the images of the smallest class in the largest accuracy alone says little."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TestReport:
     """test/metrics.json: every metric of `n` answers. `loss` in nats, `brier` 0 to 2, all else 0 to 1.
@@ -268,3 +272,14 @@ class TestReport:
     confusion_matrix: list[list[int]]
     data: str | None = field(default=None, metadata=OMIT_NONE)
     tta: AveragedAccuracy | None = field(default=None, metadata=OMIT_NONE)
+
+    @property
+    def worst_class(self) -> ClassScores:
+        """The class of the lowest recall, of those that have images."""
+        return min((scores for scores in self.per_class if scores.support), key=lambda scores: scores.recall)
+
+    @property
+    def is_unequal(self) -> bool:
+        """Whether some classes have so many more images than others that accuracy alone says little."""
+        counts = [scores.support for scores in self.per_class if scores.support]
+        return max(counts) >= UNEQUAL * min(counts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeVar
 
-Select = Literal["accuracy", "macro_f1", "last"]
+Select = Literal["accuracy", "balanced_accuracy", "macro_f1", "last"]
 Row = TypeVar("Row", bound=Mapping[str, str] | Mapping[str, float])
 
 
@@ -16,7 +16,7 @@ def is_better(value: float, best: float | None, select: Select) -> bool:
 
 def selected_row(rows: Sequence[Row], select: Select) -> Row | None:
     """The selected epoch's row of results.csv, as text or as numbers; None where no epoch was validated."""
-    column = "val_macro_f1" if select == "macro_f1" else "val_accuracy"
+    column = "val_accuracy" if select == "last" else f"val_{select}"
     best: Row | None = None
     for row in rows:
         if row.get("val_accuracy") in (None, ""):

@@ -49,7 +49,10 @@ class TrainingSettings(Section):
     """Largest norm of the whole gradient; a larger one is scaled down to it."""
     ema_decay: Fraction = 0.0
     """Decay of the moving average of the weights that is then tested and saved; 0 is off."""
-    select: Literal["accuracy", "macro_f1", "last"] = "accuracy"
+    sampler: Literal["shuffle", "balanced"] = "shuffle"
+    """balanced shows images of each class as often as of any other, rare ones again and again; shuffle each image once
+    an epoch."""
+    select: Literal["accuracy", "balanced_accuracy", "macro_f1", "last"] = "accuracy"
     """Figure on the validation images that picks the best epoch, the earliest of equals; last takes the last epoch."""
     patience: Count | None = None
     """Stop after so many epochs without a better one."""

@@ -7,7 +7,7 @@ depend on what was drawn before. Shapes: N images in the set, B in a batch, H, W
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
@@ -24,6 +24,8 @@ from sightline.settings import TrainingSettings
 class BatchOrder:
     """The indices of every batch of a run over `count` images.
 
+    With `classes`, the label int64 (N,) of each image, an epoch has as many images as without, but as many of each
+    class as of any other: of a rare one each image again and again, of a frequent one some.
     last_batch "keep": an epoch ends with what is left, and one image left over joins the batch before it, since batch
     norm cannot use a batch of one. "wrap": all batches have one size and the orders of the epochs follow each other
     without a gap; an epoch then has N // B steps.
@@ -33,6 +35,13 @@ class BatchOrder:
     batch_size: int
     seed: int
     last_batch: Literal["keep", "wrap"] = "keep"
+    classes: NDArray[np.int64] | None = field(default=None, compare=False)
+
+    @classmethod
+    def of(cls, images: ImageSet, settings: TrainingSettings) -> BatchOrder:
+        """The order in which the settings go through the training images."""
+        classes = images.labels if settings.sampler == "balanced" else None
+        return cls(len(images), settings.batch_size, settings.seed, settings.last_batch, classes)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -61,12 +70,24 @@ class BatchOrder:
         return np.concatenate(parts)
 
     def _epoch_order(self, epoch: int) -> NDArray[np.int64]:
-        return _permutation(self.count, self.seed, epoch)
+        order = _permutation(self.count, self.seed, epoch)
+        return order if self.classes is None else _balanced(order, self.classes)
 
 
 @lru_cache(maxsize=4)
 def _permutation(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.random.Generator(np.random.Philox(mixed_seed(seed, epoch))).permutation(count)
+
+
+def _balanced(order: NDArray[np.int64], classes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Take the classes in turn, and of each its images in the order in which `order` has them, from the front again."""
+    of_class = [order[classes[order] == number] for number in np.unique(classes)]
+    turns = np.argsort(np.random.Generator(np.random.Philox(int(order[0]))).random(len(order)), kind="stable")
+    taken = np.empty_like(order)
+    for place, members in enumerate(of_class):
+        places = np.arange(place, len(order), len(of_class))
+        taken[places] = members[np.arange(len(places)) % len(members)]
+    return taken[turns]
 
 
 class ResidentImages:

@@ -42,8 +42,7 @@ def training_pace(settings: Settings, data: ImageData | None = None, seconds: fl
             steps=STEPS, epochs=None, log_steps=EVERY, log_probabilities_steps=None, track="none",
             checkpoints=CheckpointSettings(checkpoint_epochs=None),
         )  # fmt: skip
-        training = settings.training
-        order = BatchOrder(len(images.splits.train), training.batch_size, training.seed, training.last_batch)
+        order = BatchOrder.of(images.splits.train, settings.training)
         execution = choose_execution(settings, compute, order, STEPS)
         pace = _measure(settings, images, compute)
         while seconds is not None:

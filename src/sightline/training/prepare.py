@@ -20,6 +20,7 @@ from sightline.models.pretrained import PretrainedReport, load_pretrained
 from sightline.runs.folder import RunFolder
 from sightline.runs.records import NetworkSummary, Pretrained
 from sightline.settings import Settings, SprintSettings, data_name
+from sightline.training.frozen import Cut
 from sightline.training.head import fit_head
 
 IMAGES_WHITENED = 5000
@@ -72,6 +73,8 @@ def prepare_run(settings: Settings, data: RunData, compute: Compute, module: nn.
         check_module(module, data.splits)
         return PreparedRun(settings.replace(model=None), module, None, (*choices, *_frozen_note(settings)), 0.0)
     network = build_network(settings, data.splits)
+    if settings.finetune.freeze != "none":
+        Cut.of(settings.finetune).parts(network)
     assert settings.model is not None
     source = settings.finetune.pretrained
     if source is not None:

@@ -34,7 +34,8 @@ PICTURES_SHOWN = 18
 @dataclass(frozen=True)
 class TrainResult:
     """A finished run. Accuracies are fractions; val_accuracy is the selected epoch's, test_accuracy that of the same
-    weights, with its 95 % Wilson interval; None where there were no such images.
+    weights, with its 95 % Wilson interval, and `test_report` all figures of that test; None where there were no such
+    images.
     """
 
     run: Path
@@ -47,10 +48,17 @@ class TrainResult:
     test_accuracy: float | None
     test_interval: tuple[float, float] | None
     seed: int
+    test_report: TestReport | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The result for JSON."""
-        return {**vars(self), "run": str(self.run)}
+        told = {name: value for name, value in vars(self).items() if name != "test_report"}
+        report = self.test_report
+        if report is not None and report.is_unequal:
+            worst = report.worst_class
+            told |= {"test_balanced_accuracy": report.balanced_accuracy}
+            told |= {"worst_class": worst.name, "worst_class_recall": worst.recall}
+        return {**told, "run": str(self.run)}
 
 
 def train(
@@ -206,6 +214,7 @@ def finish(trainer: Trainer, *, draws: bool = True) -> TrainResult:
         test_accuracy=None if report is None else report.accuracy,
         test_interval=None if report is None else report.interval,
         seed=settings.training.seed,
+        test_report=report,
     )
 
 

@@ -49,7 +49,7 @@ class Trainer:
         training, train = settings.training, data.splits.train
         self.settings, self.folder, self.data, self.compute, self.reporter = settings, folder, data, compute, reporter
         self.model = _on_device(network, settings, compute)
-        self.order = BatchOrder(len(train), training.batch_size, training.seed, training.last_batch)
+        self.order = BatchOrder.of(train, training)
         self.length = TrainingLength.from_settings(training, self.order)
         self.images = ResidentImages(train, compute.device)
         self.augment = build_augmentation(settings.augment, count=len(train), seed=training.seed, device=compute.device)

@@ -56,7 +56,9 @@ class Validation:
         if images is not None:
             metrics = self._predictions(images).metrics()
             columns |= {"val_loss": metrics.loss, "val_accuracy": metrics.accuracy, "val_macro_f1": metrics.macro_f1}
-            value = metrics.macro_f1 if training.select == "macro_f1" else metrics.accuracy
+            if training.select == "balanced_accuracy":
+                columns["val_balanced_accuracy"] = metrics.balanced_accuracy
+            value = getattr(metrics, "accuracy" if training.select == "last" else training.select)
             self._select(epoch, value, state)
             self._stop_at("validation", metrics.accuracy, state)
             if training.patience is not None and state.epochs_since_best >= training.patience:
@@ -70,6 +72,8 @@ class Validation:
     def empty_columns(self) -> Columns:
         """Give the same columns for an epoch that is not validated."""
         names = ["val_loss", "val_accuracy", "val_macro_f1"] if self._splits.validation is not None else []
+        if names and self._training.select == "balanced_accuracy":
+            names.append("val_balanced_accuracy")
         if self._training.watch_test and self._splits.test is not None:
             names += ["test_loss", "test_accuracy"]
         return dict.fromkeys(names)
