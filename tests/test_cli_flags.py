@@ -10,6 +10,7 @@ import pytest
 import sightline
 from sightline.cli.app import run
 from sightline.cli.flags import SECTIONS, given, setting_flags
+from sightline.recipes import resolve
 from sightline.settings import Settings, build_settings, flat_fields
 from sightline.settings.merge import DISCRIMINATORS, flag_of, section_kinds
 from sightline.training import train
@@ -85,7 +86,7 @@ def test_the_dataset_brings_its_recipe_and_flags_win(trained):
 
 def test_nothing_typed_is_nothing_merged(trained):
     assert run(["train", "synthetic", "--recipe", "none", "--json"]) == 0
-    assert trained[0][0] == build_settings({}, {"data": "synthetic"})
+    assert trained[0][0] == resolve("synthetic", "none", {})
     assert isinstance(trained[0][0], Settings)
 
 

@@ -215,7 +215,7 @@ REFUSED = [
     ({}, (8, 8, 8, 2), "C 1 or 3"),
     ({"pixel_range": (1, 1)}, (8, 64), "pixel_range"),
     ({"model": "resnet9"}, (8, 64), "model: 'resnet9' is not known"),
-    ({"epochs": 0}, (8, 64), "epochs: 0 found"),
+    ({"epochs": -1}, (8, 64), "epochs: -1 found"),
     ({"recipe": "absent"}, (8, 64), "recipe: 'absent' is not known"),
 ]
 

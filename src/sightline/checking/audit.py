@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 
-from sightline.checking.duplicates import exact_copies, pixel_digest
+from sightline.data.duplicates import exact_copies, pixel_digest
 from sightline.data.folder import FolderData
 from sightline.data.image_set import ImageData, ImageSet
 from sightline.data.split import Splits

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.checking.duplicates import ALIKE
 from sightline.checking.problems import WITHOUT_PICTURES, find_problems
 from sightline.checking.records import NearSearch, PartCounts, Problem
 from sightline.checking.survey import Pixels, Survey, exact_pairs, near_pairs, survey_of
+from sightline.data.duplicates import ALIKE
 from sightline.data.folder import as_text
 from sightline.errors import ImageError, UsageError
 from sightline.files import atomic

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import TiffImagePlugin
 
-from sightline.checking.duplicates import pixel_digest, thumbnail
 from sightline.data.decoder import FORMATS, GRAY_MODES, TIFF_BITS, OutOfMemoryError, decode_raw
+from sightline.data.duplicates import pixel_digest, thumbnail
 from sightline.data.parallel import map_in_order
 from sightline.errors import ImageError
 

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline.checking.audit import IMBALANCE_WORTH_TELLING
-from sightline.checking.duplicates import flat
 from sightline.checking.listing import WHOLE
 from sightline.checking.records import Entry, Problem
 from sightline.checking.survey import Pair, Survey
+from sightline.data.duplicates import flat
 from sightline.data.folder import VALIDATION_NAMES, is_utf8
 
 FEW_PICTURES = 10

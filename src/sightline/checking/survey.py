@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.checking.duplicates import SIDE, exact_copies, near_duplicates, pixel_digest, thumbnail
 from sightline.checking.listing import Listing, list_folder
 from sightline.checking.picture_facts import PictureFacts, all_picture_facts
 from sightline.data import folder_path
 from sightline.data.decoder import decode_raw
+from sightline.data.duplicates import SIDE, exact_copies, near_duplicates, pixel_digest, thumbnail
 from sightline.data.image_set import ImageSet
 from sightline.data.readers import READERS
 from sightline.progress import ProgressBar

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sightline.data.cache import Decoded, Picture, Request, Size, decoded, listing_hash
 from sightline.data.decoder import SUFFIXES, probe
+from sightline.data.groups import grouped
 from sightline.data.image_set import ImageData, ImageSet
 from sightline.data.preprocessing import Preprocessing
 from sightline.data.split import hold_out
@@ -77,7 +78,8 @@ def load_folder(root: Path, settings: DataSettings, *, quiet: bool = False) -> F
     for name, part in parts.items():
         sets[name] = _image_set(result, part, start, names)
         start += len(part.pictures)
-    train, test = sets["train"], sets.get("test")
+    train, grouping = grouped(sets["train"], settings.group, near=settings.near_duplicates == "together")
+    test = sets.get("test")
     if test is None:
         train, test = hold_out(train, settings.test_fraction, settings.split_seed, "--test-fraction")
     return FolderData(
@@ -88,6 +90,7 @@ def load_folder(root: Path, settings: DataSettings, *, quiet: bool = False) -> F
         {"listing": listing_hash(pictures)},
         {pictures[row].id: why for row, why in result.bad.items()},
         settings.resizing,
+        grouping,
         sum(part.ignored for part in parts.values()),
     )
 

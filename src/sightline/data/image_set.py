@@ -17,7 +17,8 @@ class ImageSet:
 
     `pixels`: uint8, shape (M, H, W, C), C 1 or 3. `rows`: int64, shape (N,), which of the M pixels' rows belong to this
     set, in order. `labels`: int64, shape (N,), 0 to len(class_names) - 1. `ids`: N names, unique within a dataset
-    (a file's path relative to the folder, or part and number as in `test/00042`).
+    (a file's path relative to the folder, or part and number as in `test/00042`). `groups`: int64 (N,), which images
+    belong together and so on one side of a split; None where each stands for itself.
     """
 
     pixels: NDArray[np.uint8]
@@ -25,6 +26,7 @@ class ImageSet:
     labels: NDArray[np.int64]
     ids: Sequence[str]
     class_names: tuple[str, ...]
+    groups: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         assert self.pixels.dtype == np.uint8 and self.pixels.ndim == 4 and self.pixels.shape[3] in (1, 3)
@@ -53,11 +55,32 @@ class ImageSet:
     def select(self, indices: NDArray[np.int64]) -> ImageSet:
         """The images at `indices` of this set, sharing the pixels."""
         ids = [self.ids[int(i)] for i in indices]
-        return ImageSet(self.pixels, self.rows[indices], self.labels[indices], ids, self.class_names)
+        groups = None if self.groups is None else self.groups[indices]
+        return ImageSet(self.pixels, self.rows[indices], self.labels[indices], ids, self.class_names, groups)
 
     def class_counts(self) -> NDArray[np.int64]:
         """Number of images of each class, int64 (K,)."""
         return np.bincount(self.labels, minlength=len(self.class_names))
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """How images that belong together were found. `rule` as it was asked for, None for none.
+
+    `groups`: how many groups it made. `joined`: how many images were put into the group of another, because they are
+    nearly equal to it.
+    """
+
+    rule: str | None
+    groups: int
+    joined: int
+
+    def line(self) -> str:
+        """One line for people."""
+        parts = [f"{self.groups:,} groups by {self.rule}, each in one part"] if self.rule is not None else []
+        if self.joined:
+            parts.append(f"{self.joined:,} near duplicates kept in the part of the picture that they resemble")
+        return f"split: {'; '.join(parts)}"
 
 
 @dataclass(frozen=True)
@@ -66,7 +89,7 @@ class ImageData:
 
     `files` names each source file (or the folder's listing) with its SHA-256; `skipped` the pictures left out by
     skip_bad, with the reason; `resizing` says how pictures were brought to their size, None where they
-    have their own.
+    have their own; `grouping` how images that belong together were found, where they were looked for.
     """
 
     name: str
@@ -76,6 +99,7 @@ class ImageData:
     files: Mapping[str, str]
     skipped: Mapping[str, str]
     resizing: Resizing | None = None
+    grouping: Grouping | None = None
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.data.image_set import ImageData, ImageSet
+from sightline.data.groups import stratified_groups
+from sightline.data.image_set import Grouping, ImageData, ImageSet
 from sightline.errors import UsageError
 from sightline.settings.data import DataSettings
 
@@ -23,6 +24,7 @@ class Splits:
     validation: ImageSet | None
     test: ImageSet | None
     split_seed: int = 0
+    grouping: Grouping | None = None
 
     def parts(self) -> dict[str, ImageSet]:
         """Give the parts that there are by name, in the order train, validation, test."""
@@ -41,17 +43,18 @@ def split(data: ImageData, settings: DataSettings, watch_test: bool) -> Splits:
     """
     seed = settings.split_seed
     if watch_test or (data.val is None and settings.validation == 0):
-        return Splits(data.train, None, data.test, seed)
+        return Splits(data.train, None, data.test, seed, data.grouping)
     if data.val is not None:
-        return Splits(data.train, data.val, data.test, seed)
+        return Splits(data.train, data.val, data.test, seed, data.grouping)
     train, validation = hold_out(data.train, settings.validation, seed, "--validation")
-    return Splits(train, validation, data.test, seed)
+    return Splits(train, validation, data.test, seed, data.grouping)
 
 
 def hold_out(images: ImageSet, amount: float, seed: int, flag: str) -> tuple[ImageSet, ImageSet]:
     """Split off a stratified part, a number of images or a fraction below 1: (the rest, the part).
 
-    Raises UsageError, naming `flag`, when so many cannot be held out: every class keeps an image.
+    Images with groups are split group by group, about as many as asked for. Raises UsageError, naming `flag`, when so
+    many cannot be held out: every class keeps an image.
     """
     total = len(images)
     most = total - int((images.class_counts() > 0).sum())
@@ -62,7 +65,12 @@ def hold_out(images: ImageSet, amount: float, seed: int, flag: str) -> tuple[Ima
         found = f"{amount:g} of {total} images is {count}" if amount < 1 else f"{count} of {total} images"
         room = f"1 to {most}, since each class keeps one" if most else "classes of two images or more"
         raise UsageError(flag, found, room)
-    part = stratified(images.labels, count, len(images.class_names), seed)
+    if images.groups is None:
+        part = stratified(images.labels, count, len(images.class_names), seed)
+    else:
+        part = stratified_groups(images.labels, images.groups, count, seed)
+    if not len(part):
+        raise UsageError(flag, "no group of images can be held out", "classes of two groups or more")
     return images.select(_others(part, total)), images.select(part)
 
 

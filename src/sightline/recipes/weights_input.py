@@ -59,6 +59,8 @@ def follow_weights(settings: Settings) -> Settings:
         data = data.replace(normalize=found.normalize, mean=found.mean, std=found.std)
     elif data.normalize == "auto":
         data = data.replace(normalize="dataset")
+    if data.near_duplicates == "auto":
+        data = data.replace(near_duplicates="together")
     if data.image_size is None and found:
         data = data.replace(image_size=found.side)
     return settings.replace(data=data)

@@ -37,6 +37,7 @@ def record(splits: data.Splits) -> Splits:
         classes=list(splits.train.class_names),
         parts={name: _describe(part) for name, part in splits.parts().items()},
         validation_ids=list(splits.validation.ids) if splits.validation is not None else [],
+        grouping=splits.grouping,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from sightline.data.image_set import Grouping
 from sightline.files.json_records import OMIT_NONE
 
 Interval = tuple[float, float]
@@ -44,12 +45,13 @@ class SplitPart:
 
 @dataclass(frozen=True)
 class Splits:
-    """splits.json: the parts by name (train, validation, test), and which ids validate."""
+    """splits.json: the parts by name (train, validation, test), which ids validate, and what was kept together."""
 
     split_seed: int
     classes: list[str]
     parts: dict[str, SplitPart]
     validation_ids: list[str]
+    grouping: Grouping | None = field(default=None, metadata=OMIT_NONE)
 
 
 @dataclass(frozen=True)

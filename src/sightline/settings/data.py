@@ -58,6 +58,11 @@ class DataSettings(Section):
     """Part held out as test images, by stratum, where a folder has no test/."""
     split_seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the splits, apart from the seed of training."""
+    group: str | None = None
+    """What belongs together and so to one part only: parent, for the pictures of one folder, or a regular expression in
+    a picture's path, whose first group names its person, plant, video or day."""
+    near_duplicates: Literal["auto", "together", "anywhere"] = "auto"
+    """together keeps nearly equal pictures of a folder in one part; auto does so in every new run."""
     skip_bad: bool = False
     """Leave unreadable pictures out, counted and named, instead of stopping."""
     synthetic_classes: Annotated[int, Field(ge=2)] = 10

@@ -165,7 +165,8 @@ def _record(folder: RunFolder, run: PreparedRun, images: RunData, compute: Compu
     if run.pretrained is not None:
         folder.write(run.pretrained)
     folder.write_settings(run.settings)
-    return audit_lines(found)
+    grouping = images.splits.grouping
+    return [*audit_lines(found), *([] if grouping is None else [grouping.line()])]
 
 
 def _opening_line(trainer: Trainer) -> str:

@@ -16,7 +16,8 @@ PARTS = ("train", "validation", "test")
 
 def section(run: Run, drawn: Drawn, words: Words) -> Section:
     """Tell of the images that a run had."""
-    told_of, table, audit = line(run, words), parts_table(run, words), audit_cells(run, words)
+    told_of, table = line(run, words), parts_table(run, words)
+    audit = [*grouping_cells(run, words), *audit_cells(run, words)]
     samples = drawn.samples(run)
     blocks: list[Block] = [Paragraph(told_of), table, Points(audit)]
     blocks.append(Paragraph.of(words("samples_missing")) if samples is None else samples)
@@ -55,6 +56,18 @@ def parts_table(run: Run, words: Words) -> Table:
 def part_name(name: str, words: Words) -> str:
     """Name a part of the images."""
     return words(f"part_{name}") if name in PARTS else name
+
+
+def grouping_cells(run: Run, words: Words) -> list[Cell]:
+    """Say what was kept together when the images were split."""
+    grouping = run.splits.grouping
+    cells: list[Cell] = []
+    if grouping is not None and grouping.rule is not None:
+        text = words("split_by_groups", rule=grouping.rule, groups=whole(grouping.groups))
+        cells.append(run.cell(text, SPLITS, "grouping.rule, grouping.groups"))
+    if grouping is not None and grouping.joined:
+        cells.append(run.cell(words("split_near", count=whole(grouping.joined)), SPLITS, "grouping.joined"))
+    return cells
 
 
 def audit_cells(run: Run, words: Words) -> list[Cell]:

@@ -187,10 +187,13 @@ def _tested_on(run: Run) -> str:
         return "Its test images were set aside from the dataset, class by class; it has no test part of its own."
     if origin_of(run) is not None:
         return "Its test images are the dataset's own test part."
-    return (
+    grouping = run.splits.grouping
+    told = (
         "Its test images are of the same folder: its test part, or images set aside class by class where it has none. "
-        "Pictures of one object or person on both sides would flatter it."
     )
+    if grouping is not None and grouping.rule is not None:
+        return f"{told}What belongs together by {grouping.rule}, in {grouping.groups:,} groups, lies in one part only."
+    return f"{told}Pictures of one object or person on both sides would flatter it."
 
 
 def _loading(run: Run) -> Section:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from helpers.checking import check, found, make, picture
-from sightline.checking import duplicates
+from sightline.data import duplicates
 
 pytestmark = pytest.mark.draws
 
