@@ -26,6 +26,7 @@ from sightline.errors import ImageError
         ("WEBP", {"lossless": True}, 0),
         ("WEBP", {"quality": 80}, 3),
         ("BMP", {}, 0),
+        ("AVIF", {"quality": 90}, 4),
         ("TIFF", {}, 0),
         ("TIFF", {"compression": "tiff_lzw"}, 0),
         ("TIFF", {"compression": "tiff_adobe_deflate"}, 0),
@@ -80,6 +81,7 @@ def test_exif_orientation_as_opencv_turns_it(orientation):
         ("WEBP", {"lossless": True}),
         ("TIFF", {}),
         ("TIFF", {"compression": "tiff_lzw"}),
+        ("AVIF", {"quality": 90}),
     ):
         same = decode_raw(encoded(smooth(), kind, exif=exif_with(orientation), **options))
         assert off(same, ours) <= 20, kind  # the JPEG's loss
@@ -290,7 +292,7 @@ def test_every_mode_of_pillow_gives_1_or_3_channels(mode):
 
 
 def test_path_and_bytes_give_the_same(tmp_path):
-    for kind in ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"):
+    for kind in ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF"):
         content = encoded(smooth(), kind)
         path = tmp_path / f"picture.{kind.lower()}"
         path.write_bytes(content)

@@ -16,7 +16,7 @@ from sightline.data.decoder import decode_raw
 from sightline.errors import ImageError, ResourceError
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF"])
 def test_truncated_files_are_refused_in_one_line_with_their_name(kind, tmp_path):
     content = encoded(smooth(), kind)
     for keep in (0, 3, len(content) // 3, len(content) * 3 // 4):

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import TiffImagePlugin
 
-from sightline.data.decoder import FORMATS, GRAY_MODES, TIFF_BITS, OutOfMemoryError, decode_raw
+from sightline.data import heif
+from sightline.data.decoder import GRAY_MODES, TIFF_BITS, OutOfMemoryError, decode_raw, formats_of
 from sightline.data.duplicates import pixel_digest, thumbnail
 from sightline.data.parallel import map_in_order
 from sightline.errors import ImageError
@@ -26,6 +27,8 @@ SUFFIXES_OF = {
     "BMP": (".bmp", ".dib"),
     "GIF": (".gif",),
     "TIFF": (".tif", ".tiff"),
+    "AVIF": (".avif",),
+    heif.FORMAT: heif.SUFFIXES,
 }
 # A picture for 3D displays or with a gain map: a JPEG to everybody who looks at its first picture.
 SAME_FORMAT = {"MPO": "JPEG", "DIB": "BMP"}
@@ -65,7 +68,7 @@ def picture_facts(path: Path) -> PictureFacts:
         raise ImageError(str(path), f"it cannot be read ({error.strerror})") from None
     pixels = decode_raw(path if content is None else content, name=str(path))
     assert content is not None
-    with PillowImage.open(io.BytesIO(content), formats=FORMATS) as image:
+    with PillowImage.open(io.BytesIO(content), formats=formats_of(content, str(path))) as image:
         form = SAME_FORMAT.get(image.format or "", image.format or "")
         kinds, frames = _kinds(image, content, pixels), _frames(image)
     return PictureFacts(

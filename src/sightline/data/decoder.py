@@ -1,6 +1,6 @@
 """The one decoder: every picture, from training to the server, becomes uint8 here and nowhere else.
 
-JPEG, PNG, WebP, BMP, GIF (first frame) and TIFF. What is made of each kind of picture:
+JPEG, PNG, WebP, BMP, GIF (first frame), TIFF, AVIF and, with an extra, HEIC. What is made of each kind of picture:
 
 - EXIF orientation is applied.
 - Transparency, whether an alpha channel, a palette's or a PNG's colour key, is composited on white.
@@ -32,11 +32,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 # The plug-ins register themselves; without them Image.open would import every format that Pillow knows.
-from PIL import BmpImagePlugin, GifImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 from PIL import Image as PillowImage
 from PIL import __version__ as pillow_version
 from PIL.ImageFile import ImageFile
 
+from sightline.data import heif
 from sightline.data.preprocessing import Preprocessing
 from sightline.errors import ImageError, ImageSizeError, ResourceError
 from sightline.settings.data import RESIZING, Resizing
@@ -55,13 +64,14 @@ FORMATS = tuple(
         BmpImagePlugin.BmpImageFile,
         GifImagePlugin.GifImageFile,
         TiffImagePlugin.TiffImageFile,
+        AvifImagePlugin.AvifImageFile,
     )
     if plugin.format
 )
-SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff"),
-)
-EXPECTED = "a complete JPEG, PNG, WebP, BMP, GIF or TIFF picture"
+SUFFIXES = frozenset((
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".avif", *heif.SUFFIXES,
+))  # fmt: skip
+EXPECTED = "a complete JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF or HEIC picture"
 
 FILTERS = {"bilinear": PillowImage.Resampling.BILINEAR, "bicubic": PillowImage.Resampling.BICUBIC}
 GRAY_MODES = frozenset(("1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"))
@@ -237,7 +247,7 @@ def _open(content: bytes, subject: str, max_pixels: int) -> ImageFile:
     if not content:
         raise ImageError(subject, "it is empty", EXPECTED)
     try:
-        image = PillowImage.open(io.BytesIO(content), formats=FORMATS)
+        image = PillowImage.open(io.BytesIO(content), formats=formats_of(content, subject))
     except PillowImage.UnidentifiedImageError:
         found = "it is no picture of a known format, or its start is damaged"
         raise ImageError(subject, found, EXPECTED) from None
@@ -249,6 +259,11 @@ def _open(content: bytes, subject: str, max_pixels: int) -> ImageFile:
     if image.width == 0 or image.height == 0:
         raise ImageError(subject, f"it has {image.width} x {image.height} pixels", EXPECTED)
     return image
+
+
+def formats_of(content: bytes, subject: str) -> tuple[str, ...]:
+    """Name the formats that a picture may have, as Pillow calls them. Raises ImageError for HEIC without its extra."""
+    return (heif.heif_format(subject),) if heif.is_heic(content) else FORMATS
 
 
 def _mend_colour_key(image: ImageFile, content: bytes) -> None:

@@ -64,8 +64,8 @@ def _predict(class_names: Sequence[str], limits: Limits) -> dict[str, Any]:
         "operationId": "predict",
         "summary": "Say what is on pictures.",
         "description": (
-            "JPEG, PNG, WebP, BMP, GIF or TIFF: one as the body itself, or one or many as files of a form. Of many, "
-            "those that cannot be read are told beside the answers of the others."
+            "JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF or HEIC: one as the body itself, or one or many as files of a form. "
+            "Of many, those that cannot be read are told beside the answers of the others."
         ),
         "parameters": [
             _query("top", "How many of the most probable classes to name; all unless given.", 1, len(class_names)),
