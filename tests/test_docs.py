@@ -14,6 +14,7 @@ import os
 import re
 import runpy
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pixels = random.integers(0, 60, (28, 28, 3)).astype(np.uint8)
             pixels[:, 14 * place : 14 * place + 14] += 180
             Image.fromarray(pixels).save(folder / f"pictures/{name}/{number}.png")
+    names = [path.relative_to(folder) for path in sorted((folder / "pictures").glob("*/*.png"))]
+    (folder / "photos.csv").write_text(
+        "".join(["filename,label\n", *(f"{name},{name.parent.name}\n" for name in names)])
+    )
+    shutil.make_archive(str(folder / "pictures"), "zip", folder / "pictures")
     sl.train("digits", epochs=1, shift=1, runs=folder / "runs", **FAST)
     sl.train("digits", recipe="none", model="cnn", steps=4, runs=folder / "runs", name="steps", **FAST)
     sl.train(folder / "pictures", recipe="none", model="cnn", epochs=2, runs=folder / "runs", name="pictures", **FAST)

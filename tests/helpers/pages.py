@@ -76,6 +76,8 @@ class Place:
         if source is None or path.exists():
             return
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".csv":
+            self.provide("pictures")  # which it names
         if source.is_dir():
             shutil.copytree(source, path)
         else:
@@ -93,6 +95,8 @@ class Place:
             r"comparisons/[\w-]+-\d{3}": "comparison",
             r"studies/[\w-]+-\d{3}": "study",
             r"(my-)?pictures|more": "pictures",
+            r"[\w-]+\.csv": "photos.csv",
+            r"[\w-]+\.zip": "pictures.zip",
             r"[\w-]+\.(png|jpg)": "pictures/cat/0.png",
             r"[\w-]+\.onnx": "model.onnx",
             r"weights\.safetensors": "runs/pictures-001/weights/best.safetensors",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sightline import device as device_room
+from sightline.data.in_memory import from_arrays
 from sightline.errors import UsageError
 from sightline.runs.folder import RunFolder, checkpoint_step
 from sightline.runs.images import verify
@@ -32,7 +33,7 @@ def resume(
     add_epochs: int | None = None,
     add_steps: int | None = None,
     module: nn.Module | None = None,
-    data: ImageData | None = None,
+    data: ImageData | tuple[Any, Any] | None = None,
     quiet: bool = False,
     reporter: Reporter | None = None,
 ) -> TrainResult:
@@ -67,7 +68,8 @@ def resume(
         if differing:
             told = ", ".join(f"{key} was {getattr(before, key)} and is {getattr(now, key)}" for key in differing)
             reporter.note(f"warning: {told}; the result will not be bit-identical to an unbroken run")
-        images = RunData.from_settings(settings, data)
+        own = from_arrays(data, settings.data) if isinstance(data, tuple) else data
+        images = RunData.from_settings(settings, own)
         verify(folder.read(Splits), images.splits)
         if module is None:
             if settings.model is None:

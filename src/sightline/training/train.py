@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from sightline.checking.audit import audit, audit_lines
 from sightline.data import ImageData
+from sightline.data.in_memory import ARRAYS, from_arrays
 from sightline.evaluation.predictions import evaluate, report_of, store_test
 from sightline.files.json_records import to_json
-from sightline.recipes import default_recipe, resolve, why_folder_recipe
+from sightline.recipes import NO_RECIPE, default_recipe, resolve, why_folder_recipe
 from sightline.runs.folder import RESULTS, RunFolder
 from sightline.runs.images import record
 from sightline.runs.records import TestReport
@@ -62,7 +63,7 @@ class TrainResult:
 
 
 def train(
-    data: str | Path | ImageData | None = None,
+    data: str | Path | ImageData | tuple[Any, Any] | None = None,
     *,
     model: str | nn.Module | None = None,
     recipe: str | None = None,
@@ -73,22 +74,28 @@ def train(
 ) -> TrainResult:
     """Train a classifier and test it.
 
-    `data`: a dataset's name, a folder, an archive or a file of labels, or an ImageData of your own; left out, that of
-    the recipe, and without one the embedded digits. `model`: a preset's or family's name,
-    or your own torch module, float (N, C, H, W) to logits (N, K). `recipe`: a recipe's name or YAML file; left out, the
-    dataset's own; "none" for the plain defaults. `settings`: any setting by its flat name, as on the command line:
-    `lr=0.1, epochs=5, batch_size=64`.
+    `data`: a dataset's name; a folder, an archive or a file of labels; arrays `(images, labels)` or
+    `((images, labels), (test_images, test_labels))`, images (N, H, W[, C]) of 0 to 255 or floats of 0 to 1, labels (N,)
+    numbers or texts; or an ImageData of your own. Left out, it is the recipe's, and without one the embedded digits.
+    `model`: a preset's or family's name, or your own torch module, float (N, C, H, W) to logits (N, K). `recipe`: a
+    recipe's name or YAML file; left out, the dataset's own; "none" for the plain defaults. `settings`: any setting by
+    its flat name, as on the command line: `lr=0.1, epochs=5, batch_size=64`.
 
     Raises UsageError, DataError, FileError, NumericError, ResourceError or Interrupted, all SightlineErrors.
     """
+    arrays = data if isinstance(data, tuple) else None
     own_data = data if isinstance(data, ImageData) else None
     own_module = None if model is None or isinstance(model, str) else model
     preset = model if isinstance(model, str) else None
     flags = {**settings, "model": preset}
-    named = own_data.name if own_data else None if data is None else str(data)
+    named = ARRAYS if arrays is not None else own_data.name if own_data else None if data is None else str(data)
     # Before torch is imported, which takes a while: wrong settings are told at once.
     asked = "a module of your own" if own_module is not None else preset
+    if arrays is not None:
+        recipe = recipe or NO_RECIPE
     resolved = resolve(named, recipe or default_recipe(named or "digits", asked), flags)
+    if arrays is not None:
+        own_data = from_arrays(arrays, resolved.data)
     reporter = make_reporter(quiet=quiet)
     if (why := why_folder_recipe(named, recipe, asked)) is not None:
         reporter.note(why)
