@@ -7,10 +7,11 @@ import json
 import numpy as np
 import pytest
 
+import sightline as sl
 from helpers.folders import load, make, paint, pictures, refused, write
 from sightline import data
 from sightline.data.label_file import read_table
-from sightline.errors import UsageError
+from sightline.errors import DataError, UsageError
 from sightline.settings.data import DataSettings
 
 
@@ -54,6 +55,12 @@ def test_parts_and_groups_of_columns(tmp_path):
     assert chosen.groups.tolist() == loaded.train.groups[[3, 1]].tolist()
     assert load(table, group_column="none").train.groups is None
     assert "split from 'subset', group from 'patient_id'" in loaded.notes[0]
+
+
+def test_groups_that_the_split_column_divides_are_told(tmp_path):
+    rows = [(*row, ("train", "test")[index % 3 == 0], f"p{index // 2}") for index, row in enumerate(pictures(tmp_path))]
+    loaded = load(write(tmp_path / "a.csv", [("image", "label", "split", "person"), *rows]))
+    assert loaded.notes[1].startswith("4 groups have pictures in train and in test")
 
 
 def test_pictures_without_a_group_are_each_their_own(tmp_path):
@@ -209,6 +216,22 @@ def test_class_folders_go_before_a_file_in_them(tmp_path):
     assert "--labels labels.csv" in loaded.notes[0]
     write(root / "labels.csv", [("image", "label"), *((f"cat/{i}.png", "xy"[i % 2]) for i in range(6))])
     assert load(root, labels="labels.csv", test_fraction=0.4).class_names == ("x", "y")
+
+
+def test_pictures_to_predict_come_in_the_order_of_the_file(tmp_path):
+    rows = pictures(tmp_path, folder="new", suffix=".jpg")[::-1]
+    table = write(
+        tmp_path / "x.csv", [("序号", "编号"), *((n, name[4:-4]) for n, (name, _) in enumerate(rows))], encoding="gbk"
+    )
+    told: list[str] = []
+    assert sl.find_pictures(table, tell=told.append) == [tmp_path / name for name, _ in rows]
+    assert told == ["x.csv: read as GB18030, since it is not UTF-8"]
+    (tmp_path / rows[2][0]).unlink()
+    with pytest.raises(DataError, match=r"1 of its 12 pictures is missing, .* in line 4 \("):
+        sl.find_pictures(table)
+    assert len(sl.find_pictures(table, skip_bad=True)) == 12
+    with pytest.raises(UsageError, match="--image-column"):
+        sl.find_pictures(table, image_column="x")
 
 
 # A test of a model

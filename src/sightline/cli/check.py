@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from sightline.cli.flags import DATA, given, setting_flags
+from sightline.cli.flags import DATA, given, setting_flags, typed
 from sightline.cli.output import AS_TEXT, OUTPUT, Output, escaped, print_json, print_notes
 from sightline.errors import DataError
+from sightline.settings.merge import flag_of
 
 if TYPE_CHECKING:
     from sightline import CheckResult
@@ -65,7 +66,7 @@ def check(
     if output.json:
         print_json(result.to_dict())
     else:
-        _show(result, data, out)
+        _show(result, " ".join([data, *(f"{flag_of(name)} {value}" for name, value in typed(flags).items())]), out)
     if strict and result.wrong:
         raise DataError(data, f"{_things_wrong(result)} wrong with it", "a dataset without faults, with --strict")
 

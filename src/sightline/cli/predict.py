@@ -12,7 +12,7 @@ from cyclopts import Group, Parameter
 
 from sightline.cli.app import STDIN
 from sightline.cli.flags import given, setting_flags
-from sightline.cli.output import AS_TEXT, Output, finite, print_json
+from sightline.cli.output import AS_TEXT, Output, finite, print_json, print_notes
 from sightline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,7 +63,10 @@ def predict(
         raise UsageError("--top-k", f"{top_k} found", "1 or more")
     with output.working():
         settings = given(flags)
-        paths = list(_pictures(pictures, image_column=settings.pop("image_column", "auto"), skip_bad=skip_bad))
+        notes: list[str] = []
+        column = settings.pop("image_column", "auto")
+        paths = list(_pictures(pictures, image_column=column, skip_bad=skip_bad, tell=notes.append))
+        print_notes(notes)
         import sightline
 
         classifier = sightline.load(model, **settings)

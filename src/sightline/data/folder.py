@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +18,7 @@ from sightline.data.cache import Decoded, Picture, Request, Size, decoded, listi
 from sightline.data.decoder import probe
 from sightline.data.groups import grouped
 from sightline.data.image_set import ImageData, ImageSet
-from sightline.data.layout import Part, some
+from sightline.data.layout import Part, PartName, some
 from sightline.data.preprocessing import Preprocessing
 from sightline.data.source import Source, find_source, list_source, list_test_part
 from sightline.data.split import hold_out
@@ -69,7 +70,7 @@ def _load(source: Source, settings: DataSettings, *, quiet: bool) -> FolderData:
         return _choose_size(source.root, parts["train"].pictures, side, settings.channels)
 
     result = decoded(request, size, skip_bad=settings.skip_bad, quiet=quiet)
-    sets: dict[str, ImageSet] = {}
+    sets: dict[PartName, ImageSet] = {}
     groups = _groups(parts.values())
     start = 0
     for name, part in parts.items():
@@ -88,7 +89,7 @@ def _load(source: Source, settings: DataSettings, *, quiet: bool) -> FolderData:
         {pictures[row].id: why for row, why in result.bad.items()},
         settings.resizing,
         grouping,
-        listed.notes,
+        (*listed.notes, *_divided_groups(sets)),
         sum(part.ignored for part in parts.values()),
     )
 
@@ -152,6 +153,17 @@ def _groups(parts: Iterable[Part]) -> NDArray[np.int64] | None:
         return None
     told = [name or f"\0{row}" for row, name in enumerate(names)]
     return np.unique(told, return_inverse=True)[1].astype(np.int64)
+
+
+def _divided_groups(sets: Mapping[PartName, ImageSet]) -> list[str]:
+    """Say which parts that were brought share groups: a test on people that training knows flatters."""
+    groups = {name: set(part.groups.tolist()) for name, part in sets.items() if part.groups is not None}
+    shared = {(one, other): len(groups[one] & groups[other]) for one, other in combinations(groups, 2)}
+    return [
+        f"{count:,} groups have pictures in {one} and in {other}, as the split column has them: a test may flatter"
+        for (one, other), count in shared.items()
+        if count
+    ]
 
 
 def _image_set(

@@ -228,7 +228,7 @@ def find_columns(table: Table, settings: DataSettings, is_there: Callable[[str],
     """
     image = _image_column(table, settings.image_column, is_there)
     if not labels:
-        return Columns(image)
+        return Columns(image, notes=table.notes)
     split, notes = _split_column(table, settings.split_column, image)
     label = None if settings.label_column == "auto" else _asked(table, settings.label_column, "label")
     label = _by_name(table, LABEL_NAMES, {image, split}) if label is None else label

@@ -113,7 +113,7 @@ def find_source(settings: DataSettings, *, quiet: bool = False) -> Source:
     elif not is_folder(path) and path.is_file() and is_label_file(path):
         if settings.labels is not None:
             raise UsageError("--labels", f"{path} is a file of labels itself", "one of them")
-        return Source(str(path), path.parent, path, None, {"labels": sha256_of(path)}, ())
+        return Source(str(path), path.parent, path, None, {"labels": _hash(path)}, ())
     elif not is_folder(path):
         missing = "no such file" if has_suffix(path.name, ARCHIVES + LABEL_FILES) else "no such folder"
         raise DataError(str(path), "it is a file" if path.exists() else missing, KINDS)
@@ -121,16 +121,23 @@ def find_source(settings: DataSettings, *, quiet: bool = False) -> Source:
     with _called(str(path), inside):
         root, table, notes = _taken(top, str(path), settings.labels)
     if table is not None:
-        files["labels"] = sha256_of(table)
+        files["labels"] = _hash(table)
         if inside is not None and not table.resolve().is_relative_to(inside.resolve()):
             inside = None  # a file of the user's own, for the pictures of the archive
     return Source(str(path), root, table, inside, files, notes)
 
 
+def _hash(table: Path) -> str:
+    try:
+        return sha256_of(table)
+    except OSError as error:
+        raise DataError(str(table), f"it cannot be read ({error.strerror})", "a file of labels") from None
+
+
 def _taken(top: Path, name: str, labels: str | None) -> tuple[Path, Path | None, tuple[str, ...]]:
     """Choose the folder below `top` that has the pictures, and the file that has their labels."""
     if labels is not None:
-        for table in (top / labels, Path(labels).expanduser()):
+        for table in (Path(labels).expanduser(), top / labels):
             if table.is_file():
                 return top, table, ()
         raise UsageError("--labels", f"{labels} is not there", "a file of labels (.csv, .tsv, .jsonl)")

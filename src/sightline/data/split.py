@@ -90,7 +90,10 @@ def hold_out(images: ImageSet, amount: float, seed: int, flag: str) -> tuple[Ima
     else:
         part = stratified_groups(images.labels, images.groups, count, seed)
     if not len(part):
-        raise UsageError(flag, "no group of images can be held out", "classes of two groups or more")
+        raise UsageError(
+            flag, "no group of images can be held out", "classes of two groups or more",
+            "Group them by something else, or take no groups with --group-column none.",
+        )  # fmt: skip
     return images.select(_others(part, total)), images.select(part)
 
 
