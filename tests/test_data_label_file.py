@@ -101,6 +101,14 @@ def test_named_columns_go_before_guesses(tmp_path):
         load(table, image_column="path")
 
 
+@pytest.mark.parametrize("columns", [("label", "id"), ("kind", "id")])
+def test_numbers_may_be_labels_and_names_of_pictures(tmp_path, columns):
+    for index in range(12):
+        paint(tmp_path / "images" / f"{index}.png", index)
+    loaded = load(write(tmp_path / "x.csv", [columns, *((index % 2, index) for index in range(12))]))
+    assert everything(loaded) == {f"images/{index}.png": str(index % 2) for index in range(12)}
+
+
 def test_numbers_are_classes_in_the_order_of_their_values(tmp_path):
     rows = [(name, index % 12) for index, (name, _) in enumerate(pictures(tmp_path, 48))]
     loaded = load(write(tmp_path / "x.csv", [("image", "label"), *rows]))

@@ -24,7 +24,7 @@ def images_to_test(
     classifier: Classifier,
     settings: DataSettings | None,
     changes: Mapping[str, Any] = MappingProxyType({}),
-    tell: Callable[[str], object] = lambda _: None,
+    tell: Callable[[str], object] | None = None,
 ) -> ImageSet:
     """Find the images that a test or an export of `path` looks at: those that `settings` name, else the run's own.
 

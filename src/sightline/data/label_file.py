@@ -273,9 +273,12 @@ def _image_column(table: Table, asked: str, is_there: Callable[[str], bool]) -> 
     found = next((place for place in places if there(place)), None)
     if found is not None:
         return found
-    every = range(len(table.columns))
-    best = max(every, key=there)
-    if there(best):
+    # Labels that are numbers could be pictures' names too.
+    others = (*LABEL_NAMES, *SPLIT_NAMES, *GROUP_NAMES)
+    every = [place for place, name in enumerate(table.columns) if _plain(name) not in others]
+    counts = {place: (there(place), len(set(table.cells(place)))) for place in every}
+    best = max(counts, key=lambda place: counts[place], default=None)
+    if best is not None and counts[best][0]:
         return best
     # None is there: what they are called, or look like, lets the missing ones be named.
     like_pictures = [place for place in every if all(is_picture(row[place]) for row in sample)]

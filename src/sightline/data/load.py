@@ -34,7 +34,7 @@ def load_test(
     preprocessing: Preprocessing,
     *,
     quiet: bool = False,
-    tell: Callable[[str], object] = lambda _: None,
+    tell: Callable[[str], object] | None = None,
 ) -> ImageSet:
     """Read only the test images of a dataset or of pictures of one's own, at the size that a model wants them.
 
@@ -46,7 +46,7 @@ def load_test(
     reader = READERS.get(settings.name)
     if reader is None:
         images, notes = load_test_folder(settings, class_names, preprocessing, quiet=quiet)
-        for note in notes:
+        for note in notes if tell else ():
             tell(note)
         return images
     height, width, channels = preprocessing.height, preprocessing.width, preprocessing.channels

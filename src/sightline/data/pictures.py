@@ -19,7 +19,7 @@ def find_pictures(
     *,
     image_column: str = "auto",
     skip_bad: bool = False,
-    tell: Callable[[str], object] = lambda _: None,
+    tell: Callable[[str], object] | None = None,
 ) -> list[Path]:
     """List the pictures that a path names: all that are in a folder or archive and in those inside it, sorted; those of
     a file of labels (.csv, .tsv, .jsonl), in its order, by its column `image_column`; else the path.
@@ -34,7 +34,7 @@ def find_pictures(
         root = Path(path).parent
         settings = DataSettings(image_column=image_column)
         labelled = read_labelled(Path(path), root, settings, labels=False)
-        for note in labelled.columns.notes:
+        for note in labelled.columns.notes if tell else ():
             tell(note)
         if not skip_bad:
             refuse_missing(labelled)
