@@ -60,7 +60,7 @@ update-help: $(SETUP)
 
 $(INSTALLED): pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing Sightline into .venv (torch is large) ..."
-	@$(PIP) -e .
+	@$(PIP) -e '.[photos]'
 	@touch $@
 
 $(SETUP): $(INSTALLED)
