@@ -247,7 +247,7 @@ RULES: tuple[tuple[str, str, Callable[[list[str], Place], None], str], ...] = (
     (r"sightline train .*--pretrained .*", PARSED, nothing_more, "it needs weights to download: test_pretrained.py"),
     (r"sightline train .*--group .*", PARSED, nothing_more, "it needs pictures in groups: test_data_groups.py"),
     (r"curl .*", SHORT, ask, "the same request, to the application in this process"),
-    (r"sightline train (?!.*--(pretrained|group) ).*", SHORT, train_shortly, "two steps, on digits for what is downloaded"),
+    (r"sightline train (?!.*--(pretrained|group) ).*", SHORT, train_shortly, "two steps, and nothing is downloaded"),
     (r"sightline compare .*", SHORT, compare_shortly, "one seed of two steps"),
     (r"sightline tune .*", SHORT, tune_shortly, "two trials of one epoch, no comparison"),
     (r"sightline (test|predict|check) .*\bmnist$", SHORT, on_small_data, "digits for mnist, which is downloaded"),
