@@ -100,7 +100,7 @@ def test_a_duration_replaces_the_other_unit(name: str) -> None:
         ({"augment": "huge"}, ["--augment", "'huge'", "'light', 'medium' or 'strong'"]),
         ({"crop_area": ("0.5", "0.2")}, ["--crop-area", "two numbers, the smaller one first"]),
         ({"crop_area": ("0", "0.2")}, ["--crop-area", "greater than 0"]),
-        ({"crop_aspect": ("1",)}, ["--crop-aspect"]),
+        ({"crop_aspect": ("1",)}, ["--crop-aspect", "at least 2 items"]),
         ({"randaugment_magnitude": 30}, ["--randaugment-magnitude", "30", "10"]),
         ({"hue": 0.6}, ["--hue", "0.6", "0.5"]),
         ({"bach_size": 3}, ["--bach-size", "batch_size"]),

@@ -30,10 +30,13 @@ MODIFIERS = ("level", "fill", "crop_area", "crop_aspect", "randaugment_magnitude
 """Settings that change nothing by themselves."""
 
 
-def _ascending(ends: tuple[float, float]) -> tuple[float, float]:
+def _ascending(ends: tuple[float, ...]) -> tuple[float, ...]:
     if ends[0] > ends[1]:
         raise PydanticCustomError("range", "Input should be two numbers, the smaller one first")
     return ends
+
+
+ASCENDING = (Field(min_length=2, max_length=2), AfterValidator(_ascending))
 
 
 class AugmentSettings(Section):
@@ -52,9 +55,9 @@ class AugmentSettings(Section):
     """Turn half of the images upside down, at random: for pictures from above, or of cells."""
     random_crop: bool = False
     """Show a random part of each image, brought to the network's size (arXiv 1409.4842)."""
-    crop_area: Annotated[tuple[PositivePart, PositivePart], AfterValidator(_ascending)] = (0.08, 1.0)
+    crop_area: Annotated[tuple[PositivePart, ...], *ASCENDING] = (0.08, 1.0)
     """Least and greatest part of the image's area that a random crop shows."""
-    crop_aspect: Annotated[tuple[Positive, Positive], AfterValidator(_ascending)] = (3 / 4, 4 / 3)
+    crop_aspect: Annotated[tuple[Positive, ...], *ASCENDING] = (3 / 4, 4 / 3)
     """Least and greatest width over height of a random crop."""
     rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
     """Degrees by which images are turned, up to, either way."""

@@ -51,8 +51,11 @@ class Trainer:
         self.model = _on_device(network, settings, compute)
         self.order = BatchOrder.of(train, training)
         self.length = TrainingLength.from_settings(training, self.order)
-        self.images = ResidentImages(train, compute.device)
-        self.augment = build_augmentation(settings.augment, count=len(train), seed=training.seed, device=compute.device)
+        source = train.to_crop_from() if settings.augment.random_crop else train
+        self.images = ResidentImages(source, compute.device)
+        self.augment = build_augmentation(
+            settings.augment, count=len(train), seed=training.seed, device=compute.device, size=train.size[:2]
+        )
         self.mix = build_mixing(settings.augment, classes=len(train.class_names))
         self.execution = choose_execution(settings, compute, self.order, self.length.total_steps)
         forward = compiled_forward(self.model, training.batch_size) if self.execution.compiled else self.model
@@ -146,7 +149,7 @@ class Trainer:
         indices, device_indices = self._indices(0)
         pixels, labels = self.images.gather(indices, device_indices)
         augmented, _ = self._augmented(0, device_indices, pixels, labels)
-        return pixels[:most].cpu().numpy(), augmented[:most].cpu().numpy()
+        return self.data.splits.train.select(indices[:most]).images(), augmented[:most].cpu().numpy()
 
     def train_step(self, part: TrainedPart, step: int) -> None:
         """Take a step, count it and log it."""
