@@ -99,7 +99,7 @@ def says(text: str, value: Any) -> bool:
         return text == value or text == value.lower()
     if isinstance(value, dict):
         usual = {**AugmentSettings().model_dump(mode="json"), "fill": value.get("fill")}
-        return all(name in text for name, found in value.items() if found != usual[name])
+        return all(name in text for name, found in value.items() if found != usual.get(name))
     if isinstance(value, bool) or value is None:
         return text.lower() in (str(value).lower(), "none", "无")
     values = value if isinstance(value, list) else [value]
