@@ -32,7 +32,7 @@ check: $(SETUP)
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest tests/test_cli_help.py tests/test_house.py tests/test_run_file_names.py
+	$(BIN)/python -m pytest tests/test_cli_help.py tests/test_house.py tests/test_run_file_names.py tests/test_api.py tests/test_python_page.py
 
 hooks: $(SETUP)
 	$(BIN)/pre-commit install
@@ -60,7 +60,7 @@ update-help: $(SETUP)
 
 $(INSTALLED): pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing Sightline into .venv (torch is large) ..."
-	@$(PIP) -e .
+	@$(PIP) -e '.[photos]'
 	@touch $@
 
 $(SETUP): $(INSTALLED)

@@ -24,6 +24,13 @@ EVERYTHING = {
     "erase": 0.5,
     "cutout": 2,
 }
+PHOTOGRAPHS = {
+    "random_crop": True,
+    "randaugment": 2,
+    "saturation": 0.4,
+    "hue": 0.1,
+    "flip_vertical": True,
+}
 
 
 # The whole
@@ -40,7 +47,12 @@ def test_each_edge_has_its_fill(more):
     assert len({images.numpy().tobytes() for images in fills}) == 3
 
 
-@pytest.mark.parametrize("settings", [EVERYTHING, {"shift": 2, "flip": "random"}, {"flip": "random", **EVERYTHING}])
+@pytest.mark.parametrize(
+    "settings",
+    [EVERYTHING, {"shift": 2, "flip": "random"}, {"flip": "random", **EVERYTHING}, {**EVERYTHING, **PHOTOGRAPHS}]
+    + [{name: value} for name, value in PHOTOGRAPHS.items()],
+    ids="+".join,
+)
 def test_the_seed_decides(settings):
     images = some_images()
     before = images.clone()
@@ -52,18 +64,21 @@ def test_the_seed_decides(settings):
 
 @pytest.mark.parametrize(
     "settings",
-    [{name: value} for name, value in EVERYTHING.items()] + [{"flip": "random"}, {"erase": 1.0}, EVERYTHING],
+    [{name: value} for name, value in (EVERYTHING | PHOTOGRAPHS).items()]
+    + [{"flip": "random"}, {"erase": 1.0}, EVERYTHING, {**EVERYTHING, **PHOTOGRAPHS}],
     ids="+".join,
 )
 def test_each_image_goes_its_own_way(settings):
     images = some_images(1, 12, 12).expand(60, -1, -1, -1).contiguous()
     moved = augmented(images, **settings)
     assert moved.dtype == torch.uint8 and moved.shape == images.shape and moved.is_contiguous()
-    expected = 2 if "flip" in settings else 15
+    expected = 2 if {"flip", "flip_vertical"} & settings.keys() else 15
     assert len({image.numpy().tobytes() for image in moved}) >= expected
 
 
-@pytest.mark.parametrize("settings", [{"shift": 3, "flip": "random"}, {**EVERYTHING, "erase": 0}])
+@pytest.mark.parametrize(
+    "settings", [{"shift": 3, "flip": "random"}, {**EVERYTHING, "erase": 0}, {**PHOTOGRAPHS, **EVERYTHING, "erase": 0}]
+)
 @pytest.mark.parametrize("fill", ["zero", "reflect", "nearest"])
 def test_gray_and_colour_move_alike(settings, fill):
     gray = some_images(channels=1)
@@ -78,7 +93,8 @@ def test_gray_and_colour_move_alike(settings, fill):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_small_and_odd_sizes(size, fill, channels):
     images = some_images(6, *size, channels)
-    for settings in ({"shift": 4, "flip": "alternate"}, {**EVERYTHING, "erase": 1, "cutout": 9}):
+    whole = {**EVERYTHING, "erase": 1, "cutout": 9}
+    for settings in ({"shift": 4, "flip": "alternate"}, whole, {**whole, **PHOTOGRAPHS}):
         assert augmented(images, fill=fill, **settings).shape == images.shape
 
 
@@ -87,14 +103,18 @@ def test_auto_has_to_be_decided_first():
         build_augmentation(AugmentSettings(flip="auto"), count=1, seed=0, device=CPU)
 
 
-@pytest.mark.parametrize("settings", [{"shift": 2}, {"shift": 2, "fill": "reflect"}, EVERYTHING])
+@pytest.mark.parametrize(
+    "settings",
+    [{"shift": 2}, {"shift": 2, "fill": "reflect"}, {"flip_vertical": True}, EVERYTHING, {**EVERYTHING, **PHOTOGRAPHS}],
+)
 @pytest.mark.parametrize("flips", ["random", "alternate"])
 def test_nothing_waits_for_the_device(settings, flips):
     """Tensors without contents: whatever asks for a value, as a GPU would have to wait for it, is an error there."""
     nowhere = torch.device("meta")
     augment = build_augmentation(AugmentSettings(flip=flips, **settings), count=20, seed=3, device=nowhere)
     images = some_images()
-    assert augment(images.to(nowhere), torch.arange(20), 0).shape == images.shape
+    for _ in range(5):  # so that each operation of RandAugment is some image's
+        assert augment(images.to(nowhere), torch.arange(20), 0).shape == images.shape
 
 
 # What auto decides
@@ -185,6 +205,15 @@ def test_digits_turned_over_are_warned_of():
     assert "6 and 9" in resolve_augment(AugmentSettings(rotate=180), "digits", digits)[1][1]
 
 
+def test_images_turned_over_are_warned_of_where_classes_tell():
+    asked = AugmentSettings(flip_vertical=True)
+    for names in (["thumb_up", "thumb_down"], ["6", "9"], ["朝上", "朝下"], ["UpperJaw", "other"]):
+        settings, lines = resolve_augment(asked, "own", names)
+        assert settings == asked and lines[0] == "augmentation: upside down at random"
+        assert lines[1].startswith("warning: turned upside down as asked, though ")
+    assert len(resolve_augment(asked, "own", ["cell", "setup"])[1]) == 1
+
+
 def test_lines_are_short_and_say_everything():
     names = ["left " + "a long name of a class " * 8, "right " + "a long name of a class " * 8]
     for flip_setting in ("auto", "none", "random"):
@@ -205,6 +234,13 @@ def test_lines_are_short_and_say_everything():
         ):
             assert word in said
     assert resolve_augment(AugmentSettings(), "own", names)[1] == ["augmentation: none"]
+    settings = AugmentSettings(mixup=0.2, cutmix=1, **PHOTOGRAPHS)
+    assert resolve_augment(settings, "own", ["cat", "dog"])[1] == [
+        "augmentation: a random part of 8 to 100 % of the area, RandAugment with 2 operations of magnitude 9, black",
+        "  edges, upside down at random, saturation by up to 40 %, hue by up to 36 degrees, mixup or cutmix",
+    ]
+    lines = resolve_augment(AugmentSettings(level="light"), "own", ["cat", "dog"])[1]
+    assert lines[0].startswith("augmentation, level light: a random part of 50 to 100 % of the area, brightness")
 
 
 # The picture

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import re
-import runpy
 import shlex
 import shutil
 from pathlib import Path
@@ -154,11 +153,6 @@ def test_links_between_pages_lead_somewhere() -> None:
         if not target.startswith(("http:", "https:")) and not (ROOT / page).parent.joinpath(target).exists()
     ]
     assert not wrong
-
-
-def test_the_page_on_python_is_what_the_docstrings_say() -> None:
-    found = runpy.run_path(str(ROOT / "docs/make_python.py"))
-    assert (ROOT / "docs/python.md").read_text("utf-8") == found["page"](), "run: make docs"
 
 
 def test_both_readmes_have_the_same_blocks_links_and_headings() -> None:

@@ -11,9 +11,13 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sightline.augment import build_augmentation
+from sightline.classifier import model_file
+from sightline.classifier.header import ModelHeader
+from sightline.data.preprocessing import unit_preprocessing
 from sightline.errors import UsageError
 from sightline.models import Network, build_model, summarize
 from sightline.models.initializers import initialize
+from sightline.models.pretrained import load_pretrained
 from sightline.models.pretrained.fit import first_convolution
 from sightline.models.sprint import build_sprint
 from sightline.settings import AugmentSettings
@@ -21,6 +25,7 @@ from sightline.settings.model import (
     MODEL_PRESETS,
     AlexNetSettings,
     CnnSettings,
+    EfficientNetSettings,
     GoogLeNetSettings,
     ModelSettings,
     PadResNetSettings,
@@ -36,6 +41,7 @@ SMALL = [
     ResNetSettings(resnet_version=2, block="bottleneck", stage_depths=(1, 1), stage_widths=(4, 8)),
     PadResNetSettings(block_widths=(16, 32)),
     PadResNetSettings(norm="batch"),
+    EfficientNetSettings(width_factor=0.3, depth_factor=0.4),
 ]
 
 
@@ -89,7 +95,23 @@ ONE_A_KIND = [
     AlexNetSettings(form="small", hidden=8, norm="lrn"),
     GoogLeNetSettings(),
     GoogLeNetSettings(batch_norm=True),
+    EfficientNetSettings(width_factor=0.3, depth_factor=0.4),
 ]
+
+
+@pytest.mark.parametrize("settings", ONE_A_KIND, ids=lambda settings: settings.family)
+def test_every_family_ends_in_maps_and_takes_its_own_weights(settings, tmp_path):
+    network = build_model(settings, channels=3, image_size=(64, 64), num_classes=3, seed=0).eval()
+    with torch.no_grad():
+        assert network.forward_features(torch.zeros(1, 3, 64, 64)).ndim == 4
+    preprocessing = unit_preprocessing((64, 64, 3))
+    header = ModelHeader(model=settings, class_names=("a", "b", "c"), preprocessing=preprocessing)
+    model_file.save(tmp_path / "own.safetensors", network.state_dict(), header)
+    other = build_model(settings, channels=3, image_size=(64, 64), num_classes=3, seed=1)
+    report = load_pretrained(other, settings, str(tmp_path / "own.safetensors"))
+    assert not report.fresh and not report.unused
+    state = other.state_dict()
+    assert all(torch.equal(state[name], tensor) for name, tensor in network.state_dict().items())
 
 
 @pytest.mark.parametrize("settings", ONE_A_KIND, ids=lambda settings: settings.family)

@@ -67,7 +67,9 @@ def test_testing_again_gives_what_was_stored(old: Path) -> None:
     result = sl.test(folder.path, device="cpu")
     assert before["accuracy"] == pytest.approx(14 / 30) == pytest.approx(result.accuracy, abs=1e-6)
     assert result.loss == pytest.approx(before["loss"], abs=1e-5)
-    assert list(result.to_dict()) == list(before) and result.confusion_matrix == before["confusion_matrix"]
+    # Newer figures may have come in between.
+    assert [key for key in result.to_dict() if key in before] == list(before)
+    assert result.confusion_matrix == before["confusion_matrix"]
     assert result.predictions.ids == stored.ids
     np.testing.assert_allclose(result.predictions.probabilities, stored.probabilities, atol=1e-5)
 
@@ -162,4 +164,6 @@ def test_settings_are_read_and_are_a_recipe(old: Path) -> None:
     assert (settings.optimizer.lr, settings.training.epochs, settings.data.synthetic_count) == (0.05, 3, 150)
     result = sl.train(recipe=str(path), epochs=1, runs=old / "again", quiet=True)
     made = RunFolder.open(result.run).settings()
-    assert made.replace(recipe=None, epochs=3, interpolation="auto", near_duplicates="auto") == settings
+    assert (
+        made.replace(recipe=None, epochs=3, interpolation="auto", near_duplicates="auto", cache_size="auto") == settings
+    )

@@ -287,10 +287,11 @@ def taped(monkeypatch: pytest.MonkeyPatch) -> list[Tapes]:
 RUNS: list[dict[str, Any]] = [
     {"ema_decay": 0.9, "dropout": 0.3, "shift": 1, "flip": "alternate", "schedule": "one_cycle", "log_steps": 3},
     {"optimizer": "adamw", "lr": 0.002, "last_batch": "wrap", "precision": "bf16", "label_smoothing": 0.1},
+    {"augment": "strong", "channels": 3, "class_weights": "balanced", "label_smoothing": 0.1},
 ]
 
 
-@pytest.mark.parametrize("changes", RUNS, ids=["sgd", "adamw"])
+@pytest.mark.parametrize("changes", RUNS, ids=["sgd", "adamw", "soft labels"])
 def test_a_whole_run_is_the_eager_one_to_the_bit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, changes: dict[str, Any]
 ) -> None:

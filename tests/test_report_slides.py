@@ -139,7 +139,7 @@ def test_a_table_that_is_cut_says_so() -> None:
     table = Table(["row"], [[Cell(str(place))] for place in range(12)])
     short, note = first_rows(table, 10, words_room.words("en"))
     assert [row[0].text for row in short.rows] == [str(place) for place in range(10)]
-    assert note == ["10 of 12 rows; all are in the report."]
+    assert note == ["10 of 12 rows; the report has more."]
     assert first_rows(table, 12, words_room.words("en")) == (table, [])
 
 

@@ -54,6 +54,31 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
     assert facts(result.run) == expected
 
 
+AUGMENTED: list[dict[str, Any]] = [
+    {"random_crop": True, "rotate": 10},
+    {"randaugment": 2},
+    {"saturation": 0.5, "hue": 0.2, "flip_vertical": True},
+    {"mixup": 0.2},
+    {"cutmix": 1.0},
+    {"augment": "strong", "class_weights": "balanced", "label_smoothing": 0.1, "last_batch": "wrap"},
+]
+
+
+@pytest.mark.parametrize("changes", AUGMENTED, ids="+".join)
+def test_augmented_runs_go_on_to_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    options = {"channels": 3, "checkpoint_steps": 4, "log_steps": 3, **changes}
+    expected = facts(small(tmp_path / "whole", **options).run)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 11)
+        with pytest.raises(Stop):
+            small(tmp_path / "broken", **options)
+    result = sl.resume(next((tmp_path / "broken").iterdir()), quiet=True)
+    assert facts(result.run) == expected
+    assert facts(small(tmp_path / "other", **options, seed=1).run)[1] != expected[1]
+
+
 def test_a_run_killed_with_sigkill_goes_on_to_the_same_bits() -> None:
     done = subprocess.run(
         [sys.executable, str(BENCHMARKS / "kill_resume.py"), "--kills", "2", "--seed", "1", "--threads", "1"],

@@ -8,12 +8,14 @@ from pydantic import ValidationError
 from sightline.errors import FileError, UsageError
 from sightline.settings import (
     MODEL_PRESETS,
+    AugmentSettings,
     build_settings,
     flat_fields,
     model_name,
     settings_from_yaml,
     settings_to_yaml,
 )
+from sightline.settings.augment import LEVELS
 from sightline.settings.merge import section_kinds
 
 
@@ -40,6 +42,43 @@ def test_a_preset_replaces_the_recipes_model() -> None:
     assert settings.model.bn_eps == 1e-3
 
 
+def test_a_level_sets_augmentation_together_and_what_is_given_beside_it_wins() -> None:
+    recipe = {"augment": {"shift": 4, "fill": "nearest", "flip": "random"}}
+    strong = build_settings(recipe, {"augment": "strong", "mixup": 0, "rotate": 10, "crop_area": ["0.3", "1"]}).augment
+    assert (strong.level, strong.shift, strong.fill, strong.flip) == ("strong", 0, "reflect", "auto")
+    assert (strong.mixup, strong.cutmix, strong.randaugment, strong.rotate) == (0, 1, 2, 10)
+    assert strong.random_crop and strong.crop_area == (0.3, 1)
+    assert build_settings(recipe, {"augment": "none"}).augment == AugmentSettings()
+    assert build_settings(recipe, {"augment": "none", "shift": 2}).augment == AugmentSettings(shift=2)
+    # In a recipe and in Python alike; and flags without a level keep the recipe's.
+    beside = {"augment": {"level": "medium", "randaugment": 3}}
+    assert build_settings(beside, {"hue": 0.1}).augment == AugmentSettings(level="medium", randaugment=3, hue=0.1)
+    assert (
+        AugmentSettings(level="medium", randaugment=3).randaugment_magnitude
+        == LEVELS["medium"]["randaugment_magnitude"]
+    )
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_levels_stand_resolved_in_yaml(level: str) -> None:
+    settings = build_settings(None, {"augment": level, "flip": "random"})
+    text = settings_to_yaml(settings)
+    assert settings_from_yaml(text, "settings.yaml") == settings
+    assert f"level: {level}" in text and "flip: random" in text
+    assert settings.augment.only_mirrors == (level == "none")
+    # What a run did stays what it did, whatever a level of that name sets later.
+    kept = settings_from_yaml(text.replace("level: strong", "level: light"), "settings.yaml").augment
+    assert kept.mixup == settings.augment.mixup
+
+
+def test_what_only_says_how_changes_no_image() -> None:
+    how = AugmentSettings(fill="reflect", crop_area=(0.2, 1), crop_aspect=(1, 1), randaugment_magnitude=3)
+    assert not how.changes_images and how.only_mirrors
+    for changes in ({"mixup": 0.2}, {"flip_vertical": True}, {"hue": 0.1}, {"randaugment": 1}, {"random_crop": True}):
+        settings = AugmentSettings.model_validate(changes)
+        assert settings.changes_images and not settings.only_mirrors
+
+
 @pytest.mark.parametrize("name", ["steps", "epochs"])
 def test_a_duration_replaces_the_other_unit(name: str) -> None:
     recipe = {"training": {"steps": 9} if name == "epochs" else {"epochs": 9}}
@@ -58,6 +97,12 @@ def test_a_duration_replaces_the_other_unit(name: str) -> None:
         ({"batch_size": -3}, ["--batch-size", "-3"]),
         ({"model": "resnet19"}, ["--model", "resnet19", "resnet18"]),
         ({"optimizer": "adm"}, ["--optimizer", "adm", "Did you mean adam"]),
+        ({"augment": "huge"}, ["--augment", "'huge'", "'light', 'medium' or 'strong'"]),
+        ({"crop_area": ("0.5", "0.2")}, ["--crop-area", "two numbers, the smaller one first"]),
+        ({"crop_area": ("0", "0.2")}, ["--crop-area", "greater than 0"]),
+        ({"crop_aspect": ("1",)}, ["--crop-aspect", "at least 2 items"]),
+        ({"randaugment_magnitude": 30}, ["--randaugment-magnitude", "30", "10"]),
+        ({"hue": 0.6}, ["--hue", "0.6", "0.5"]),
         ({"bach_size": 3}, ["--bach-size", "batch_size"]),
         ({"model": "cnn", "shortcut": "projection"}, ["--shortcut", "cnn", "conv_widths"]),
         ({"epochs": 1, "steps": 2}, ["epochs is 1 and steps is 2"]),

@@ -239,3 +239,10 @@ def test_other_shapes_than_in_fit_are_refused(fitted: SightlineClassifier) -> No
     with pytest.raises(TypeError, match="learning_rate"):
         SightlineClassifier(learning_rate=1)
     assert clone(fitted).get_params() == fitted.get_params()
+
+
+def test_augmentation_for_photographs_is_a_parameter_and_gives_the_same_twice(digits: tuple[Any, Any]) -> None:
+    options = {"augment": "strong", "flip": "none", "epochs": 1, "randaugment": 1}
+    first, second = (classifier(**options).fit(*digits) for _ in range(2))
+    assert first.model_ == second.model_ != classifier(epochs=1).fit(*digits).model_
+    assert clone(first).get_params()["augment"] == "strong"

@@ -228,6 +228,34 @@ def test_a_threshold_for_the_watched_test_images_stands(tmp_path: Path) -> None:
     assert small(tmp_path, watch_test=True, stop_at_accuracy=0.01, epochs=9).epochs == 1
 
 
+@pytest.mark.parametrize("changes", [{}, {"augment": "strong", "channels": 3}], ids=["plain", "strong"])
+def test_the_sheet_shows_what_the_first_step_is_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    from sightline.drawing import augmentation
+    from sightline.training.trainer import Trainer
+
+    batches: list[np.ndarray] = []
+    drawn: list[tuple[np.ndarray, np.ndarray | None]] = []
+    real = Trainer.batch
+
+    def batch(trainer: Trainer, step: int) -> Any:
+        found = real(trainer, step)
+        batches.append(found[1].numpy().copy())
+        return found
+
+    def draw(images: np.ndarray, *_: Any, originals: np.ndarray | None = None, **__: Any) -> None:
+        drawn.append((images, originals))
+
+    monkeypatch.setattr(Trainer, "batch", batch)
+    monkeypatch.setattr(augmentation, "draw", draw)
+    small(tmp_path, epochs=1, **changes)
+    ((images, originals),) = drawn
+    np.testing.assert_array_equal(images, batches[0][: len(images)])
+    assert (originals is None) == (not changes)
+    assert originals is None or (originals.shape == images.shape and (originals != images).any())
+
+
 def test_wrapped_batches_flip_each_image_every_second_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from sightline.training import trainer as loop
 

@@ -165,7 +165,7 @@ def train_shortly(words: list[str], place: Place) -> None:
     length = ["--steps", "2"]
     if settings.data.validation >= 1:  # more of them than the digits have
         length += ["--validation", "0.1"]
-    kept = without(words, ["--epochs", "--steps"])
+    kept = without(words, ["--epochs", "--steps", "--time"])
     data = settings.data.name
     named = data if Path(data).is_dir() else "digits"
     if data in NAMED_DATA:
@@ -249,8 +249,9 @@ RULES: tuple[tuple[str, str, Callable[[list[str], Place], None], str], ...] = (
     (r"sightline serve .*", PARSED, nothing_more, "it serves until it is stopped: tests/test_serving_command.py"),
     (r"sightline data get .*", PARSED, nothing_more, "it downloads"),
     (r"sightline train .*--pretrained .*", PARSED, nothing_more, "it needs weights to download: test_pretrained.py"),
+    (r"sightline train .*--group .*", PARSED, nothing_more, "it needs pictures in groups: test_data_groups.py"),
     (r"curl .*", SHORT, ask, "the same request, to the application in this process"),
-    (r"sightline train (?!.*--pretrained ).*", SHORT, train_shortly, "two steps, on digits for what is downloaded"),
+    (r"sightline train (?!.*--(pretrained|group) ).*", SHORT, train_shortly, "two steps, and nothing is downloaded"),
     (r"sightline compare .*", SHORT, compare_shortly, "one seed of two steps"),
     (r"sightline tune .*", SHORT, tune_shortly, "two trials of one epoch, no comparison"),
     (r"sightline (test|predict|check) .*\bmnist$", SHORT, on_small_data, "digits for mnist, which is downloaded"),

@@ -16,6 +16,7 @@ from sightline.drawing import canvas
 from sightline.evaluation.predictions import Predictions
 from sightline.files import arrays, atomic
 from sightline.reporting.make import report
+from sightline.settings import AugmentSettings
 
 FAST: dict[str, Any] = {"threads": 1, "precision": "fp32", "batch_size": 64, "quiet": True}
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -97,7 +98,8 @@ def says(text: str, value: Any) -> bool:
     if isinstance(value, str):
         return text == value or text == value.lower()
     if isinstance(value, dict):
-        return all(name in text for name, found in value.items() if found not in (0, 0.0, None, "none", "zero"))
+        usual = {**AugmentSettings().model_dump(mode="json"), "fill": value.get("fill")}
+        return all(name in text for name, found in value.items() if found != usual.get(name))
     if isinstance(value, bool) or value is None:
         return text.lower() in (str(value).lower(), "none", "无")
     values = value if isinstance(value, list) else [value]

@@ -8,10 +8,11 @@ import numpy as np
 import torch
 
 from sightline.augment.covering import cutout, erase
-from sightline.augment.lighting import adjust, random_factors
+from sightline.augment.lighting import adjust, random_colors, random_factors, recolor
 from sightline.augment.moves import flip, shift
-from sightline.augment.warp import random_matrices, warp
-from sightline.device import mixed_seed
+from sightline.augment.randaugment import Plan
+from sightline.augment.warp import composed, crop_matrices, mirrored, random_matrices, warp
+from sightline.device import mixed_seed, send
 from sightline.settings import AugmentSettings
 
 Augmentation = Callable[[torch.Tensor, torch.Tensor, int | torch.Tensor], torch.Tensor]
@@ -32,33 +33,66 @@ def build_mirroring(settings: AugmentSettings, *, count: int, seed: int, device:
     return lambda indices, passes: first[indices.to(device, non_blocking=True)] ^ (passes % 2 == 1)
 
 
-def build_augmentation(settings: AugmentSettings, *, count: int, seed: int, device: torch.device) -> Augmentation:
+def build_augmentation(
+    settings: AugmentSettings, *, count: int, seed: int, device: torch.device, size: tuple[int, int] | None = None
+) -> Augmentation:
     """The function (images, indices, passes) -> images for a run over `count` training images.
 
     indices: int64 (B,), which training images these are; passes: how often training went through all images before
-    these, one number or int64 (B,). Images are moved, then mirrored, then lit, then covered; the same tensor comes back
-    where nothing is asked for. `flip` must be resolved: no "auto".
+    these, one number or int64 (B,). Images are cropped, moved and mirrored, then lit and colored, then covered; the
+    same tensor comes back where nothing is asked for. `size`: (H, W) that random crops are brought to, that of the
+    images where it is left out. `flip` must be resolved: no "auto".
     """
-    warps = bool(settings.rotate or settings.shear or settings.zoom)
-    lights = bool(settings.brightness or settings.contrast)
     mirroring = build_mirroring(settings, count=count, seed=seed, device=device)
+    warps = bool(settings.rotate or settings.shear or settings.zoom or settings.random_crop or settings.randaugment)
 
     def augment(images: torch.Tensor, indices: torch.Tensor, passes: int | torch.Tensor) -> torch.Tensor:
-        if warps:
-            images = warp(images, random_matrices(settings, len(images), images.device), settings.fill)
-        elif settings.shift:
+        plan = None
+        if settings.randaugment:
+            plan = Plan.draw(settings.randaugment, settings.randaugment_magnitude, len(images))
+        if settings.shift and not warps:
             images = shift(images, settings.shift, settings.fill)
-        if mirroring is not None:
-            images = flip(images, mirroring(indices, passes))
-        if lights:
-            images = adjust(images, *random_factors(settings, len(images), images.device))
-        if settings.erase:
-            images = erase(images, settings.erase)
-        if settings.cutout:
-            images = cutout(images, settings.cutout)
-        return images
+        maps = random_matrices(settings, len(images), images.device) if warps else None
+        mirrors = [] if mirroring is None else [(0, mirroring(indices, passes))]
+        if settings.flip_vertical:
+            mirrors.append((1, torch.rand(len(images), device=images.device) < 0.5))
+        if maps is None:
+            for axis, which in mirrors:
+                images = flip(images, which, 2 - axis)
+        else:
+            for axis, which in mirrors:
+                maps = mirrored(maps, which, axis)
+            images = _warped(settings, images, maps, plan, size or (images.shape[1], images.shape[2]))
+        return _covered(settings, _lit(settings, images, plan))
 
     return augment
+
+
+def _warped(
+    settings: AugmentSettings, images: torch.Tensor, maps: torch.Tensor, plan: Plan | None, size: tuple[int, int]
+) -> torch.Tensor:
+    """Warp by a random crop, the maps, and RandAugment's moves, in this order, to `size`, (H, W)."""
+    if settings.random_crop:
+        source = (images.shape[1], images.shape[2])
+        maps = composed(crop_matrices(settings, len(images), source, size, images.device), maps)
+    if plan is not None:
+        maps = composed(maps, send(plan.matrices(*size), images.device))
+    # A crop lies within its image, and takes nothing from beyond the edge but half a pixel.
+    return warp(images, maps, settings.fill if settings.moves_images else "nearest", size)
+
+
+def _lit(settings: AugmentSettings, images: torch.Tensor, plan: Plan | None) -> torch.Tensor:
+    if settings.brightness or settings.contrast:
+        images = adjust(images, *random_factors(settings, len(images), images.device))
+    if settings.saturation or settings.hue:
+        images = recolor(images, *random_colors(settings, len(images), images.device))
+    return images if plan is None else plan.recolored(images)
+
+
+def _covered(settings: AugmentSettings, images: torch.Tensor) -> torch.Tensor:
+    if settings.erase:
+        images = erase(images, settings.erase)
+    return cutout(images, settings.cutout) if settings.cutout else images
 
 
 def _coin_flips(count: int, seed: int) -> torch.Tensor:

@@ -1,7 +1,8 @@
 """What is done to a dataset's training images, decided before training, with the reasons in plain lines.
 
 Only mirroring is decided: `flip: auto` mirrors unless the classes may tell left from right. For datasets with a name
-the catalog knows; for others the class names are looked at, and doubt leaves flips out.
+the catalog knows; for others the class names are looked at, and doubt leaves flips out. What a named level sets is
+there already: settings come with it, since the size at which pictures are read follows from it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ LONGEST_LINE = 110
 LONGEST_NAME = 24
 DIGIT_WORDS = frozenset({"zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"})
 SIDES = frozenset({"left", "right", "clockwise", "anticlockwise", "counterclockwise"})
+ENDS = frozenset({"up", "down", "upward", "upwards", "downward", "downwards", "top", "bottom", "upper", "lower"})
+CHINESE_ENDS = ("上", "下", "顶", "頂", "底")
 CHINESE_SIDES = ("左", "右", "顺时针", "逆时针", "順時針", "逆時針")
 # A class whose name becomes another's when such a word or letter is exchanged may be its mirror image.
 PARTNERS = {"l": "r", "b": "d", "p": "q", "lt": "rt", "lh": "rh"}
@@ -46,15 +49,20 @@ def resolve_augment(
         parts.append("flips at random" if settings.flip == "random" else "flips every second epoch")
         if harm:
             lines.append(f"warning: flips as asked, though {harm}")
+    if settings.flip_vertical and (harm := _signs(class_names) or _ends(class_names)):
+        lines.append(f"warning: turned upside down as asked, though {harm}")
     if settings.rotate > 90 and _are_signs(class_names):
         lines.append(f"warning: turned by up to {settings.rotate:g} degrees, signs such as 6 and 9 are the same")
-    done = "augmentation: " + (", ".join(parts) or "none")
+    level = "" if settings.level == "none" else f", level {settings.level}"
+    done = f"augmentation{level}: " + (", ".join(parts) or "none")
     return settings, [*textwrap.wrap(done, LONGEST_LINE, subsequent_indent="  "), *lines]
 
 
 def _parts(settings: AugmentSettings) -> list[str]:
-    """Say what is done but for flips."""
+    """Say what is done but for flips from left to right."""
     parts: list[str] = []
+    if settings.random_crop:
+        parts.append("a random part of {:.3g} to {:.3g} % of the area".format(*(100 * p for p in settings.crop_area)))
     if settings.shift:
         parts.append(f"shift up to {settings.shift} pixel{'s' if settings.shift > 1 else ''}")
     if settings.rotate:
@@ -63,16 +71,27 @@ def _parts(settings: AugmentSettings) -> list[str]:
         parts.append(f"shear up to {settings.shear:g} degrees")
     if settings.zoom:
         parts.append(f"zoom {1 - settings.zoom:g} to {1 + settings.zoom:g}")
-    if parts:
+    if settings.randaugment:
+        count = f"{settings.randaugment} operation{'s' if settings.randaugment > 1 else ''}"
+        parts.append(f"RandAugment with {count} of magnitude {settings.randaugment_magnitude:g}")
+    if settings.moves_images:
         parts.append({"zero": "black", "reflect": "reflected", "nearest": "continued"}[settings.fill] + " edges")
+    if settings.flip_vertical:
+        parts.append("upside down at random")
     if settings.brightness:
         parts.append(f"brightness by up to {100 * settings.brightness:.3g} %")
     if settings.contrast:
         parts.append(f"contrast by up to {100 * settings.contrast:.3g} %")
+    if settings.saturation:
+        parts.append(f"saturation by up to {100 * settings.saturation:.3g} %")
+    if settings.hue:
+        parts.append(f"hue by up to {360 * settings.hue:.3g} degrees")
     if settings.erase:
         parts.append(f"noise over a part of {100 * settings.erase:.3g} % of images")
     if settings.cutout:
         parts.append(f"a black square of {settings.cutout} pixel{'s' if settings.cutout > 1 else ''}")
+    if settings.mixup or settings.cutmix:
+        parts.append(" or ".join(["mixup"] * bool(settings.mixup) + ["cutmix"] * bool(settings.cutmix)))
     return parts
 
 
@@ -112,6 +131,13 @@ def _single(class_names: Sequence[str]) -> str | None:
 def _are_signs(class_names: Sequence[str]) -> bool:
     names = {name.strip().casefold() for name in class_names}
     return {"6", "9"} <= names or {"six", "nine"} <= names
+
+
+def _ends(class_names: Sequence[str]) -> str:
+    for name in class_names:
+        if ENDS.intersection(_words(name)) or any(end in name for end in CHINESE_ENDS):
+            return f"the class '{_short(name)}' tells up from down"
+    return ""
 
 
 def _sides(class_names: Sequence[str]) -> str:

@@ -31,7 +31,7 @@ def erase(images: torch.Tensor, probability: float) -> torch.Tensor:
     top = (place[0] * (height - high + 1)).floor()
     left = (place[1] * (width - wide + 1)).floor()
     high = torch.where(place[2] < probability, high, 0)
-    covered = _rectangles(images, top, left, high, wide)
+    covered = rectangles(images, top, left, high, wide)
     return images * (1 - covered) + _noise(images) * covered
 
 
@@ -43,10 +43,10 @@ def cutout(images: torch.Tensor, side: int) -> torch.Tensor:
     count, height, width, _ = images.shape
     top = torch.randint(0, height, (count, 1), device=images.device) - side // 2
     left = torch.randint(0, width, (count, 1), device=images.device) - side // 2
-    return images * (1 - _rectangles(images, top, left, side, side))
+    return images * (1 - rectangles(images, top, left, side, side))
 
 
-def _rectangles(
+def rectangles(
     images: torch.Tensor, top: torch.Tensor, left: torch.Tensor, high: torch.Tensor | int, wide: torch.Tensor | int
 ) -> torch.Tensor:
     """Which levels lie in the image's rectangle, uint8 (B, H, W, C) of 0 and 1, from its place and size, (B, 1) each.

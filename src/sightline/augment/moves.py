@@ -61,8 +61,8 @@ def _sources(side: int, more: int, fill: Fill, device: torch.device) -> torch.Te
     return source.clamp(0, side - 1)
 
 
-def flip(images: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
-    """Mirror left to right the images at which `which`, bool (B,), is true."""
+def flip(images: torch.Tensor, which: torch.Tensor, axis: int = 2) -> torch.Tensor:
+    """Mirror left to right, or along `axis` 1 upside down, the images at which `which`, bool (B,), is true."""
     count = len(images)
-    both = torch.cat([images, images.flip(2)])
+    both = torch.cat([images, images.flip(axis)])
     return both.index_select(0, torch.arange(count, device=images.device) + count * which)

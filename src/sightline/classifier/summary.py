@@ -11,9 +11,11 @@ from sightline.classifier.load import load
 from sightline.data.catalog import DATASETS
 from sightline.errors import UsageError, unknown
 from sightline.recipes import load_recipe, recipe_names
+from sightline.recipes.weights_input import published_input
 from sightline.settings import (
     AlexNetSettings,
     DataSettings,
+    EfficientNetSettings,
     GoogLeNetSettings,
     ModelSettings,
     ResNetSettings,
@@ -113,6 +115,9 @@ def _usual_input(settings: ModelSettings) -> tuple[int, int, int]:
             AlexNetSettings(form="full") | ResNetSettings(stem="imagenet") | GoogLeNetSettings(stem="imagenet" | "auto")
         ):
             return 3, 224, 224
+        case EfficientNetSettings():
+            published = published_input(settings)
+            return (3, published.side, published.side) if published else (3, 224, 224)
         case ResNetSettings() | GoogLeNetSettings():
             return 3, 32, 32
         case _:

@@ -59,12 +59,14 @@ class Request:
 
     root: Path
     pictures: Sequence[Picture]
-    scope: Literal["all", "test"]
+    scope: Literal["all", "test", "train"]
     height: int | None
     width: int | None
     channels: Literal[1, 3] | None
     resizing: Resizing
     owner: Path
+    stays_on_disk: bool = False
+    """Whether the pixels are to be memory-mapped even where memory would hold them."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ def decoded(request: Request, choose_size: Callable[[], Size], *, skip_bad: bool
             refusal = error
         else:
             _remove_old(folder, f"{request.scope}-", f"{request.scope}-{listing}-")
-            return Decoded(_load(path, needed), bad)
+            return Decoded(_load(path, needed, request), bad)
     if needed >= available_memory() // 4:
         raise refusal
     pixels, bad = np.empty(shape, np.uint8), {}
@@ -146,7 +148,7 @@ def _ready(path: Path, request: Request, skip_bad: bool, *, quiet: bool) -> Deco
         whole = whole and all(0 <= row < count for row in bad)
         if not whole or path.stat().st_size != mapped.nbytes + getattr(mapped, "offset", 0):
             return None
-        pixels = _load(path, mapped.nbytes)
+        pixels = _load(path, mapped.nbytes, request)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, EOFError):
         return None
     # Other rights or another mount let a picture be read, and change neither its size nor its time.
@@ -167,8 +169,8 @@ def _still_bad(request: Request, rows: Sequence[int], wanted: Preprocessing, *, 
     return {rows[index]: why for index, why in bad.items()}
 
 
-def _load(path: Path, needed: int) -> Pixels:
-    fits = needed < available_memory() // 4
+def _load(path: Path, needed: int, request: Request) -> Pixels:
+    fits = needed < available_memory() // 4 and not request.stays_on_disk
     return np.load(path, mmap_mode=None if fits else "r", allow_pickle=False)
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
@@ -69,6 +69,8 @@ def _load(source: Source, settings: DataSettings, *, quiet: bool) -> FolderData:
     def size() -> Size:
         return _choose_size(source.root, parts["train"].pictures, side, settings.channels)
 
+    # What is trained on is then in memory, and the smaller pictures of the same are looked at a few times only.
+    request = replace(request, stays_on_disk=settings.cache_size not in ("auto", "input"))
     result = decoded(request, size, skip_bad=settings.skip_bad, quiet=quiet)
     sets: dict[PartName, ImageSet] = {}
     groups = _groups(parts.values())
@@ -76,6 +78,7 @@ def _load(source: Source, settings: DataSettings, *, quiet: bool) -> FolderData:
     for name, part in parts.items():
         sets[name] = _image_set(result, part, start, names, groups)
         start += len(part.pictures)
+    sets["train"] = replace(sets["train"], larger=_larger(request, parts["train"], result, settings, quiet=quiet))
     train, grouping = grouped(sets["train"], settings.group, near=settings.near_duplicates == "together")
     test = sets.get("test")
     if test is None:
@@ -92,6 +95,22 @@ def _load(source: Source, settings: DataSettings, *, quiet: bool) -> FolderData:
         (*listed.notes, *_divided_groups(sets)),
         sum(part.ignored for part in parts.values()),
     )
+
+
+def _larger(
+    request: Request, train: Part, result: Decoded, settings: DataSettings, *, quiet: bool
+) -> NDArray[np.uint8] | None:
+    """Decode the training pictures, which come first, at the size that random crops are cut from: whole pictures."""
+    _, height, _, channels = result.pixels.shape
+    side = settings.cache_side(height)
+    if side == height:
+        return None
+    resizing = request.resizing._replace(crop_fraction=1.0)
+    wanted = Request(
+        request.root, train.pictures, "train", side, side, 1 if channels == 1 else 3, resizing, request.owner
+    )
+    # Which pictures are bad, and that they may be left out, is known by now.
+    return decoded(wanted, lambda: (side, side, channels), skip_bad=True, quiet=quiet).pixels
 
 
 def load_test_folder(

@@ -12,8 +12,6 @@ from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from sightline.data.duplicates import near_duplicates, thumbnail
 from sightline.data.image_set import Grouping, ImageSet
@@ -75,6 +73,10 @@ def _join(groups: Groups, pairs: Sequence[tuple[int, int]]) -> Groups:
     """Make one group of those that a pair connects."""
     if not pairs:
         return groups
+    # Whoever serves or tests an ONNX file needs no SciPy.
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
     first, later = (groups[list(rows)] for rows in zip(*pairs, strict=True))
     count = int(groups.max()) + 1
     edges = coo_matrix((np.ones(len(first), bool), (first, later)), shape=(count, count))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,8 @@ class ImageSet:
     `pixels`: uint8, shape (M, H, W, C), C 1 or 3. `rows`: int64, shape (N,), which of the M pixels' rows belong to this
     set, in order. `labels`: int64, shape (N,), 0 to len(class_names) - 1. `ids`: N names, unique within a dataset
     (a file's path relative to the folder, or part and number as in `test/00042`). `groups`: int64 (N,), which images
-    belong together and so on one side of a split; None where each stands for itself.
+    belong together and so on one side of a split; None where each stands for itself. `larger`: the same images as
+    `pixels`, row by row, at a size that random crops are cut from; None where that is their own.
     """
 
     pixels: NDArray[np.uint8]
@@ -27,6 +28,7 @@ class ImageSet:
     ids: Sequence[str]
     class_names: tuple[str, ...]
     groups: NDArray[np.int64] | None = None
+    larger: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         assert self.pixels.dtype == np.uint8 and self.pixels.ndim == 4 and self.pixels.shape[3] in (1, 3)
@@ -56,7 +58,11 @@ class ImageSet:
         """The images at `indices` of this set, sharing the pixels."""
         ids = [self.ids[int(i)] for i in indices]
         groups = None if self.groups is None else self.groups[indices]
-        return ImageSet(self.pixels, self.rows[indices], self.labels[indices], ids, self.class_names, groups)
+        return replace(self, rows=self.rows[indices], labels=self.labels[indices], ids=ids, groups=groups)
+
+    def to_crop_from(self) -> ImageSet:
+        """The same images at the size that random crops are cut from."""
+        return self if self.larger is None else replace(self, pixels=self.larger, larger=None)
 
     def class_counts(self) -> NDArray[np.int64]:
         """Number of images of each class, int64 (K,)."""

@@ -46,8 +46,9 @@ def load_test(
     reader = READERS.get(settings.name)
     if reader is None:
         images, notes = load_test_folder(settings, class_names, preprocessing, quiet=quiet)
-        for note in notes if tell else ():
-            tell(note)
+        if tell is not None:
+            for note in notes:
+                tell(note)
         return images
     height, width, channels = preprocessing.height, preprocessing.width, preprocessing.channels
     if settings.name == "synthetic":
@@ -63,7 +64,8 @@ def load_test(
 def resized(data: ImageData, settings: DataSettings) -> ImageData:
     """Bring images that are there to the size and the channels that `settings` ask for, once where parts share them.
 
-    What was brought there before comes back as it is, so that nothing is cut twice.
+    What was brought there before comes back as it is, so that nothing is cut twice. Training images that are larger are
+    also kept at the size that random crops are cut from, or at their own where that is less.
     """
     height, width, channels = data.train.size
     if settings.image_size is not None:
@@ -79,4 +81,9 @@ def resized(data: ImageData, settings: DataSettings) -> ImageData:
         return replace(part, pixels=done[id(part.pixels)])
 
     val, test = (None if part is None else bring(part) for part in (data.val, data.test))
-    return replace(data, train=bring(data.train), val=val, test=test, resizing=settings.resizing)
+    larger = min(settings.cache_side(max(height, width)), max(data.train.size[:2]))
+    train = bring(data.train)
+    if larger > max(height, width):
+        whole = settings.resizing._replace(crop_fraction=1.0)
+        train = replace(train, larger=fit_images(data.train.pixels, (larger, larger, size[2]), whole))
+    return replace(data, train=train, val=val, test=test, resizing=settings.resizing)

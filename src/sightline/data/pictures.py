@@ -34,8 +34,9 @@ def find_pictures(
         root = Path(path).parent
         settings = DataSettings(image_column=image_column)
         labelled = read_labelled(Path(path), root, settings, labels=False)
-        for note in labelled.columns.notes if tell else ():
-            tell(note)
+        if tell is not None:
+            for note in labelled.columns.notes:
+                tell(note)
         if not skip_bad:
             refuse_missing(labelled)
         return [root / row.id for row in labelled.rows]

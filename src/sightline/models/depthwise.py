@@ -55,6 +55,7 @@ class _Depthwise(torch.autograd.Function):
         ctx: Any, gradient: Tensor
     ) -> tuple[Tensor | None, Tensor | None, None, None]:
         x, weight = ctx.saved_tensors
+        x = x.contiguous(memory_format=torch.channels_last)  # as the gradient: oneDNN refuses two orders
         stride, padding, kernel = ctx.stride, ctx.padding, weight.shape[2]
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         own = kernel >= KERNEL_FROM and max(gradient.shape[2:]) <= LARGEST_MAP

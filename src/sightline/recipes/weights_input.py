@@ -59,6 +59,8 @@ def follow_weights(settings: Settings) -> Settings:
         data = data.replace(normalize=found.normalize, mean=found.mean, std=found.std)
     elif data.normalize == "auto":
         data = data.replace(normalize="dataset")
+    if data.cache_size == "auto":
+        data = data.replace(cache_size="larger" if settings.augment.random_crop else "input")
     if data.near_duplicates == "auto":
         data = data.replace(near_duplicates="together")
     if data.image_size is None and found:

@@ -108,12 +108,12 @@ def _points(
     from pptx.enum.text import PP_ALIGN
     from pptx.util import Inches, Pt
 
-    texts = [shortened(text, LONGEST_POINT) for text in texts]
+    texts = [shortened(text, LONGEST_POINT, front=1) for text in texts]
     size = next((size for size in sizes if fits(texts, room, size, bold=bold)), sizes[-1])
     most = LONGEST_POINT
     while not fits(texts, room, size, bold=bold) and most > 20:
         most = most * 4 // 5
-        texts = [shortened(text, most) for text in texts]
+        texts = [shortened(text, most, front=1) for text in texts]
     frame = page.shapes.add_textbox(*(Inches(part) for part in room)).text_frame
     frame.word_wrap = True
     frame.margin_left = frame.margin_right = frame.margin_top = frame.margin_bottom = Pt(0)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
+from sightline.errors import UsageError
 from sightline.settings.base import Section
 
 Fit = Literal["squash", "crop", "pad"]
@@ -29,6 +31,16 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", "
 LABEL_FILES = (".csv", ".tsv", ".jsonl", ".ndjson")
 
 
+LARGEST_SIDE = 4096
+
+
+def _is_side(value: Any) -> Any:
+    """Check the side of the cache as a whole, since each alternative has words for itself alone."""
+    if value in ("auto", "input", "larger") or (str(value).isdecimal() and 1 <= int(value) <= LARGEST_SIDE):
+        return value
+    raise PydanticCustomError("side", "Input should be auto, input, larger or a side of 1 to 4096 pixels")
+
+
 class DataSettings(Section):
     """Data"""
 
@@ -48,7 +60,7 @@ class DataSettings(Section):
     takes no column."""
     data_dir: str | None = None
     """Folder that holds the dataset files (also: SIGHTLINE_DATA)."""
-    image_size: Annotated[int, Field(ge=1, le=4096)] | None = None
+    image_size: Annotated[int, Field(ge=1, le=LARGEST_SIDE)] | None = None
     """Side in pixels that every image is brought to; left out: that of pretrained weights, without them the dataset's
     own, for a folder chosen from its pictures, 224 at most."""
     channels: Literal[1, 3] | None = None
@@ -59,6 +71,9 @@ class DataSettings(Section):
     """Filter that resizes pictures; auto is that of pretrained weights, without them bilinear."""
     crop_fraction: Annotated[float, Field(gt=0.2, le=1)] = 1.0
     """Part of each side that the network sees: pictures are made larger by its inverse, and the middle is cut out."""
+    cache_size: Annotated[Literal["auto", "input", "larger"] | int, BeforeValidator(_is_side)] = "auto"
+    """Side in pixels at which training pictures are kept, for random crops to be cut from: input is the network's,
+    larger a third more; auto is larger where random crops are asked for."""
     normalize: Normalize = "auto"
     """Input scaling: unit is [0, 1] only, symmetric [-1, 1]; dataset then subtracts the training part's mean and
     divides by its deviation, per channel; image does so with each image's own figures, imagenet with those of ImageNet,
@@ -92,6 +107,18 @@ class DataSettings(Section):
     def resizing(self) -> Resizing:
         """How pictures are brought to their size; what is left to pretrained weights is as without them."""
         return Resizing(self.fit, "bicubic" if self.interpolation == "bicubic" else "bilinear", self.crop_fraction)
+
+    def cache_side(self, side: int) -> int:
+        """The side at which training pictures are kept for a network that sees `side` pixels.
+
+        Raises UsageError for one that is smaller.
+        """
+        if not isinstance(self.cache_size, int):
+            return side * 4 // 3 if self.cache_size == "larger" else side
+        if self.cache_size < side:
+            found = f"{self.cache_size} found, and the network sees {side} pixels"
+            raise UsageError("--cache-size", found, f"{side} or more")
+        return self.cache_size
 
     @model_validator(mode="after")
     def _fixed_figures_are_there(self) -> DataSettings:

@@ -25,6 +25,9 @@ SHOULD_BE = re.compile(r"(?:Input should be|\w+ should have) (.+?)(?:, (?:unable
 NOT_SECTIONS = {"recipe", "extended_from_step"}
 # A section chosen by a name: the key that chooses.
 DISCRIMINATORS = {"model": "family", "optimizer": "optimizer", "schedule": "schedule"}
+# Settings whose flat name is another than the one in their section.
+FLAT_NAMES = {("data", "name"): "data", ("model", "family"): "model", ("augment", "level"): "augment"}
+NAMES_IN_SECTION = {flat: name for (_, name), flat in FLAT_NAMES.items()}
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,8 @@ def _leaves(annotation: Any) -> list[Any]:
 def flat_fields() -> Mapping[str, FlatField]:
     """Every setting by its flat name, in the order of the sections.
 
-    `data` and `model` are the flat names of the dataset and of the model's preset or family.
+    `data`, `model` and `augment` are the flat names of the dataset, of the model's preset or family, and of the level
+    of augmentation.
     """
     found: dict[str, FlatField] = {}
     for section in Settings.model_fields:
@@ -85,7 +89,7 @@ def flat_fields() -> Mapping[str, FlatField]:
 
 
 def _flat_name(section: str, name: str) -> str:
-    return {("data", "name"): "data", ("model", "family"): "model"}.get((section, name), name)
+    return FLAT_NAMES.get((section, name), name)
 
 
 def build_settings(
@@ -95,8 +99,9 @@ def build_settings(
 
     `recipe` is nested by section; `flags` is flat (`{"lr": 0.1, "model": "resnet20"}`). None in it means not given; the
     word "none" unsets what may be unset. A flag that chooses another model, optimizer or schedule drops what the recipe
-    said of the old one. Between presets of one family only the layout changes (depths, widths, stem, version): how the
-    recipe starts and normalises its network stays, so that `--model resnet56v2` is the recipe at another depth.
+    said of the old one; one that names a level of augmentation drops what it said of augmentation. Between presets of
+    one family only the layout changes (depths, widths, stem, version): how the recipe starts and normalises its network
+    stays, so that `--model resnet56v2` is the recipe at another depth.
 
     Raises UsageError with one line that names the flag, the value and what is allowed.
     """
@@ -114,9 +119,11 @@ def build_settings(
     if "epochs" in given or "steps" in given:
         for unit in ("epochs", "steps"):
             merged.setdefault("training", {}).pop(unit, None)
+    if "augment" in given:
+        merged["augment"] = {}
     for name, value in given.items():
         section = fields[name].section
-        key = "name" if name == "data" else name
+        key = NAMES_IN_SECTION.get(name, name)
         optional = fields[name].info.default is None or type(None) in get_args(fields[name].info.annotation)
         merged.setdefault(section, {})[key] = None if value == "none" and optional else value
     for section, key in DISCRIMINATORS.items():

@@ -38,6 +38,13 @@ class Settings(Section):
             raise ValueError("epochs is 0, but only a fitted head learns without any")
         return self
 
+    @model_validator(mode="after")
+    def _larger_pictures_are_cropped(self) -> Self:
+        size = self.data.cache_size
+        if size not in ("auto", "input") and not self.augment.random_crop:
+            raise ValueError(f"cache_size is {size}, but only random crops are cut from larger pictures")
+        return self
+
     def replace(self, **changes: Any) -> Self:
         """Copy with other values, checked as when it was built.
 

@@ -26,7 +26,7 @@ STEPS, WARM_UP = 6, 2
 """Steps that are timed, and those before them."""
 JUDGED = 32
 """Images whose validation is timed."""
-DRAWING_SECONDS = 2.0
+DRAWING_SECONDS = 3.0
 """What curves, confusion matrix, mistakes and files take on two cores."""
 SPARE = 0.05
 """Part of the budget that is left free, since no machine is always as fast."""

@@ -28,7 +28,7 @@ class EpochSums:
     """Sums over the epoch so far, on the device: float64 (3,), loss over the images, right answers, images.
 
     The loss is the plain cross-entropy in nats, without label smoothing or class weights, so that it can be held
-    against that of the validation images.
+    against that of the validation images. The right answer for a mixed image is the class with the largest part.
     """
 
     values: torch.Tensor
@@ -40,9 +40,9 @@ class EpochSums:
         return cls(torch.zeros(3, dtype=dtype, device=device))
 
     def add(self, logits: torch.Tensor, labels: torch.Tensor) -> None:
-        """Count a batch, without waiting for the device."""
+        """Count a batch with labels int64 (B,) or soft ones (B, K), without waiting for the device."""
         self.values[0] += functional.cross_entropy(logits, labels, reduction="sum")
-        self.values[1] += (logits.argmax(1) == labels).sum()
+        self.values[1] += (logits.argmax(1) == (labels if labels.ndim == 1 else labels.argmax(1))).sum()
         self.values[2] += len(labels)
 
     def means(self) -> tuple[float, float]:

@@ -57,7 +57,7 @@ class TrainingStep:
     def train_on(
         self, part: TrainedPart, batch: torch.Tensor, labels: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Train on a batch: uint8 (B, H, W, C) or kept features (B, F), with labels int64 (B,).
+        """Train on a batch: uint8 (B, H, W, C) or kept features (B, F), with labels int64 (B,) or soft ones (B, K).
 
         Gives the loss () that was minimized, auxiliary heads and penalty included, and the logits (B, K), both from
         before the update.
@@ -86,9 +86,16 @@ class TrainingStep:
         return loss.detach(), logits.detach()
 
     def cross_entropy(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Mean cross-entropy () of logits (B, K), with class weights and label smoothing."""
-        smoothing = self.settings.label_smoothing
-        return functional.cross_entropy(logits, labels, self.class_weights, label_smoothing=smoothing)
+        """Mean cross-entropy () of logits (B, K), with class weights and label smoothing.
+
+        Labels are int64 (B,), or float32 (B, K) where each image has a distribution over the classes. The weights of
+        all labels add up to 1, also of soft ones, which torch would leave as they are.
+        """
+        smoothing, weights = self.settings.label_smoothing, self.class_weights
+        if labels.ndim == 1:
+            return functional.cross_entropy(logits, labels, weights, label_smoothing=smoothing)
+        total = functional.cross_entropy(logits, labels, weights, reduction="sum", label_smoothing=smoothing)
+        return total / (len(labels) if weights is None else (labels * weights).sum())
 
     def clip_and_check(self, loss: torch.Tensor) -> torch.Tensor:
         """Clip the whole gradient to `clip_norm`; give whether loss and gradient are finite, bool ()."""

@@ -118,6 +118,7 @@ def train_settings(
     dataset already loaded, instead of settings.data.name; `draws`: whether curves and augmentation are drawn. Raises
     DataError, UsageError, NumericError, ResourceError or Interrupted; what was reached is kept in the folder.
     """
+    began = time.monotonic()  # before torch is imported, which takes a while
     from sightline import device as device_room
     from sightline.training.budget import Budget, plan_epochs
     from sightline.training.prepare import RunData, prepare_run
@@ -125,7 +126,6 @@ def train_settings(
     from sightline.training.trainer import Trainer
     from sightline.training.validation import check_rules
 
-    began = time.monotonic()
     reporter = reporter or Silence()
     check_tracking(settings)
     with device_room.explain_memory("training"), contextlib.ExitStack() as held:

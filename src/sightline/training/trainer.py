@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from sightline.augment import build_augmentation
+from sightline.augment import build_augmentation, build_mixing
 from sightline.classifier.header import ModelHeader
 from sightline.classifier.input_step import InputStep
 from sightline.device import Compute, channels_last, mixed_seed, seed_generator, send
@@ -51,8 +51,12 @@ class Trainer:
         self.model = _on_device(network, settings, compute)
         self.order = BatchOrder.of(train, training)
         self.length = TrainingLength.from_settings(training, self.order)
-        self.images = ResidentImages(train, compute.device)
-        self.augment = build_augmentation(settings.augment, count=len(train), seed=training.seed, device=compute.device)
+        source = train.to_crop_from() if settings.augment.random_crop else train
+        self.images = ResidentImages(source, compute.device)
+        self.augment = build_augmentation(
+            settings.augment, count=len(train), seed=training.seed, device=compute.device, size=train.size[:2]
+        )
+        self.mix = build_mixing(settings.augment, classes=len(train.class_names))
         self.execution = choose_execution(settings, compute, self.order, self.length.total_steps)
         forward = compiled_forward(self.model, training.batch_size) if self.execution.compiled else self.model
         input_step = InputStep(data.preprocessing).to(compute.device)
@@ -143,9 +147,9 @@ class Trainer:
     def sample_images(self, most: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """The first images of the first batch, uint8 (n, H, W, C), n up to `most`: as they are, and as trained on."""
         indices, device_indices = self._indices(0)
-        pixels = self.images.gather(indices, device_indices)[0]
-        augmented = self.augment(pixels, device_indices, self.epochs_seen(0))
-        return pixels[:most].cpu().numpy(), augmented[:most].cpu().numpy()
+        pixels, labels = self.images.gather(indices, device_indices)
+        augmented, _ = self._augmented(0, device_indices, pixels, labels)
+        return self.data.splits.train.select(indices[:most]).images(), augmented[:most].cpu().numpy()
 
     def train_step(self, part: TrainedPart, step: int) -> None:
         """Take a step, count it and log it."""
@@ -159,12 +163,21 @@ class Trainer:
         self._log_step(step, epoch, indices, loss, logits)
 
     def batch(self, step: int) -> tuple[NDArray[np.int64], torch.Tensor, torch.Tensor]:
-        """What a step trains on: which images, int64 (B,), they or their features, augmented, and their labels."""
+        """What a step trains on: which images, int64 (B,), they or their features, augmented, and their labels.
+
+        Labels are int64 (B,), or soft ones, float32 (B, K), where images are mixed.
+        """
         indices, device_indices = self._indices(step)
         if self.backbone.train_features is not None:
             return indices, *self.backbone.training_batch(device_indices, self.epochs_seen(step))
-        batch, labels = self.images.gather(indices, device_indices)
-        return indices, self.augment(batch, device_indices, self.epochs_seen(step)), labels
+        return indices, *self._augmented(step, device_indices, *self.images.gather(indices, device_indices))
+
+    def _augmented(
+        self, step: int, at: torch.Tensor, images: torch.Tensor, labels: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The images of a step, uint8 (B, H, W, C), as they are trained on, and their labels, soft where mixed."""
+        images = self.augment(images, at, self.epochs_seen(step))
+        return (images, labels) if self.mix is None else self.mix(images, labels)
 
     def _indices(self, step: int) -> tuple[NDArray[np.int64], torch.Tensor]:
         """Which images a step trains on, int64 (B,), here and on the device; random numbers then begin with the step.

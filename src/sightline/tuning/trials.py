@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sightline.errors import Interrupted, NumericError, ResourceError, SightlineError, UsageError
 from sightline.recipes import resolve
 from sightline.settings import Settings, flat_fields
-from sightline.settings.merge import DISCRIMINATORS
+from sightline.settings.merge import DISCRIMINATORS, NAMES_IN_SECTION
 from sightline.training.reporter import Reporter, Silence
 from sightline.training.train import train_settings
 from sightline.tuning.folder import StudyFolder, StudyPlan, trial_name
@@ -160,7 +160,8 @@ def _begin_where_we_are(study: Study, plan: StudyPlan) -> None:
 def value_of(settings: Settings, name: str) -> Any:
     """Look a setting up by its flat name; None where this kind of network or optimizer has none such."""
     section = flat_fields()[name].section
-    return getattr(getattr(settings, section), DISCRIMINATORS[section] if name in DISCRIMINATORS else name, None)
+    key = DISCRIMINATORS[section] if name in DISCRIMINATORS else NAMES_IN_SECTION.get(name, name)
+    return getattr(getattr(settings, section), key, None)
 
 
 def _try(

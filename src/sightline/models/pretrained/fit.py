@@ -48,10 +48,11 @@ def fit(network: Network, tensors: Mapping[str, Tensor], names: Mapping[str, str
     """
     state = network.state_dict()
     first = first_convolution(network)
-    theirs, kernel = tensors.get(names[LAST_WEIGHT]), tensors.get(names[first])
+    theirs, kernel = tensors.get(names[LAST_WEIGHT]), tensors.get(names[first]) if first else None
+    here = state[first].shape[1] if first else 0
     result = Fit(
         classes=(theirs.shape[0] if theirs is not None and theirs.ndim else None, state[LAST_WEIGHT].shape[0]),
-        channels=(kernel.shape[1] if kernel is not None and kernel.ndim == 4 else 0, state[first].shape[1]),
+        channels=(kernel.shape[1] if kernel is not None and kernel.ndim == 4 else here, here),
     )
     for name, target in state.items():
         found = tensors.get(names[name])
@@ -95,15 +96,16 @@ def _of_other_classes(
     return theirs is not None and theirs.shape[:1] != ours.shape[:1] and theirs.shape[1:] == ours.shape[1:]
 
 
-def first_convolution(network: Network) -> str:
-    """Name the kernel that sees the image's channels."""
+def first_convolution(network: Network) -> str | None:
+    """Name the kernel that sees the image's channels, None where no convolution does."""
     kernels = {nn.Conv2d: "weight", Whitening: "filters"}
-    return next(
+    found = (
         f"body.{name}.{kernel}"
         for name, part in network.body.named_modules()
         for kind, kernel in kernels.items()
         if isinstance(part, kind)
     )
+    return next(found, None)
 
 
 def _adaptable(found: Tensor, target: Tensor) -> bool:
