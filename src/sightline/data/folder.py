@@ -64,13 +64,15 @@ def _load(source: Source, settings: DataSettings, *, quiet: bool) -> FolderData:
         same_classes(part.subject, part.class_names, names, "train/", all_of_them=source.table is None)
     pictures = [picture for part in parts.values() for picture in part.pictures]
     side = settings.image_size
-    request = Request(source.root, pictures, "all", side, side, settings.channels, settings.resizing, source.owner)
+    request = Request(
+        source.root, pictures, "all", side, side, settings.channels, settings.resizing, source.owner,
+        # What is trained on is then in memory, and the smaller pictures of the same are looked at a few times only.
+        stays_on_disk=settings.cache_size not in ("auto", "input"),
+    )  # fmt: skip
 
     def size() -> Size:
         return _choose_size(source.root, parts["train"].pictures, side, settings.channels)
 
-    # What is trained on is then in memory, and the smaller pictures of the same are looked at a few times only.
-    request = replace(request, stays_on_disk=settings.cache_size not in ("auto", "input"))
     result = decoded(request, size, skip_bad=settings.skip_bad, quiet=quiet)
     sets: dict[PartName, ImageSet] = {}
     groups = _groups(parts.values())

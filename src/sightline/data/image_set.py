@@ -83,7 +83,7 @@ class Grouping:
 
     def line(self) -> str:
         """One line for people."""
-        parts = [f"{self.groups:,} groups by {self.rule}, each in one part"] if self.rule is not None else []
+        parts = [f"{self.groups:,} groups by {self.rule}, none of them divided"] if self.rule is not None else []
         if self.joined:
             parts.append(f"{self.joined:,} near duplicates kept in the part of the picture that they resemble")
         return f"split: {'; '.join(parts)}"

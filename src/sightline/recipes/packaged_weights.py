@@ -12,6 +12,9 @@ from pathlib import Path
 from sightline.errors import FileError
 from sightline.files.atomic import sha256_of
 
+IMAGENET = "imagenet"
+"""What `--pretrained` calls the weights that a network's publishers trained on ImageNet, wherever they come from."""
+
 
 @dataclass(frozen=True)
 class PackagedWeights:

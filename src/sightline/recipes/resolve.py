@@ -89,11 +89,17 @@ def load_recipe(name: str, subject: str = "--recipe") -> Recipe:
 
 def default_recipe(data: str, model: str | None = None) -> str | None:
     """The recipe a dataset is trained with when none is named; for pictures of one's own that of `folder_recipe`."""
+    return _recipe_for(data) or (folder_recipe(model)[0] if is_own_pictures(data) else None)
+
+
+@cache
+def _recipe_for(data: str) -> str | None:
+    """The recipe in the package that is the default of a dataset, None for all other data."""
     # Most often it has the dataset's own name, and reading them all takes a while.
     for name in sorted(recipe_names(), key=lambda name: name != data):
         if data in load_recipe(name).about.get("default_for", ()):
             return name
-    return folder_recipe(model)[0] if is_own_pictures(data) else None
+    return None
 
 
 def folder_recipe(model: str | None = None) -> tuple[str, str]:
@@ -127,8 +133,19 @@ def resolve(data: str | None, recipe: str | None, flags: Mapping[str, Any]) -> S
     flags = {**flags, "data": data} if data is not None else dict(flags)
     name = recipe or default_recipe(str(flags.get("data") or "digits"), flags.get("model"))
     if name is None or name == NO_RECIPE:
-        return follow_weights(build_settings(None, flags))
+        return _decided(build_settings(None, flags))
     found = load_recipe(name)
     settings = build_settings(found.settings, flags, recipe_name=found.name)
     same_model = settings.model == build_settings(found.settings).model
-    return follow_weights(settings if same_model else settings.replace(recipe=None))
+    return _decided(settings if same_model else settings.replace(recipe=None))
+
+
+def _decided(settings: Settings) -> Settings:
+    """Decide what is left open about the images of a new run."""
+    settings = follow_weights(settings)
+    data = settings.data
+    if data.cache_size == "auto":
+        data = data.replace(cache_size="larger" if settings.augment.random_crop else "input")
+    if data.near_duplicates == "auto":
+        data = data.replace(near_duplicates="together")
+    return settings.replace(data=data)

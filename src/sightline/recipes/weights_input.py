@@ -7,12 +7,11 @@ filter; without weights, what a network learns well with from nothing. Free of t
 from __future__ import annotations
 
 import json
-import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sightline.data.preprocessing import Preprocessing
+from sightline.recipes.packaged_weights import IMAGENET
 from sightline.runs.folder import RunFolder
 from sightline.settings import (
     AlexNetSettings,
@@ -24,8 +23,6 @@ from sightline.settings import (
     model_name,
 )
 from sightline.settings.data import Interpolation, Normalize
-
-MOST_HEADER_BYTES = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -59,10 +56,6 @@ def follow_weights(settings: Settings) -> Settings:
         data = data.replace(normalize=found.normalize, mean=found.mean, std=found.std)
     elif data.normalize == "auto":
         data = data.replace(normalize="dataset")
-    if data.cache_size == "auto":
-        data = data.replace(cache_size="larger" if settings.augment.random_crop else "input")
-    if data.near_duplicates == "auto":
-        data = data.replace(near_duplicates="together")
     if data.image_size is None and found:
         data = data.replace(image_size=found.side)
     return settings.replace(data=data)
@@ -71,13 +64,15 @@ def follow_weights(settings: Settings) -> Settings:
 def _input_of_weights(model: ModelSettings | None, source: str | None) -> WeightsInput | None:
     if source is None:
         return None
+    if source.lower() == IMAGENET:
+        return published_input(model)
     path = Path(source).expanduser()
     file = RunFolder(path).weights() if path.is_dir() else path
     return (_input_of_own_file(file) if file else None) or published_input(model)
 
 
 def published_input(model: ModelSettings | None) -> WeightsInput | None:
-    """What the networks' publishers trained them with; None for a network that nobody else has."""
+    """What a network's publishers trained it with; None for one that nobody else has."""
     match model:
         case EfficientNetSettings():
             return LITE.get(model_name(model))
@@ -91,13 +86,14 @@ def published_input(model: ModelSettings | None) -> WeightsInput | None:
 
 def _input_of_own_file(path: Path) -> WeightsInput | None:
     """What a model file of Sightline says; None for any other file, and one that `load_pretrained` will refuse."""
+    from safetensors import SafetensorError, safe_open
+
     try:
-        with path.open("rb") as stream:
-            (length,) = struct.unpack("<Q", stream.read(8))
-            header: dict[str, Any] = json.loads(stream.read(length)) if length < MOST_HEADER_BYTES else {}
-        found = Preprocessing.model_validate(json.loads(header["__metadata__"]["sightline"])["preprocessing"])
+        with safe_open(path, framework="numpy") as stream:
+            header: str = (stream.metadata() or {})["sightline"]
+        found = Preprocessing.model_validate(json.loads(header)["preprocessing"])
         if found.per_image:
             return WeightsInput(found.height, "image", found.interpolation)
         return WeightsInput(found.height, "fixed", found.interpolation, found.mean, found.std)
-    except (OSError, ValueError, LookupError, TypeError, struct.error):
+    except (OSError, SafetensorError, ValueError, LookupError, TypeError):
         return None

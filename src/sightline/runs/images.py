@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from sightline import data
 from sightline.data import ImageSet, load, split
+from sightline.data.layout import some
 from sightline.errors import DataError
 from sightline.runs.folder import RunFolder
 from sightline.runs.records import SplitPart, Splits
@@ -46,12 +47,10 @@ def verify(recorded: Splits, splits: data.Splits) -> None:
     advice = "Restore the data, or start a new run."
     classes = list(splits.train.class_names)
     if recorded.classes != classes:
-        raise DataError(
-            "data", f"the classes are {_some(classes)}", f"{_some(recorded.classes)}, as in the run", advice
-        )
+        raise DataError("data", f"the classes are {some(classes)}", f"{some(recorded.classes)}, as in the run", advice)
     then, now = recorded.parts, splits.parts()
     if set(then) != set(now):
-        raise DataError("data", f"it has {_some(list(now))}", f"{_some(list(then))}, as in the run", advice)
+        raise DataError("data", f"it has {some(list(now))}", f"{some(list(then))}, as in the run", advice)
     for name, part in now.items():
         images = f"{name} images"
         if then[name].images != len(part):
@@ -61,11 +60,6 @@ def verify(recorded: Splits, splits: data.Splits) -> None:
             raise DataError(images, "they are not those that the run was started with", advice=advice)
         if then[name] != description:
             raise DataError(images, "their pixels or labels have changed since the run started", advice=advice)
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:10])
-    return shown if len(names) <= 10 else f"{shown} and {len(names) - 10} more"
 
 
 def _describe(part: ImageSet) -> SplitPart:

@@ -19,6 +19,9 @@ from sightline.data.image_set import ImageSet
 from sightline.device import as_tensor, mixed_seed, send
 from sightline.settings import TrainingSettings
 
+KEPT_ORDERS = 4
+"""Epochs whose order is kept, so that it is not drawn for each batch."""
+
 
 @dataclass(frozen=True)
 class BatchOrder:
@@ -36,6 +39,9 @@ class BatchOrder:
     seed: int
     last_batch: Literal["keep", "wrap"] = "keep"
     classes: NDArray[np.int64] | None = field(default=None, compare=False)
+    _balanced_orders: dict[int, NDArray[np.int64]] = field(
+        default_factory=dict[int, NDArray[np.int64]], init=False, compare=False, repr=False
+    )
 
     @classmethod
     def of(cls, images: ImageSet, settings: TrainingSettings) -> BatchOrder:
@@ -70,11 +76,16 @@ class BatchOrder:
         return np.concatenate(parts)
 
     def _epoch_order(self, epoch: int) -> NDArray[np.int64]:
-        order = _permutation(self.count, self.seed, epoch)
-        return order if self.classes is None else _balanced(order, self.classes)
+        if self.classes is None:
+            return _permutation(self.count, self.seed, epoch)
+        if epoch not in self._balanced_orders:
+            if len(self._balanced_orders) == KEPT_ORDERS:
+                self._balanced_orders.clear()
+            self._balanced_orders[epoch] = _balanced(_permutation(self.count, self.seed, epoch), self.classes)
+        return self._balanced_orders[epoch]
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=KEPT_ORDERS)
 def _permutation(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
     return np.random.Generator(np.random.Philox(mixed_seed(seed, epoch))).permutation(count)
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from sightline.errors import FileError, UsageError
 from sightline.files.atomic import explain_disk
+from sightline.recipes.packaged_weights import IMAGENET
 
-NAME = "imagenet"
+NAME = IMAGENET
 REPOSITORIES = {f"resnet{depth}": f"timm/resnet{depth}.tv_in1k" for depth in (18, 34, 50, 101, 152)} | {
     f"efficientnet-lite{number}": f"timm/tf_efficientnet_lite{number}.in1k" for number in range(5)
 }

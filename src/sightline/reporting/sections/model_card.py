@@ -192,7 +192,8 @@ def _tested_on(run: Run) -> str:
         "Its test images are of the same folder: its test part, or images set aside class by class where it has none. "
     )
     if grouping is not None and grouping.rule is not None:
-        return f"{told}What belongs together by {grouping.rule}, in {grouping.groups:,} groups, lies in one part only."
+        kept = f"what belongs together by {grouping.rule}, in {grouping.groups:,} groups, lies in one part only"
+        return f"{told}Where images were set aside, {kept}."
     return f"{told}Pictures of one object or person on both sides would flatter it."
 
 
