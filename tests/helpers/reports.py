@@ -98,8 +98,9 @@ def says(text: str, value: Any) -> bool:
     if isinstance(value, str):
         return text == value or text == value.lower()
     if isinstance(value, dict):
-        usual = {**AugmentSettings().model_dump(mode="json"), "fill": value.get("fill")}
-        return all(name in text for name, found in value.items() if found != usual[name])
+        usual = AugmentSettings().model_dump(mode="json")
+        untold = (0, 0.0, None, "none", "zero")
+        return all(name in text for name, found in value.items() if found not in (*untold, usual.get(name)))
     if isinstance(value, bool) or value is None:
         return text.lower() in (str(value).lower(), "none", "无")
     values = value if isinstance(value, list) else [value]
