@@ -67,13 +67,13 @@ def load_folder(root: Path, settings: DataSettings, *, quiet: bool = False) -> F
         same_classes(str(part.folder), part.class_names, names, "train/")
     pictures = [picture for part in parts.values() for picture in part.pictures]
     side = settings.image_size
-    request = Request(root, pictures, "all", side, side, settings.channels, settings.resizing)
+    # Where larger ones are trained on, these are looked at a few times only.
+    few_looks = settings.cache_size not in ("auto", "input")
+    request = Request(root, pictures, "all", side, side, settings.channels, settings.resizing, few_looks)
 
     def size() -> Size:
         return _choose_size(root, parts["train"].pictures, side, settings.channels)
 
-    # What is trained on is then in memory, and the smaller pictures of the same are looked at a few times only.
-    request = replace(request, stays_on_disk=settings.cache_size not in ("auto", "input"))
     result = decoded(request, size, skip_bad=settings.skip_bad, quiet=quiet)
     sets: dict[str, ImageSet] = {}
     start = 0
