@@ -10,7 +10,7 @@ import pytest
 
 from helpers.folders import load, make, paint
 from sightline import data
-from sightline.data import folder as folder_module
+from sightline.data.layout import list_part
 from sightline.errors import DataError, UsageError
 from sightline.settings.data import DataSettings, Resizing
 
@@ -144,6 +144,6 @@ def test_listing_many_files_is_quick(tmp_path):
         for index in range(2_500):
             (tmp_path / "many" / name / f"{index}.jpg").touch()
     start = time.process_time()
-    part = folder_module._list_part(tmp_path / "many", tmp_path / "many")
+    part = list_part(tmp_path / "many", tmp_path / "many")
     assert len(part.pictures) == 5_000
     assert time.process_time() - start < 0.5

@@ -193,3 +193,40 @@ def test_what_is_no_record_is_refused(change):
     recorded = to_json(record(split(image_data(), DataSettings(), False)))
     with pytest.raises(FileError, match=rf"splits\.json: damaged at {next(iter(change))}"):
         from_json(Recorded, {**recorded, **change}, Path("splits.json"))
+
+
+# Fewer training images
+
+
+@pytest.mark.parametrize("validation", [0.2, 0])
+def test_fewer_images_train_and_the_others_stay_who_they_are(validation):
+    data = image_data()
+    whole = split(data, DataSettings(validation=validation), False)
+    before: set[str] = set()
+    for amount, count in ((4, 4), (0.1, round(0.1 * len(whole.train))), (41, 41), (len(whole.train), len(whole.train))):
+        parts = split(data, DataSettings(validation=validation, train_images=amount), False)
+        assert len(parts.train) == count
+        assert before <= set(parts.train.ids) <= set(whole.train.ids), "a larger part has all of a smaller one"
+        before = set(parts.train.ids)
+        counts = parts.train.class_counts()
+        assert counts.min() >= 1 and counts.max() - counts.min() <= 1
+        assert parts.test is data.test
+        assert (parts.validation is None) == (validation == 0)
+        if parts.validation is not None:
+            assert list(parts.validation.ids) == list(whole.validation.ids)
+    other = split(data, DataSettings(validation=validation, train_images=20, split_seed=1), False)
+    assert set(other.train.ids) != set(split(data, DataSettings(train_images=20), False).train.ids)
+
+
+def test_every_class_keeps_an_image_however_rare():
+    labels = [0] * 95 + [1] * 4 + [2]
+    parts = split(image_data(labels=labels), DataSettings(validation=0, train_images=10), False)
+    assert parts.train.class_counts().tolist()[:3] == [8, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("amount", "said"), [(3, "3 of 80 images"), (81, "81 of 80"), (0.01, "0.01 of 80 images is 1"), (4.5, "4.5 found")]
+)
+def test_impossible_numbers_of_training_images(amount, said):
+    with pytest.raises(UsageError, match=f"--train-images: {said}"):
+        split(image_data(), DataSettings(validation=0.2, train_images=amount), False)

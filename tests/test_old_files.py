@@ -164,5 +164,6 @@ def test_settings_are_read_and_are_a_recipe(old: Path) -> None:
     assert (settings.optimizer.lr, settings.training.epochs, settings.data.synthetic_count) == (0.05, 3, 150)
     result = sl.train(recipe=str(path), epochs=1, runs=old / "again", quiet=True)
     made = RunFolder.open(result.run).settings()
-    auto = {"interpolation": "auto", "near_duplicates": "auto", "cache_size": "auto"}
-    assert made.replace(recipe=None, epochs=3, **auto) == settings
+    assert (
+        made.replace(recipe=None, epochs=3, interpolation="auto", near_duplicates="auto", cache_size="auto") == settings
+    )

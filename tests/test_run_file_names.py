@@ -22,7 +22,7 @@ CHECKPOINT = re.compile(rf"{re.escape(folder.CHECKPOINT)}(\*.*)?")
 ALLOWED = {
     ("sightline.cli.app", folder.ONNX): "an example of a command names an ONNX file that lies anywhere",
     ("sightline.cli.export", folder.ONNX): "a help text says where the file is written",
-    ("sightline.data.folder", folder.SETTINGS): "a message, of a room below runs/",
+    ("sightline.data.source", folder.SETTINGS): "a message, of a room below runs/",
     ("sightline.training.checkpoints", folder.SETTINGS): "a message for people",
     ("sightline.training.tracking", f"{folder.TEST}/"): "the group of an event's tag",
     ("sightline.tuning.folder", folder.LOCK): "the lock of a study",

@@ -24,6 +24,23 @@ def make(root, parts=("train", "test"), classes=("cat", "dog"), count=6, **optio
     return root
 
 
+def pictures(root, count=12, folder="", suffix=".png"):
+    """Paint pictures of two classes in turn, each in another shade, and give (name, label) of each."""
+    rows = []
+    for index in range(count):
+        name = f"{folder}{'/' if folder else ''}p{index:02d}{suffix}"
+        paint(root / name, 10 + 5 * index)
+        rows.append((name, ("cat", "dog")[index % 2]))
+    return rows
+
+
+def write(path, rows, separator=",", encoding="utf-8"):
+    """Write a table of rows."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes("".join(separator.join(map(str, row)) + "\n" for row in rows).encode(encoding))
+    return path
+
+
 def load(root, **values):
     return data.load(DataSettings(name=str(root), **values))
 

@@ -20,7 +20,7 @@ from sightline.checking.problems import WITHOUT_PICTURES, find_problems
 from sightline.checking.records import NearSearch, PartCounts, Problem
 from sightline.checking.survey import Pixels, Survey, exact_pairs, near_pairs, survey_of
 from sightline.data.duplicates import ALIKE
-from sightline.data.folder import as_text
+from sightline.data.layout import as_text
 from sightline.errors import ImageError, UsageError
 from sightline.files import atomic
 from sightline.files.json_records import to_json
@@ -51,6 +51,8 @@ class CheckResult:
     seconds: float
     picture: Callable[[str], Pixels] = field(repr=False, compare=False)
     """Gives a picture's pixels, uint8 (H, W, 1 or 3), by its path in an entry."""
+    notes: tuple[str, ...] = ()
+    """Where the pictures of an archive were found, and which columns of a file of labels were taken."""
     written: tuple[Path, ...] = ()
     """check.json, and contact_sheet.png where there is a picture to show; empty without `out`."""
 
@@ -63,6 +65,7 @@ class CheckResult:
         """The result for JSON, as check.json holds it."""
         return {
             "data": self.data,
+            **({"notes": list(self.notes)} if self.notes else {}),
             "files": self.files,
             "pictures": self.pictures,
             "unreadable": self.unreadable,
@@ -83,7 +86,7 @@ def check(
     quiet: bool = False,
     **settings: Any,
 ) -> CheckResult:
-    """Find what is wrong with a dataset with a name, or a folder of pictures.
+    """Find what is wrong with a dataset with a name, or with pictures of one's own, as `train` takes them.
 
     `out`: a folder for check.json, which holds `to_dict()`, and contact_sheet.png, the pictures in question.
     `near`: search for near duplicates too, whose thumbnails correlate by `alike` at least (0.5 to 1). `settings`:
@@ -117,6 +120,7 @@ def _look_over(settings: DataSettings, *, near: bool, alike: float, quiet: bool)
         problems=problems,
         seconds=round(time.perf_counter() - start, 2),
         picture=picture,
+        notes=survey.listing.notes if survey.listing else (),
     )
 
 

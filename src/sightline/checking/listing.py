@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from sightline.data.folder import LAYOUT, VALIDATION_NAMES, is_folder, is_picture, visible
+from sightline.data.labelled import Labelled, Row, read_labelled, sorted_classes
+from sightline.data.layout import LAYOUT, PARTS, class_root, is_folder, is_picture, part_folders, part_of, visible
+from sightline.data.source import Source, find_source
 from sightline.errors import DataError
+from sightline.settings.data import DataSettings
 
 WHOLE = "all"
 """The part's name where a folder has no train/ and test/ but one folder per class."""
-PARTS = ("train", *VALIDATION_NAMES, "test")
 
 
 class Listed(NamedTuple):
@@ -26,10 +28,12 @@ class Listed(NamedTuple):
 
 @dataclass(frozen=True)
 class Listing:
-    """All of a folder. `classes`: each part's class folders, in order, those without a picture too.
+    """All of a folder, or all that a file of labels names.
 
-    `ignored`: files that are no pictures by their suffix; `loose`: pictures outside of any class's folder;
-    `unlisted`: folders, and links that may lead to one, that the system does not let us see, with its reason.
+    `classes`: each part's class folders, in order, those without a picture too. `ignored`: files that are no pictures
+    by their suffix; `loose`: pictures outside of any class's folder; `unlisted`: folders, and links that may lead to
+    one, that the system does not let us see, with its reason; `from_file`: a file of labels names them, and `twice` are
+    its rows that repeat an earlier one, with that; `notes`: what people should know of where the pictures were found.
     """
 
     root: Path
@@ -38,22 +42,56 @@ class Listing:
     ignored: list[str] = field(default_factory=list[str])
     loose: list[str] = field(default_factory=list[str])
     unlisted: dict[str, str] = field(default_factory=dict[str, str])
+    from_file: bool = False
+    twice: list[tuple[Row, Row]] = field(default_factory=list[tuple[Row, Row]])
+    notes: tuple[str, ...] = ()
 
 
-def list_folder(root: Path) -> Listing:
+def list_data(settings: DataSettings, *, quiet: bool) -> Listing:
+    """List the pictures of one's own that `settings` name. Raises DataError where there is nothing to be listed."""
+    source = find_source(settings, quiet=quiet)
+    with source.called_by_name():
+        if source.table is None:
+            return list_folder(source)
+        labelled = read_labelled(source.table, source.root, settings, inside=source.inside)
+        return _list_labelled(labelled, source)
+
+
+def _list_labelled(labelled: Labelled, source: Source) -> Listing:
+    """List what a file of labels says; a picture of it that is not there is found missing when it is read."""
+    labels: dict[str, set[str]] = {}
+    for row in labelled.rows:
+        labels.setdefault(row.part or WHOLE, set()).add(row.label)
+    classes = {part: sorted_classes(labels[part]) for part in (*PARTS, WHOLE) if part in labels}
+    listing = Listing(
+        source.root, classes, from_file=True, twice=list(labelled.twice), notes=(*source.notes, *labelled.columns.notes)
+    )
+    places = {part: number for number, part in enumerate(classes)}
+    rows = sorted(labelled.rows, key=lambda row: (places[row.part or WHOLE], row.label, row.id))
+    listing.files.extend(Listed(row.id, row.part or WHOLE, row.label) for row in rows)
+    return listing
+
+
+def list_folder(source: Source) -> Listing:
     """List the parts where train/ or test/ has folders inside, or both are there; else the folder itself as one part.
 
-    So does training, which then wants class folders in every part. Hidden files are left alone, and links to folders
-    are not followed, as in training. Raises DataError where there is no such folder, or neither a part nor a class.
+    So does training, which then wants class folders in every part. Parts go by the folders' own names. Hidden files are
+    left alone, and links to folders are not followed, as in training. Raises DataError where there is no such folder,
+    or neither a part nor a class.
     """
+    root = source.root
     if not is_folder(root):
         raise DataError(str(root), "it is a file" if root.exists() else "no such folder", LAYOUT)
     unlisted: dict[str, str] = {}
-    inside = {name: has for name in PARTS if (has := _has_folders(root / name, unlisted)) is not None}
+    found = part_folders(root, _may_be_folder)
+    named = [folder for folders in found.values() for folder in folders]
+    inside = {folder.name: has for folder in named if (has := _has_folders(folder, unlisted)) is not None}
+    kinds = {part_of(name) for name in inside}
     # A class may be called "train", or "test".
-    parted = inside.get("train") or inside.get("test") or {"train", "test"} <= inside.keys()
-    folders = {name: root / name for name in inside} if parted else {WHOLE: root}
-    listing = Listing(root, {part: [] for part in folders}, unlisted=unlisted)
+    some_inside = any(has for name, has in inside.items() if part_of(name) != "val")
+    parted = some_inside or {"train", "test"} <= kinds
+    folders = {name: class_root(root / name) for name in inside} if parted else {WHOLE: root}
+    listing = Listing(root, {part: [] for part in folders}, unlisted=unlisted, notes=source.notes)
     for part, folder in folders.items():
         for entry in _entries(folder, listing):
             try:
@@ -101,6 +139,13 @@ def _has_folders(folder: Path, unlisted: dict[str, str]) -> bool | None:
         unlisted[folder.name] = _reason(error)
         return None
     return any(_is_folder(entry) for entry in entries)
+
+
+def _may_be_folder(path: Path) -> bool:
+    try:
+        return not path.is_file()
+    except OSError:
+        return True
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -16,13 +16,14 @@ from sightline.checking.listing import WHOLE
 from sightline.checking.records import Entry, Problem
 from sightline.checking.survey import Pair, Survey
 from sightline.data.duplicates import flat
-from sightline.data.folder import VALIDATION_NAMES, is_utf8
+from sightline.data.layout import PartName, is_utf8, part_of
 
 FEW_PICTURES = 10
 SIZE_FACTOR, LONGEST_ASPECT = 4.0, 3.0
 SMALLEST_SIDE = 8
 WITHOUT_PICTURES = frozenset({
     "missing_class", "empty_class", "class_names", "not_utf8", "one_class", "no_train", "no_classes", "several_val",
+    "several_parts",
     "unlisted", "ignored", "few", "imbalance",
 })  # fmt: skip
 """The kinds whose entries name folders, or files that are no pictures."""
@@ -30,7 +31,12 @@ WITHOUT_PICTURES = frozenset({
 
 def find_problems(survey: Survey, exact: list[Pair], near: list[Pair]) -> tuple[Problem, ...]:
     """List what is wrong, then what is only worth knowing."""
-    everything = [*_file_problems(survey), *_class_problems(survey), *_pair_problems(survey, exact, near)]
+    everything = [
+        *_file_problems(survey),
+        *_part_problems(survey),
+        *_class_problems(survey),
+        *_pair_problems(survey, exact, near),
+    ]
     everything += [*_picture_problems(survey), *_balance_problems(survey)]
     return tuple(sorted((problem for problem in everything if problem.entries), key=lambda problem: not problem.wrong))
 
@@ -67,6 +73,18 @@ def _file_problems(survey: Survey) -> Iterator[Problem]:
     listing = survey.listing
     if listing is None:
         return
+    repeated = [(first, later, first.label == later.label) for first, later in listing.twice]
+    yield _problem(
+        "two_labels", (Entry((later.id,), f"{first.label} in line {first.line}, {later.label} in line {later.line}")
+                       for first, later, same in repeated if not same),
+        "{n} row[s] [gives|give] a picture another label than an earlier row", "look at them, and keep one label",
+        wrong=True,
+    )  # fmt: skip
+    yield _problem(
+        "repeated", (Entry((later.id,), f"lines {first.line} and {later.line}")
+                     for first, later, same in repeated if same),
+        "{n} row[s] [repeats|repeat] an earlier one", "remove them from the file of labels", wrong=True,
+    )  # fmt: skip
     yield _problem(
         "unlisted", (Entry((name,), why) for name, why in listing.unlisted.items()),
         "{n} folder[s] or link[s] cannot be looked into", "give yourself the right to, or remove them", wrong=True,
@@ -97,27 +115,46 @@ def _file_problems(survey: Survey) -> Iterator[Problem]:
     )  # fmt: skip
 
 
+def _part_problems(survey: Survey) -> Iterator[Problem]:
+    named: dict[PartName | None, list[str]] = defaultdict(list)
+    for part in survey.classes:
+        named[part_of(part)].append(part)
+    if named["test"] and not named["train"]:
+        found = [Entry((part,)) for part in named["test"]]
+        yield _problem("no_train", found, "there is a test part but none for training", "add train/", wrong=True)
+    yield _problem(
+        "no_classes", (Entry((part,)) for part, classes in survey.classes.items() if not classes),
+        "{n} part[s] [has|have] no class folder",
+        "every part needs a folder for each class: move the pictures into them, or remove the part", wrong=True,
+    )  # fmt: skip
+    several = [(part, kind) for kind, parts_ in named.items() if kind and len(parts_) > 1 for part in parts_]
+    yield _problem(
+        "several_val", (Entry((part,)) for part, kind in several if kind == "val"),
+        "{n} folders are there for the validation pictures", "training takes one: remove the others", wrong=True,
+    )  # fmt: skip
+    yield _problem(
+        "several_parts", (Entry((part,), f"a {kind} part") for part, kind in several if kind != "val"),
+        "{n} folders are there for one part", "training takes one of a kind: remove the others", wrong=True,
+    )  # fmt: skip
+
+
 def _class_problems(survey: Survey) -> Iterator[Problem]:
     parts = list(survey.classes.items())
     names = list(dict.fromkeys(name for _, classes in parts for name in classes))
     used = set(zip((survey.part_names[part] for part in survey.parts), survey.labels, strict=True))
-    if "test" in survey.classes and "train" not in survey.classes:
-        yield _problem("no_train", [Entry(("test",))], "there is a test/ but no train/", "add train/", wrong=True)
-    yield _problem(
-        "no_classes", (Entry((part,)) for part, classes in parts if not classes),
-        "{n} part[s] [has|have] no class folder",
-        "every part needs a folder for each class: move the pictures into them, or remove the part", wrong=True,
-    )  # fmt: skip
-    brought = [part for part in VALIDATION_NAMES if part in survey.classes]
-    yield _problem(
-        "several_val", (Entry((part,)) for part in brought if len(brought) > 1),
-        "{n} folders are there for the validation pictures", "training takes one: remove the others", wrong=True,
-    )  # fmt: skip
     yield _problem(
         "one_class", [Entry((names[0],))] if len(names) == 1 else [], "there is one class only",
         "add another, if only of pictures that show nothing of it", wrong=True,
     )  # fmt: skip
-    absent = [(part, name) for part, classes in parts if classes for name in names if name not in classes]
+    # A file of labels may have pictures of some classes only for validation or for a test.
+    whole = survey.listing is None or not survey.listing.from_file
+    absent = [
+        (part, name)
+        for part, classes in parts
+        if classes and (whole or part == "train")
+        for name in names
+        if name not in classes
+    ]
     yield _problem(
         "missing_class", (Entry((f"{part}/{name}",), f"no {name} in {part}") for part, name in absent),
         "{n} class[es] [is|are] missing from a part", "every part needs the same classes: add pictures, or take the "

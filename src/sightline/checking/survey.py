@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.checking.listing import Listing, list_folder
+from sightline.checking.listing import Listing, list_data
 from sightline.checking.picture_facts import PictureFacts, all_picture_facts
-from sightline.data import folder_path
 from sightline.data.decoder import decode_raw
 from sightline.data.duplicates import SIDE, exact_copies, near_duplicates, pixel_digest, thumbnail
 from sightline.data.image_set import ImageSet
@@ -52,13 +51,13 @@ class Pair:
 
 
 def survey_of(settings: DataSettings, *, quiet: bool) -> tuple[Survey, Callable[[str], Pixels]]:
-    """Look at every picture of a dataset with a name, or of a folder; also give what reads a picture by its id."""
+    """Look at every picture of a dataset with a name, or of one's own; also give what reads a picture by its id."""
     if settings.name in READERS:
         data = READERS[settings.name](settings, quiet=quiet)
         parts = {"train": data.train, "val": data.val, "test": data.test}
         return _survey_arrays({name: part for name, part in parts.items() if part is not None}, quiet=quiet)
-    root = folder_path(settings.name)
-    return _survey_folder(list_folder(root), quiet=quiet), lambda name: decode_raw(root / name)
+    listing = list_data(settings, quiet=quiet)
+    return _survey_folder(listing, quiet=quiet), lambda name: decode_raw(listing.root / name)
 
 
 def _survey_folder(listing: Listing, *, quiet: bool) -> Survey:

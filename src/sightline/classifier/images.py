@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -24,14 +24,16 @@ def images_to_test(
     classifier: Classifier,
     settings: DataSettings | None,
     changes: Mapping[str, Any] = MappingProxyType({}),
+    tell: Callable[[str], object] = lambda _: None,
 ) -> ImageSet:
     """Find the images that a test or an export of `path` looks at: those that `settings` name, else the run's own.
 
-    The run's own must be the same as when it was trained. Raises UsageError for a model file without data, DataError
+    The run's own must be the same as when it was trained. `tell` is given what people should know of where the images
+    were found. Raises UsageError for a model file without data, DataError
     where there are no test images, or not the same.
     """
     if settings is not None:
-        return load_test(settings, classifier.class_names, classifier.preprocessing)
+        return load_test(settings, classifier.class_names, classifier.preprocessing, tell=tell)
     if run is None:
         raise UsageError(
             str(path), "it is a model file, which names no data", advice="Add --data NAME or --data FOLDER."

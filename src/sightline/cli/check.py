@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from sightline.cli.flags import given, setting_flags
-from sightline.cli.output import AS_TEXT, OUTPUT, Output, escaped, print_json
+from sightline.cli.flags import DATA, given, setting_flags
+from sightline.cli.output import AS_TEXT, OUTPUT, Output, escaped, print_json, print_notes
 from sightline.errors import DataError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     CheckFlags = Any
     NONE_GIVEN: Any = None
 else:
-    CheckFlags = setting_flags(names=("data_dir",))
+    CheckFlags = setting_flags(names=DATA)
     NONE_GIVEN = CheckFlags()
 
 CHECK = Group("Check", sort_key=1)
@@ -61,6 +61,7 @@ def check(
 
         chosen = {} if alike is None else {"alike": alike}
         result = sightline.check(data, out=out, near=near, quiet=quiet, **chosen, **given(flags))
+    print_notes(result.notes)
     if output.json:
         print_json(result.to_dict())
     else:

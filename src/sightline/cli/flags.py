@@ -26,6 +26,8 @@ CHOOSERS = {
 }
 # Named without a flag: sightline train DATA.
 POSITIONAL = ("data",)
+# Where the images are, and what a file of labels has in which column.
+DATA = ("data_dir", "labels", "image_column", "label_column", "split_column", "group_column")
 SECTIONS = tuple(dict.fromkeys(field.section for field in flat_fields().values()))
 
 

@@ -44,6 +44,12 @@ def print_json(result: Any) -> None:
     print(escaped(text))
 
 
+def print_notes(notes: Sequence[str]) -> None:
+    """Print what people should know besides the result, on stderr."""
+    for note in notes:
+        print(escaped(note), file=sys.stderr)
+
+
 def escaped(text: str) -> str:
     """Escape what is no UTF-8: of a file's name, which may be any bytes, Python keeps such bytes as lone surrogates."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

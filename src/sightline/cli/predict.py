@@ -18,11 +18,11 @@ from sightline.errors import UsageError
 if TYPE_CHECKING:
     from sightline import Prediction
 
-    DeviceFlag = Any
+    PredictFlags = Any
     NONE_GIVEN: Any = None
 else:
-    DeviceFlag = setting_flags(names=("device",))
-    NONE_GIVEN = DeviceFlag()
+    PredictFlags = setting_flags(names=("image_column", "device"))
+    NONE_GIVEN = PredictFlags()
 
 PREDICT = Group("Predict", sort_key=1)
 
@@ -35,7 +35,8 @@ def predict(
         Parameter(
             group=PREDICT,
             name="picture",
-            help="A picture, a folder (with all that is in it), or - for a list of paths on stdin.",
+            help="A picture, a folder or archive (with all that is in it), a file of labels, or - for a list of paths "
+            "on stdin.",
         ),
     ],
     top_k: Annotated[int, Parameter(group=PREDICT, metavar="K", help="How many of the likeliest classes to show.")] = 3,
@@ -52,7 +53,7 @@ def predict(
     batch_size: Annotated[
         int | None, Parameter(group=PREDICT, metavar="N", help="Pictures computed at once. [by their size]")
     ] = None,
-    flags: DeviceFlag = NONE_GIVEN,
+    flags: PredictFlags = NONE_GIVEN,
     output: Output = AS_TEXT,
 ) -> None:
     """Predict, and print the answers."""
@@ -61,10 +62,11 @@ def predict(
     if top_k < 1:
         raise UsageError("--top-k", f"{top_k} found", "1 or more")
     with output.working():
-        paths = list(_pictures(pictures))
+        settings = given(flags)
+        paths = list(_pictures(pictures, image_column=settings.pop("image_column", "auto"), skip_bad=skip_bad))
         import sightline
 
-        classifier = sightline.load(model, **given(flags))
+        classifier = sightline.load(model, **settings)
         answers = classifier.predict(paths, batch_size=batch_size, skip_bad=skip_bad)
     if skip_bad:
         _name_skipped(paths, answers)
@@ -76,8 +78,11 @@ def predict(
         _show_table(answers, top_k)
 
 
-def _pictures(arguments: Sequence[str]) -> Iterator[Path]:
-    """List every picture that the arguments name: files as they are, folders with all pictures below them, sorted."""
+def _pictures(arguments: Sequence[str], **options: Any) -> Iterator[Path]:
+    """List every picture that the arguments name: files as they are, folders with all pictures below them, sorted.
+
+    `options` are those of `find_pictures`.
+    """
     import sightline
 
     if not arguments:
@@ -86,7 +91,7 @@ def _pictures(arguments: Sequence[str]) -> Iterator[Path]:
         if argument == STDIN:
             yield from (Path(line) for line in sys.stdin.read().splitlines() if line.strip())
         else:
-            yield from sightline.find_pictures(argument)
+            yield from sightline.find_pictures(argument, **options)
 
 
 def _show_csv(answers: Sequence[Prediction], class_names: Sequence[str]) -> None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from sightline.cli.flags import given, setting_flags
-from sightline.cli.output import AS_TEXT, Output, print_json
+from sightline.cli.flags import DATA, given, setting_flags
+from sightline.cli.output import AS_TEXT, Output, print_json, print_notes
 
 if TYPE_CHECKING:
     from sightline import TestResult
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     TestFlags = Any
     NONE_GIVEN: Any = None
 else:
-    TestFlags = setting_flags(names=("data_dir", "test_fraction", "split_seed", "skip_bad", "device"))
+    TestFlags = setting_flags(names=(*DATA, "test_fraction", "split_seed", "skip_bad", "device"))
     NONE_GIVEN = TestFlags()
 
 TEST = Group("Test", sort_key=1)
@@ -66,6 +66,7 @@ def test(
         import sightline
 
         result = sightline.test(model, data, out=out, steps=steps, tta=tta, explain=explain, **given(flags))
+    print_notes(result.notes)
     if output.json:
         print_json(result.to_dict())
     else:

@@ -52,7 +52,10 @@ class Picture(NamedTuple):
 
 @dataclass(frozen=True)
 class Request:
-    """What is wanted of a folder's pictures. None leaves size or channels to be chosen from the pictures."""
+    """What is wanted of a folder's pictures. None leaves size or channels to be chosen from the pictures.
+
+    `owner`: what the decoded pictures are kept for, the folder itself or a file that names some in it.
+    """
 
     root: Path
     pictures: Sequence[Picture]
@@ -61,6 +64,7 @@ class Request:
     width: int | None
     channels: Literal[1, 3] | None
     resizing: Resizing
+    owner: Path
     stays_on_disk: bool = False
     """Whether the pixels are to be memory-mapped even where memory would hold them."""
 
@@ -86,7 +90,7 @@ def decoded(request: Request, choose_size: Callable[[], Size], *, skip_bad: bool
     naming the unreadable pictures, unless `skip_bad`; ResourceError where neither disk nor memory holds the result.
     """
     listing = listing_hash(request.pictures)[:16]
-    folder = cache_folder() / "folders" / _short_hash(str(request.root.resolve()))
+    folder = cache_folder() / "folders" / _short_hash(str(request.owner.resolve()))
     wanted = [request.height, request.width, request.channels, *request.resizing, DECODER_VERSION]
     path = folder / f"{request.scope}-{listing}-{_short_hash(json.dumps(wanted))}.npy"
     if ready := _ready(path, request, skip_bad, quiet=quiet):

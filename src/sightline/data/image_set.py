@@ -95,7 +95,8 @@ class ImageData:
 
     `files` names each source file (or the folder's listing) with its SHA-256; `skipped` the pictures left out by
     skip_bad, with the reason; `resizing` says how pictures were brought to their size, None where they
-    have their own; `grouping` how images that belong together were found, where they were looked for.
+    have their own; `grouping` how images that belong together were found, where they were looked for; `notes` what
+    people should know of where the images were found.
     """
 
     name: str
@@ -106,6 +107,7 @@ class ImageData:
     skipped: Mapping[str, str]
     resizing: Resizing | None = None
     grouping: Grouping | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def class_names(self) -> tuple[str, ...]:

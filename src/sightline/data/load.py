@@ -1,10 +1,9 @@
-"""Reading a dataset by its name, or a folder of pictures, at the size and in the channels that are asked for."""
+"""Reading a dataset by its name, or pictures of one's own, at the size and in the channels that are asked for."""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,35 +13,42 @@ from sightline.data.folder import load_folder, load_test_folder, same_classes
 from sightline.data.image_set import ImageData, ImageSet
 from sightline.data.preprocessing import Preprocessing
 from sightline.data.readers import READERS
-from sightline.errors import UsageError, unknown
 from sightline.settings.data import DataSettings
 
 
 def load(settings: DataSettings, *, quiet: bool = False) -> ImageData:
-    """Read a dataset by its name, or a folder of pictures, at the size and in the channels that `settings` ask for.
+    """Read a dataset by its name, or pictures of one's own, at the size and in the channels that `settings` ask for.
 
     A dataset's name means the dataset even where a folder is called so; write `./mnist` for the folder. Raises
     UsageError for a name that is neither, DataError for files or pictures that cannot be used.
     """
     reader = READERS.get(settings.name)
     if reader is None:
-        return load_folder(folder_path(settings.name), settings, quiet=quiet)
+        return load_folder(settings, quiet=quiet)
     return resized(reader(settings, quiet=quiet), settings)
 
 
 def load_test(
-    settings: DataSettings, class_names: tuple[str, ...], preprocessing: Preprocessing, *, quiet: bool = False
+    settings: DataSettings,
+    class_names: tuple[str, ...],
+    preprocessing: Preprocessing,
+    *,
+    quiet: bool = False,
+    tell: Callable[[str], object] = lambda _: None,
 ) -> ImageSet:
-    """Read only the test images of a dataset or folder, at the size that a model wants them.
+    """Read only the test images of a dataset or of pictures of one's own, at the size that a model wants them.
 
     A folder with `test/` gives that, one with a folder per class all of it; labels follow `class_names`, the model's.
     The test part that a run held out of such a folder for itself is another thing: `load` and `split` give it.
-    Raises DataError, naming them, when classes are missing or extra, and as `load` does.
+    `tell` is given what people should know of where the images were found. Raises DataError, naming them, when classes
+    are missing or extra, and as `load` does.
     """
     reader = READERS.get(settings.name)
     if reader is None:
-        root = folder_path(settings.name)
-        return load_test_folder(root, class_names, preprocessing, skip_bad=settings.skip_bad, quiet=quiet)
+        images, notes = load_test_folder(settings, class_names, preprocessing, quiet=quiet)
+        for note in notes:
+            tell(note)
+        return images
     height, width, channels = preprocessing.height, preprocessing.width, preprocessing.channels
     if settings.name == "synthetic":
         settings = settings.replace(image_size=max(height, width), channels=channels)
@@ -52,16 +58,6 @@ def load_test(
     order = np.array([class_names.index(name) for name in test.class_names], np.int64)
     pixels = fit_images(test.images(), (height, width, channels), preprocessing.resizing)
     return ImageSet.from_arrays(pixels, order[test.labels], test.ids, class_names)
-
-
-def folder_path(name: str) -> Path:
-    """Take what is no dataset's name as a folder. Raises UsageError for a lone word that is none either."""
-    path = Path(name).expanduser()
-    if not os.path.lexists(path) and not any(mark in name for mark in (os.sep, "/", os.altsep) if mark):
-        error = unknown("data", name, READERS)
-        expected = f"{error.expected}, or a folder's path" if error.expected else "a dataset's name or a folder's path"
-        raise UsageError(error.subject, error.found, expected, error.advice)
-    return path
 
 
 def resized(data: ImageData, settings: DataSettings) -> ImageData:

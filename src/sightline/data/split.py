@@ -39,15 +39,35 @@ def split(data: ImageData, settings: DataSettings, watch_test: bool) -> Splits:
     images (a number, or a fraction of train below 1) by `settings.split_seed`. With `watch_test`, and with
     `validation` 0, all of train trains and there are none.
 
-    Raises UsageError when so many cannot be held out: every class keeps at least one training image.
+    Of what is left to train, `settings.train_images` do, where it says how many.
+
+    Raises UsageError when so many cannot be held out, or train: every class keeps at least one training image.
     """
     seed = settings.split_seed
-    if watch_test or (data.val is None and settings.validation == 0):
-        return Splits(data.train, None, data.test, seed, data.grouping)
-    if data.val is not None:
-        return Splits(data.train, data.val, data.test, seed, data.grouping)
-    train, validation = hold_out(data.train, settings.validation, seed, "--validation")
+    train, validation = data.train, None if watch_test else data.val
+    if not watch_test and validation is None and settings.validation > 0:
+        train, validation = hold_out(data.train, settings.validation, seed, "--validation")
+    if settings.train_images is not None:
+        train = take(train, settings.train_images, seed)
     return Splits(train, validation, data.test, seed, data.grouping)
+
+
+def take(images: ImageSet, amount: float, seed: int) -> ImageSet:
+    """Take a stratified part, a number of images or a fraction below 1.
+
+    A larger amount takes the same images and more, but for one of a class where shares are rounded another way. Raises
+    UsageError for more images than there are, and for fewer than one of each class.
+    """
+    total, least = len(images), int((images.class_counts() > 0).sum())
+    if amount >= 1 and amount != int(amount):
+        raise UsageError("--train-images", f"{amount:g} found", "a fraction below 1 or a whole number of images")
+    count = int(amount) if amount >= 1 else round(amount * total)
+    if not least <= count <= total:
+        found = f"{amount:g} of {total} images is {count}" if amount < 1 else f"{count} of {total} images"
+        raise UsageError("--train-images", found, f"{least} to {total}, one of each class at least")
+    # What is left out is chosen, since each class keeps one out of what is chosen.
+    left_out = stratified(images.labels, total - count, len(images.class_names), seed)
+    return images.select(_others(left_out, total))
 
 
 def hold_out(images: ImageSet, amount: float, seed: int, flag: str) -> tuple[ImageSet, ImageSet]:

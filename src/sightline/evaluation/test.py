@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class TestResult:
     """A test: `report` is what metrics.json holds, `folder` where the files are, None where none were written,
-    `images` how many test images there are, of which the first `n` were looked at.
+    `images` how many test images there are, of which the first `n` were looked at, `notes` where other data than the
+    run's own were found.
     """
 
     __test__ = False
@@ -48,6 +49,7 @@ class TestResult:
     predictions: Predictions
     folder: Path | None
     images: int
+    notes: tuple[str, ...] = ()
 
     @property
     def accuracy(self) -> float:
@@ -133,7 +135,8 @@ def test(
     classifier = load(path, module=module, device=device)
     limit = None if steps is None else _limit(path, run, steps)
     views = _views(path, run, classifier) if tta else None
-    images = images_to_test(path, run, classifier, named, changes)
+    notes: list[str] = []
+    images = images_to_test(path, run, classifier, named, changes, notes.append)
     step = run.tested_step() if run is not None else None
     total = len(images)
     if limit is not None:
@@ -148,7 +151,7 @@ def test(
     if folder is not None:
         store_test(predictions, folder, report, images)
         _store_explanations(classifier, predictions, images, explain, folder)
-    return TestResult(report, predictions, None if folder is None else folder.path, total)
+    return TestResult(report, predictions, None if folder is None else folder.path, total, tuple(notes))
 
 
 def _store_explanations(
@@ -172,8 +175,11 @@ def _store_explanations(
 
 
 def _source(settings: DataSettings) -> str:
-    """Tell data apart by more than the name: a dataset's name, or a folder's path."""
-    return settings.name if settings.name in READERS else str(data_room.folder_path(settings.name).resolve())
+    """Tell data apart by more than the name: a dataset's name, or the path of a folder, with its file of labels."""
+    if settings.name in READERS:
+        return settings.name
+    path = str(data_room.folder_path(settings.name).resolve())
+    return path if settings.labels is None else f"{path} by {settings.labels}"
 
 
 def _folder_for(run: RunFolder, settings: DataSettings) -> TestFolder:

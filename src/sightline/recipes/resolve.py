@@ -15,6 +15,7 @@ from sightline.errors import FileError, unknown
 from sightline.recipes.packaged_weights import is_installed
 from sightline.recipes.weights_input import follow_weights
 from sightline.settings import Settings, build_settings, model_name
+from sightline.settings.data import is_own_pictures
 
 FOLDER_RECIPE, PHOTOS_RECIPE = "folder", "photos"
 PHOTOS_MODEL = "efficientnet-lite0"
@@ -92,7 +93,7 @@ def default_recipe(data: str, model: str | None = None) -> str | None:
     for name in sorted(recipe_names(), key=lambda name: name != data):
         if data in load_recipe(name).about.get("default_for", ()):
             return name
-    return folder_recipe(model)[0] if Path(data).expanduser().is_dir() else None
+    return folder_recipe(model)[0] if is_own_pictures(data) else None
 
 
 def folder_recipe(model: str | None = None) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -26,6 +27,8 @@ class Resizing(NamedTuple):
 
 
 RESIZING = Resizing()
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+LABEL_FILES = (".csv", ".tsv", ".jsonl", ".ndjson")
 
 
 LARGEST_SIDE = 4096
@@ -42,7 +45,19 @@ class DataSettings(Section):
     """Data"""
 
     name: str = "digits"
-    """A dataset's name, or a folder with train/ [val/] test/ or with one folder per class."""
+    """A dataset's name; or pictures of one's own: a folder with train/ [val/] test/ or with one folder per class, a
+    file of labels (.csv, .tsv, .jsonl), or an archive (.zip, .tar, .tar.gz, ...) of either."""
+    labels: str | None = None
+    """File of labels (.csv, .tsv, .jsonl) for the pictures of a folder or archive, a row for each."""
+    image_column: str = "auto"
+    """Column of a file of labels that names the picture; auto finds it."""
+    label_column: str = "auto"
+    """Column that has the class; auto finds it."""
+    split_column: str = "auto"
+    """Column that says which part a picture belongs to, train, val or test; auto finds it, none takes no column."""
+    group_column: str = "auto"
+    """Column that says what belongs together and so to one part only: a person, patient or video; auto finds it, none
+    takes no column."""
     data_dir: str | None = None
     """Folder that holds the dataset files (also: SIGHTLINE_DATA)."""
     image_size: Annotated[int, Field(ge=1, le=LARGEST_SIDE)] | None = None
@@ -71,6 +86,9 @@ class DataSettings(Section):
     """Part of the training images held out for validation, by stratum: a fraction below 1, or a number of images."""
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.15
     """Part held out as test images, by stratum, where a folder has no test/."""
+    train_images: Annotated[float, Field(gt=0)] | None = None
+    """How many of the training images train, by stratum, once test and validation are set aside: a whole number, or a
+    fraction below 1; left out: all."""
     split_seed: Annotated[int, Field(ge=0)] = 0
     """Seed of the splits, apart from the seed of training."""
     group: str | None = None
@@ -112,6 +130,21 @@ class DataSettings(Section):
         return self
 
 
+def has_suffix(name: str, suffixes: Sequence[str]) -> bool:
+    """Tell whether a file's name ends in one of `suffixes`, in whatever case."""
+    return name.lower().endswith(tuple(suffixes))
+
+
+def is_own_pictures(name: str) -> bool:
+    """Tell whether there is a folder, a file of labels or an archive at the path `name`."""
+    path = Path(name).expanduser()
+    return path.is_dir() or (has_suffix(name, ARCHIVES + LABEL_FILES) and path.is_file())
+
+
 def data_name(settings: DataSettings) -> str:
-    """The dataset's name, for a folder the folder's own."""
-    return Path(settings.name).resolve().name
+    """The dataset's name; for a folder the folder's own, for a file the file's without what it is."""
+    path = Path(settings.name).resolve()
+    suffixes = [suffix for suffix in ARCHIVES + LABEL_FILES if has_suffix(path.name, (suffix,))]
+    if not suffixes or path.is_dir():
+        return path.name
+    return path.name[: -max(map(len, suffixes))] or path.name

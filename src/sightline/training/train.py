@@ -73,8 +73,8 @@ def train(
 ) -> TrainResult:
     """Train a classifier and test it.
 
-    `data`: a dataset's name, a folder of pictures, or an ImageData of your own; left out, that of the recipe, and
-    without one the embedded digits. `model`: a preset's or family's name,
+    `data`: a dataset's name, a folder, an archive or a file of labels, or an ImageData of your own; left out, that of
+    the recipe, and without one the embedded digits. `model`: a preset's or family's name,
     or your own torch module, float (N, C, H, W) to logits (N, K). `recipe`: a recipe's name or YAML file; left out, the
     dataset's own; "none" for the plain defaults. `settings`: any setting by its flat name, as on the command line:
     `lr=0.1, epochs=5, batch_size=64`.
@@ -166,7 +166,7 @@ def _record(folder: RunFolder, run: PreparedRun, images: RunData, compute: Compu
         folder.write(run.pretrained)
     folder.write_settings(run.settings)
     grouping = images.splits.grouping
-    return [*audit_lines(found), *([] if grouping is None else [grouping.line()])]
+    return [*images.loaded.notes, *audit_lines(found), *([] if grouping is None else [grouping.line()])]
 
 
 def _opening_line(trainer: Trainer) -> str:
