@@ -66,6 +66,19 @@ def test_training_pictures_are_kept_larger_and_all_others_as_before(pets: Path) 
     np.testing.assert_array_equal(some.images(), source.images()[[5, 2]])
 
 
+def test_a_file_of_labels_with_parts_in_any_order(tmp_path: Path) -> None:
+    draw, rows = np.random.default_rng(0), ["file,label,split"]
+    for index in range(18):
+        Image.fromarray(draw.integers(0, 256, (50, 40, 3), np.uint8)).save(tmp_path / f"{index}.png")
+        rows.append(f"{index}.png,{'ab'[index // 3 % 2]},{('test', 'train', 'val')[index % 3]}")
+    (tmp_path / "labels.csv").write_text("\n".join(rows))
+    kept = load(tmp_path / "labels.csv", image_size=24, cache_size=30)
+    assert kept.val is not None and kept.val.larger is None and len(kept.train) == 6
+    source = kept.train.to_crop_from()
+    for name, image in zip(source.ids, source.images(), strict=True):
+        np.testing.assert_array_equal(image, by_pillow(tmp_path, name, 30))
+
+
 def test_what_is_in_memory_is_at_most_four_fifths_more(pets: Path) -> None:
     """The smaller pictures of the same lie on disk: training looks at them once, validation at its own."""
     plain = load(pets, image_size=224).train.pixels

@@ -64,11 +64,11 @@ def _load(source: Source, settings: DataSettings, *, quiet: bool) -> FolderData:
         same_classes(part.subject, part.class_names, names, "train/", all_of_them=source.table is None)
     pictures = [picture for part in parts.values() for picture in part.pictures]
     side = settings.image_size
+    # Where larger ones are trained on, these are looked at a few times only.
+    few_looks = settings.cache_size not in ("auto", "input")
     request = Request(
-        source.root, pictures, "all", side, side, settings.channels, settings.resizing, source.owner,
-        # What is trained on is then in memory, and the smaller pictures of the same are looked at a few times only.
-        stays_on_disk=settings.cache_size not in ("auto", "input"),
-    )  # fmt: skip
+        source.root, pictures, "all", side, side, settings.channels, settings.resizing, source.owner, few_looks
+    )
 
     def size() -> Size:
         return _choose_size(source.root, parts["train"].pictures, side, settings.channels)

@@ -25,7 +25,7 @@ def images_of_run(run: RunFolder, changes: Mapping[str, Any] = MappingProxyType(
     Raises DataError where they are not the same as when the run was trained, or cannot be loaded.
     """
     own = run.settings()
-    settings = own.data.replace(cache_size="input", **changes)  # crops are for training alone
+    settings = own.data.replace(**{"cache_size": "input", **changes})  # crops are for training alone
     splits = split(load(settings), settings, own.training.watch_test)
     verify(run.read(Splits), splits)
     return splits
