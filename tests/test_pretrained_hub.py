@@ -81,7 +81,9 @@ def test_imagenet_takes_timms_copy_of_torchvisions(tmp_path, monkeypatch):
     tensors = state_dict(resnet_layout(BLOCKS[18]))
     save_file(tensors, tmp_path / "model.safetensors")
     asked = []
-    monkeypatch.setattr(hub, "download", lambda repository: asked.append(repository) or tmp_path / "model.safetensors")
+    monkeypatch.setattr(
+        hub, "download", lambda repository, *_: asked.append(repository) or tmp_path / "model.safetensors"
+    )
     settings = preset("resnet18", zero_residual=True, stem="auto", init="glorot")
     network = build(settings, channels=1)
     report = load_pretrained(network, settings, "imagenet")
@@ -144,7 +146,8 @@ def test_unreachable_is_one_line_at_once(hf, capfd):
     settings = preset("resnet18")
     line = refused(build(settings), settings, "imagenet")
     assert line.startswith("--pretrained imagenet: timm/resnet18.tv_in1k is not here and cannot be downloaded (Connect")
-    assert "give --pretrained a file" in line
+    assert "give --pretrained a copy of http://127.0.0.1:" in line
+    assert line.endswith("/timm/resnet18.tv_in1k/resolve/main/model.safetensors, about 47 MB.")
     assert capfd.readouterr() == ("", "")
 
 

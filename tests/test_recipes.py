@@ -73,7 +73,8 @@ def test_every_header_says_what_to_type_and_what_to_expect(name: str) -> None:
         None: f"sightline train --recipe {name}",
         "photos": "sightline train FOLDER",
         "folder": "sightline train FOLDER --recipe folder",
-    }.get(name if name in ("folder", "photos") else default, f"sightline train {default}")  # fmt: skip
+        "probe": "sightline train FOLDER --recipe probe",
+    }.get(name if name in ("folder", "photos", "probe") else default, f"sightline train {default}")  # fmt: skip
     precision = load_recipe(name).settings.get("device", {}).get("precision", "auto")
     measured = re.search(r"fp32|bf16", about.get("hardware", ""))
     if measured and precision not in ("auto", measured[0]):

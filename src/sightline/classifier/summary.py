@@ -19,9 +19,10 @@ from sightline.settings import (
     GoogLeNetSettings,
     ModelSettings,
     ResNetSettings,
+    TimmSettings,
     build_settings,
 )
-from sightline.settings.merge import flag_of, network_names, section_kinds
+from sightline.settings.merge import flag_of, is_network, network_names
 
 if TYPE_CHECKING:
     from sightline.models import ModelSummary
@@ -68,7 +69,7 @@ def _shape(text: str) -> tuple[int, int, int]:
 
 
 def _is_known(name: str) -> bool:
-    return name in {*recipe_names(), *network_names(), *section_kinds("model")}
+    return name in recipe_names() or is_network(name)
 
 
 def _named(name: str, flags: Mapping[str, Any]) -> tuple[ModelSettings, tuple[int, int, int] | None, int | None]:
@@ -115,7 +116,7 @@ def _usual_input(settings: ModelSettings) -> tuple[int, int, int]:
             AlexNetSettings(form="full") | ResNetSettings(stem="imagenet") | GoogLeNetSettings(stem="imagenet" | "auto")
         ):
             return 3, 224, 224
-        case EfficientNetSettings():
+        case EfficientNetSettings() | TimmSettings():
             published = published_input(settings)
             return (3, published.side, published.side) if published else (3, 224, 224)
         case ResNetSettings() | GoogLeNetSettings():

@@ -119,9 +119,10 @@ def _laid_out(path: Path, settings: ModelSettings, header: model_file.ModelHeade
         )
     except UsageError as error:
         reason = f"{error.found} (expected {error.expected})" if error.expected else error.found
+        advice = error.advice
     except (RuntimeError, TypeError, OverflowError):  # torch's, for sizes beyond 64 bits
-        reason = "it would be larger than any memory"
-    raise FileError(str(path), f"its header describes a network that cannot be built: {reason}"[:400])
+        reason, advice = "it would be larger than any memory", ""
+    raise FileError(str(path), f"its header describes a network that cannot be built: {reason}"[:400], advice=advice)
 
 
 def _blocks(settings: ModelSettings) -> int:

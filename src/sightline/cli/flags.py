@@ -20,7 +20,7 @@ from sightline.settings.text import choices, kinds_of_value, value_of_text
 
 # Two parts of a setting that a docstring cannot hold, since the field that chooses a section has one value in each.
 CHOOSERS = {
-    "model": "The network: a preset's or a family's name.",
+    "model": "The network: a preset's or a family's name, or timm/NAME for any classifier of timm (the extra timm).",
     "optimizer": "The optimizer.",
     "schedule": "How the learning rate changes.",
 }
@@ -105,7 +105,7 @@ def _metavar(field: FlatField) -> str:
 
 def _help(field: FlatField) -> str:
     if field.name in CHOOSERS:
-        names = [kind.replace("_", "-") for kind in section_kinds(field.section)]
+        names = [kind.replace("_", "-") for kind in section_kinds(field.section) if kind != "timm"]
         known = dict.fromkeys([*MODEL_PRESETS, *names] if field.name == "model" else names)
         section = Settings.model_fields[field.section].get_default(call_default_factory=True)
         default = getattr(section, DISCRIMINATORS[field.section])

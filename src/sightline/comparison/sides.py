@@ -11,7 +11,7 @@ from typing import Any, Literal
 from sightline.errors import SightlineError, UsageError, unknown
 from sightline.recipes import recipe_names, resolve
 from sightline.settings import Settings, flat_fields
-from sightline.settings.merge import flag_of, network_names
+from sightline.settings.merge import flag_of, is_network, network_names
 from sightline.settings.text import value_of_text
 
 FORM = "a recipe, a network or a recipe's file, changed as in mnist-cnn:lr=0.05,batch_size=256"
@@ -107,10 +107,9 @@ def _parse(text: str) -> _SideRequest:
     if match is None:
         raise UsageError("SIDE", f"'{text}' found", FORM)
     what, changes = match["what"], _changes(text, match["changes"])
-    networks = network_names()
     if what in recipe_names() or what.endswith((".yaml", ".yml")):
         return _SideRequest(text, what, changes)
-    if what in networks or what.replace("_", "-") in networks:
+    if is_network(what):
         return _SideRequest(text, None, {"model": what, **changes})
     if Path(what).is_dir():
         raise UsageError(
@@ -118,7 +117,7 @@ def _parse(text: str) -> _SideRequest:
             "it is a folder among sides that are to be trained",
             advice="Give finished runs alone, or none of them.",
         )
-    raise _with_form(unknown("SIDE", what, {*recipe_names(), *networks}))
+    raise _with_form(unknown("SIDE", what, {*recipe_names(), *network_names()}))
 
 
 def _with_form(error: SightlineError) -> SightlineError:

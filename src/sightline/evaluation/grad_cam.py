@@ -17,8 +17,9 @@ def grad_cam(classifier: Classifier, pixels: NDArray[np.uint8], classes: NDArray
     """Map how much each place of a picture spoke for a class: float32 (n, H, W), 0 to 1, each map's largest value 1.
 
     `pixels` uint8 (n, H, W, C) of the model's size, `classes` int64 (n,). The gradient is taken at the last feature
-    maps, before the pooling; a map that is 0 everywhere stays so. Raises UsageError without captum, and for a network
-    that is not Sightline's, of which it is not known where its feature maps end.
+    maps, before the pooling, of a transformer before its last attention; a map that is 0 everywhere stays so. Raises
+    UsageError without captum, for a network that is not Sightline's, of which it is not known where its feature maps
+    end, and for one whose features are no maps.
     """
     with needs("--explain", "explain", "captum"):
         from captum.attr import LayerAttribution, LayerGradCam
@@ -27,10 +28,13 @@ def grad_cam(classifier: Classifier, pixels: NDArray[np.uint8], classes: NDArray
         raise UsageError("--explain", "a module of your own, or no torch model", "a network that Sightline builds")
     height, width, _ = classifier.size
     target = torch.from_numpy(classes).to(backend.device)
-    with full_precision():
+    with full_precision(), backend.module.explained() as seen:
         images = backend.prepared(pixels).requires_grad_()
-        maps = LayerGradCam(backend.module, backend.module.body).attribute(images, target, relu_attributions=True)
-        assert isinstance(maps, torch.Tensor)
+        maps = LayerGradCam(backend.module, seen).attribute(images, target, relu_attributions=True)
+        if not isinstance(maps, torch.Tensor) or maps.ndim != 4:
+            raise UsageError(
+                "--explain", "this network's features are no maps of the picture", "one whose features are"
+            )
         large = LayerAttribution.interpolate(maps.detach(), (height, width), "bilinear")[:, 0].float()
     highest = large.amax(dim=(1, 2), keepdim=True)
     return (large / torch.where(highest > 0, highest, 1)).cpu().numpy()

@@ -17,6 +17,7 @@ from sightline.models.network import Network
 from sightline.models.resnet import build_resnet, zero_residual_branches
 from sightline.models.resnet_pad import build_resnet_pad
 from sightline.models.sprint import build_sprint, start_as_identity
+from sightline.models.timm_network import build_timm, lay_out_timm
 from sightline.settings.model import (
     AlexNetSettings,
     CnnSettings,
@@ -26,6 +27,7 @@ from sightline.settings.model import (
     PadResNetSettings,
     ResNetSettings,
     SprintSettings,
+    TimmSettings,
 )
 
 BUILDERS: Mapping[type[Any], Callable[..., Network]] = {
@@ -36,6 +38,7 @@ BUILDERS: Mapping[type[Any], Callable[..., Network]] = {
     GoogLeNetSettings: build_googlenet,
     SprintSettings: build_sprint,
     EfficientNetSettings: build_efficientnet,
+    TimmSettings: lay_out_timm,
 }
 """Each family's function (settings, channels, (H, W), classes) -> Network."""
 FAN_IN = (GoogLeNetSettings, EfficientNetSettings)
@@ -51,13 +54,16 @@ def build_model(
     changed; None takes a seed from the operating system. Raises UsageError for an image that is too small, naming the
     least size, and for stages that no parameter-free shortcut can join.
     """
-    network = lay_out(settings, channels=channels, image_size=image_size, num_classes=num_classes)
-    network.to_empty(device="cpu")
     generator = torch.Generator()
     if seed is None:
         generator.seed()
     else:
         generator.manual_seed(seed)
+    if isinstance(settings, TimmSettings):
+        _check_counts(channels, image_size, num_classes)
+        return build_timm(settings, channels, image_size, num_classes, generator)
+    network = lay_out(settings, channels=channels, image_size=image_size, num_classes=num_classes)
+    network.to_empty(device="cpu")
     initialize(network, settings.init, generator, "fan_in" if isinstance(settings, FAN_IN) else "fan_out")
     if isinstance(settings, ResNetSettings) and settings.zero_residual:
         zero_residual_branches(network)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import Self
 
 import torch
@@ -51,6 +52,11 @@ class Network(nn.Module):
         }
         self.load_state_dict(empty, assign=True)
         return self
+
+    @contextmanager
+    def explained(self) -> Generator[nn.Module]:
+        """Give the part whose answer, maps (N, C', H', W'), shows where the network looked; while the context lasts."""
+        yield self.body
 
     def forward_features(self, x: Tensor) -> Tensor:
         """Give the feature maps (N, C', H', W') of the images `x`."""

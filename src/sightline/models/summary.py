@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from sightline.errors import UsageError
 from sightline.models.sprint import Whitening
+from sightline.models.timm_network import PREFIX, TimmFeatures
 from sightline.runs.records import NetworkPart
 
 # Up to here an image is really computed, in less time than torch needs to import what works without values.
@@ -39,8 +40,8 @@ def summarize(model: nn.Module, channels: int, image_size: tuple[int, int]) -> M
     """Describe `model` for one image of `channels` and `image_size` (H, W), in evaluation mode.
 
     The model itself is neither run nor changed: a copy is run in its place, and for a large image one without storage
-    (torch's meta device). Sequences are opened into their members; every other module is one part. Raises UsageError
-    when the model cannot take such an image.
+    (torch's meta device). Sequences and networks of timm are opened into their members; every other module is one part.
+    Raises UsageError when the model cannot take such an image.
     """
     shape = (1, channels, *image_size)
     device = next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
@@ -61,7 +62,8 @@ def summarize(model: nn.Module, channels: int, image_size: tuple[int, int]) -> M
         NetworkPart(
             name=name or "(itself)",
             type=type(part).__name__,
-            output=outputs.get(name),
+            # A network of timm is not called itself: its features are what it gives.
+            output=outputs.get(name, outputs.get(name.removesuffix(".network"))),
             parameters=sum(p.numel() for p in part.parameters(recurse=whole)),
             macs=sum(count for owner, count in macs.items() if _belongs(owner, name, whole)),
         )
@@ -100,7 +102,7 @@ def _recorder(name: str, outputs: dict[str, tuple[int, ...]], macs: dict[str, in
 def _parts(module: nn.Module, name: str) -> Iterator[tuple[str, nn.Module, bool]]:
     """Give (name, module, whether its children are part of it) for every row."""
     children = list(module.named_children())
-    opened = not name or type(module) in (nn.Sequential, nn.ModuleList)
+    opened = not name or type(module) in (nn.Sequential, nn.ModuleList, TimmFeatures) or f"{name}." == PREFIX
     if not children or not opened:
         yield name, module, True
         return

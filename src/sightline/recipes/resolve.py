@@ -16,8 +16,9 @@ from sightline.recipes.packaged_weights import is_installed
 from sightline.recipes.weights_input import follow_weights
 from sightline.settings import Settings, build_settings, model_name
 from sightline.settings.data import is_own_pictures
+from sightline.settings.model import TIMM
 
-FOLDER_RECIPE, PHOTOS_RECIPE = "folder", "photos"
+FOLDER_RECIPE, PHOTOS_RECIPE, PROBE_RECIPE = "folder", "photos", "probe"
 PHOTOS_MODEL = "efficientnet-lite0"
 NO_RECIPE = "none"
 
@@ -104,6 +105,8 @@ def _recipe_for(data: str) -> str | None:
 
 def folder_recipe(model: str | None = None) -> tuple[str, str]:
     """The recipe for pictures of one's own, where `model` is asked for or none, and why it is that one."""
+    if model is not None and model.startswith(TIMM):
+        return PROBE_RECIPE, f"recipe {PROBE_RECIPE}, which fits the last layer of {model} to your pictures in one step"
     if model not in (None, PHOTOS_MODEL):
         return (
             FOLDER_RECIPE,
@@ -119,7 +122,7 @@ def folder_recipe(model: str | None = None) -> tuple[str, str]:
 
 def why_folder_recipe(data: str | None, recipe: str | None, model: str | None) -> str | None:
     """Why pictures of one's own are trained with the recipe that they are; None for all else."""
-    if recipe is not None or data is None or default_recipe(data, model) not in (FOLDER_RECIPE, PHOTOS_RECIPE):
+    if recipe is not None or data is None or not is_own_pictures(data):
         return None
     return folder_recipe(model)[1]
 

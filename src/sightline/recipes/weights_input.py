@@ -7,11 +7,12 @@ filter; without weights, what a network learns well with from nothing. Free of t
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sightline.data.preprocessing import Preprocessing
+from sightline.data.preprocessing import FIXED_FIGURES, Preprocessing
 from sightline.recipes.packaged_weights import IMAGENET
+from sightline.recipes.timm_catalog import timm_entry
 from sightline.runs.folder import RunFolder
 from sightline.settings import (
     AlexNetSettings,
@@ -20,6 +21,7 @@ from sightline.settings import (
     ModelSettings,
     ResNetSettings,
     Settings,
+    TimmSettings,
     model_name,
 )
 from sightline.settings.data import Interpolation, Normalize
@@ -27,13 +29,17 @@ from sightline.settings.data import Interpolation, Normalize
 
 @dataclass(frozen=True)
 class WeightsInput:
-    """What a network was trained with: `side` in pixels, the scaling, its figures where it is fixed, and the filter."""
+    """What a network was trained with: `side` in pixels, the scaling, its figures where it is fixed, and the filter.
+
+    `crop_fraction` is the part of each side that its publishers tested it on.
+    """
 
     side: int
     normalize: Normalize
     interpolation: Interpolation = "bilinear"
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    crop_fraction: float = 1.0
 
 
 LITE = {
@@ -43,15 +49,22 @@ LITE = {
     "efficientnet-lite3": WeightsInput(300, "symmetric"),
     "efficientnet-lite4": WeightsInput(380, "symmetric"),
 }
-"""As in the `pretrained_cfg` of timm 1.0.31."""
+"""As in the `pretrained_cfg` of timm 1.0.31, but for the crop: nothing is cut off unless that is asked for."""
 
 
 def follow_weights(settings: Settings) -> Settings:
-    """Decide size, scaling and filter where they are left open, by the weights that the run begins from."""
+    """Decide size, scaling, filter and crop where they are left open, by the weights that the run begins from.
+
+    Raises UsageError for a network that timm does not have.
+    """
+    if isinstance(settings.model, TimmSettings):
+        timm_entry(settings.model.architecture)
     found = _input_of_weights(settings.model, settings.finetune.pretrained)
     data = settings.data
     if data.interpolation == "auto":
         data = data.replace(interpolation=found.interpolation if found else "bilinear")
+    if data.crop_fraction == "auto":
+        data = data.replace(crop_fraction=found.crop_fraction if found else 1.0)
     if data.normalize == "auto" and found:
         data = data.replace(normalize=found.normalize, mean=found.mean, std=found.std)
     elif data.normalize == "auto":
@@ -76,12 +89,23 @@ def published_input(model: ModelSettings | None) -> WeightsInput | None:
     match model:
         case EfficientNetSettings():
             return LITE.get(model_name(model))
+        case TimmSettings():
+            return _input_of_timm(model.architecture)
         case GoogLeNetSettings():  # torchvision's was trained elsewhere than its other networks
             return WeightsInput(224, "symmetric")
         case ResNetSettings(resnet_version=1) | AlexNetSettings(form="full"):
             return WeightsInput(224, "imagenet")
         case _:
             return None
+
+
+def _input_of_timm(name: str) -> WeightsInput:
+    entry = timm_entry(name)
+    found = WeightsInput(entry.side, "fixed", entry.interpolation, entry.mean, entry.std, entry.crop_fraction)
+    for scaling in ("imagenet", "symmetric"):
+        if FIXED_FIGURES[scaling][3] == (entry.mean, entry.std):
+            return replace(found, normalize=scaling, mean=None, std=None)
+    return found
 
 
 def _input_of_own_file(path: Path) -> WeightsInput | None:
@@ -93,7 +117,7 @@ def _input_of_own_file(path: Path) -> WeightsInput | None:
             header: str = (stream.metadata() or {})["sightline"]
         found = Preprocessing.model_validate(json.loads(header)["preprocessing"])
         if found.per_image:
-            return WeightsInput(found.height, "image", found.interpolation)
-        return WeightsInput(found.height, "fixed", found.interpolation, found.mean, found.std)
+            return WeightsInput(found.height, "image", found.interpolation, crop_fraction=found.crop_fraction)
+        return WeightsInput(found.height, "fixed", found.interpolation, found.mean, found.std, found.crop_fraction)
     except (OSError, SafetensorError, ValueError, LookupError, TypeError):
         return None

@@ -147,10 +147,11 @@ class Pretrained:
     """pretrained.json: which tensors came from which file.
 
     `source` is as the user gave it, `file` the name of the file or repository behind it, `sha256` that file's.
-    `layout`: torchvision or sightline. `loaded` and `fresh` are the network's own tensor names, `unused` the file's.
+    `layout`: torchvision, timm or sightline. `loaded` and `fresh` are the network's own tensor names, `unused` the
+    file's.
     `classes` and `channels` are (the file's, the network's); the file's classes are None where it has no last layer.
-    `normalize` is the input scaling that the weights were trained with (imagenet or symmetric), None where it stands in
-    the file itself.
+    `normalize` is the input scaling that the weights were trained with (imagenet, symmetric or fixed), None where it
+    stands in the file itself.
     """
 
     source: str

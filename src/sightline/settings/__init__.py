@@ -26,6 +26,7 @@ from sightline.settings.model import (
     PadResNetSettings,
     ResNetSettings,
     SprintSettings,
+    TimmSettings,
     model_name,
 )
 from sightline.settings.optimizer import OptimizerSettings, ScheduleSettings
@@ -51,6 +52,7 @@ __all__ = [
     "ScheduleSettings",
     "Settings",
     "SprintSettings",
+    "TimmSettings",
     "TrainingSettings",
     "build_data_settings",
     "build_settings",

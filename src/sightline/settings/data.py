@@ -41,6 +41,18 @@ def _is_side(value: Any) -> Any:
     raise PydanticCustomError("side", "Input should be auto, input, larger or a side of 1 to 4096 pixels")
 
 
+def _is_fraction(value: Any) -> Any:
+    """Check a part of a side, or that it is left open, in one sentence."""
+    if value == "auto":
+        return value
+    try:
+        if 0.2 < float(value) <= 1:
+            return float(value)
+    except (TypeError, ValueError):
+        pass
+    raise PydanticCustomError("fraction", "Input should be auto, or a number above 0.2 and up to 1")
+
+
 class DataSettings(Section):
     """Data"""
 
@@ -69,8 +81,9 @@ class DataSettings(Section):
     """How a picture that is not square is made square."""
     interpolation: Literal["auto", "bilinear", "bicubic"] = "auto"
     """Filter that resizes pictures; auto is that of pretrained weights, without them bilinear."""
-    crop_fraction: Annotated[float, Field(gt=0.2, le=1)] = 1.0
-    """Part of each side that the network sees: pictures are made larger by its inverse, and the middle is cut out."""
+    crop_fraction: Annotated[Literal["auto"] | float, BeforeValidator(_is_fraction)] = "auto"
+    """Part of each side that the network sees: pictures are made larger by its inverse, and the middle is cut out; auto
+    is that of pretrained weights where these are a model file's or timm's, else 1."""
     cache_size: Annotated[Literal["auto", "input", "larger"] | int, BeforeValidator(_is_side)] = "auto"
     """Side in pixels at which training pictures are kept, for random crops to be cut from: input is the network's,
     larger a third more; auto is larger where random crops are asked for."""
@@ -106,7 +119,8 @@ class DataSettings(Section):
     @property
     def resizing(self) -> Resizing:
         """How pictures are brought to their size; what is left to pretrained weights is as without them."""
-        return Resizing(self.fit, "bicubic" if self.interpolation == "bicubic" else "bilinear", self.crop_fraction)
+        crop = 1.0 if self.crop_fraction == "auto" else self.crop_fraction
+        return Resizing(self.fit, "bicubic" if self.interpolation == "bicubic" else "bilinear", crop)
 
     def cache_side(self, side: int) -> int:
         """The side at which training pictures are kept for a network that sees `side` pixels.

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 
 from sightline.errors import FileError, UsageError, unknown
 from sightline.settings.data import DataSettings
-from sightline.settings.model import MODEL_PRESETS, preset_layout
+from sightline.settings.model import MODEL_PRESETS, TIMM, preset_layout
 from sightline.settings.run import Settings
 
 # The same in C where there is one: a list of runs reads hundreds of these files.
@@ -45,8 +45,13 @@ class FlatField:
 
 
 def network_names() -> set[str]:
-    """The networks by name: presets, and families as they are typed, with hyphens."""
-    return {*MODEL_PRESETS, *(name.replace("_", "-") for name in section_kinds("model"))}
+    """The networks by name: presets, and families as they are typed, with hyphens; those of timm are not among them."""
+    return {*MODEL_PRESETS, *(name.replace("_", "-") for name in section_kinds("model"))} - {"timm"}
+
+
+def is_network(name: str) -> bool:
+    """Tell whether `name` is a network's, as it may be typed; of timm's networks by its form alone."""
+    return name.startswith(TIMM) or name.replace("_", "-") in network_names()
 
 
 def section_kinds(section: str) -> dict[str, type[BaseModel]]:
@@ -152,9 +157,14 @@ def _choose(merged: dict[str, Any], section: str, key: str, chosen: Any) -> None
         layout = preset_layout(preset["family"])
         merged["model"] = {name: value for name, value in old.items() if name not in layout} | dict(preset)
         return
+    if section == "model" and str(chosen).startswith(TIMM):
+        old = merged.get("model", {})
+        kept = old if old.get("family") == "timm" else {}
+        merged["model"] = {**kept, "family": "timm", "architecture": str(chosen).removeprefix(TIMM)}
+        return
     kinds = section_kinds(section)
-    if str(chosen).replace("-", "_") not in kinds:
-        known = {*kinds, *MODEL_PRESETS} if section == "model" else kinds
+    if str(chosen).replace("-", "_") not in kinds or (section == "model" and chosen == "timm"):
+        known = network_names() if section == "model" else kinds
         raise unknown(flag_of(_flat_name(section, key)), str(chosen), known)
     chosen = str(chosen).replace("-", "_")
     if merged.get(section, {}).get(key) != chosen:

@@ -214,6 +214,20 @@ class EfficientNetSettings(ModelSection):
     """Constant added to the variance in batch norm."""
 
 
+class TimmSettings(ModelSection):
+    """Model: timm, any classifier of the library timm (the extra `timm`), as timm/NAME."""
+
+    family: Literal["timm"] = "timm"
+    init: Initializer = "torch"
+    """How the last layer begins; timm begins the others."""
+    architecture: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?$")]
+    """Name of a network of timm, behind a point that of its published weights, as in convnext_tiny.fb_in22k."""
+    dropout: Fraction = 0.0
+    """Part of the last dense layer's inputs that training drops."""
+    drop_path: Fraction = 0.0
+    """Chance with which training leaves the last residual branch out; those before it have less (arXiv 1603.09382)."""
+
+
 ModelSettings = Annotated[
     CnnSettings
     | ResNetSettings
@@ -221,7 +235,8 @@ ModelSettings = Annotated[
     | AlexNetSettings
     | GoogLeNetSettings
     | SprintSettings
-    | EfficientNetSettings,
+    | EfficientNetSettings
+    | TimmSettings,
     Field(discriminator="family"),
 ]
 
@@ -266,6 +281,8 @@ def _presets() -> dict[str, dict[str, Any]]:
     return presets
 
 
+TIMM = "timm/"
+"""What stands before the name of a network of timm."""
 MODEL_PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(_presets())
 
 
@@ -283,6 +300,8 @@ def model_name(settings: ModelSettings | None, own: str = "own") -> str:
     """
     if settings is None:
         return own
+    if isinstance(settings, TimmSettings):
+        return TIMM + settings.architecture
     layout = preset_layout(settings.family)
     for name, preset in MODEL_PRESETS.items():
         if preset["family"] == settings.family:

@@ -19,7 +19,6 @@ REPOSITORIES = {f"resnet{depth}": f"timm/resnet{depth}.tv_in1k" for depth in (18
     f"efficientnet-lite{number}": f"timm/tf_efficientnet_lite{number}.in1k" for number in range(5)
 }
 FILE = "model.safetensors"
-ADVICE = f"Connect to the network, or give --pretrained a file: torchvision's .pth, or the repository's {FILE}."
 
 
 def repository(architecture: str | None, model: str) -> str:
@@ -37,8 +36,8 @@ def repository(architecture: str | None, model: str) -> str:
     )
 
 
-def download(repository: str) -> Path:
-    """Give the repository's file, from the cache or the network.
+def download(repository: str, file: str = FILE, size: int | None = None) -> Path:
+    """Give a file of the repository, from the cache or the network; `size` is about what to expect, in bytes.
 
     Raises UsageError where huggingface_hub is not installed, FileError where the file cannot be had, and ResourceError
     where it cannot be written.
@@ -55,15 +54,15 @@ def download(repository: str) -> Path:
             advice="Run pip install 'sightline[pretrained]' to install it, or give a file.",
         ) from None
     with _quiet():
+        address = huggingface_hub.hf_hub_url(repository, file)
         try:
-            return Path(huggingface_hub.hf_hub_download(repository, FILE, token=False, local_files_only=True))
+            return Path(huggingface_hub.hf_hub_download(repository, file, token=False, local_files_only=True))
         except errors.LocalEntryNotFoundError:
             pass
         try:
             # Asked once, since the download would try for half a minute to reach a hub that is not there.
-            address = huggingface_hub.hf_hub_url(repository, FILE)
             huggingface_hub.get_hf_file_metadata(address, token=False)
-            return Path(huggingface_hub.hf_hub_download(repository, FILE, token=False))
+            return Path(huggingface_hub.hf_hub_download(repository, file, token=False))
         except Exception as error:  # its own kinds, and those of whichever HTTP library it is built on
             if isinstance(error, OSError) and error.errno is not None and not isinstance(error, ConnectionError):
                 with explain_disk(Path(constants.HF_HUB_CACHE)):
@@ -71,7 +70,7 @@ def download(repository: str) -> Path:
             raise FileError(
                 f"--pretrained {NAME}",
                 f"{repository} is not here and cannot be downloaded ({_reason(error)})",
-                advice=ADVICE,
+                advice=f"Connect to the network, or give --pretrained a copy of {address}{_about(size)}.",
             ) from error
 
 
@@ -89,6 +88,10 @@ def _quiet() -> Generator[None]:
     finally:
         constants.HF_HUB_DISABLE_TELEMETRY = telemetry
         logging.set_verbosity(verbosity)
+
+
+def _about(size: int | None) -> str:
+    return "" if size is None else f", about {size / 1e6:,.0f} MB"
 
 
 def _reason(error: Exception) -> str:

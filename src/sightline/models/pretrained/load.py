@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +15,13 @@ from sightline.models.pretrained import hub
 from sightline.models.pretrained.files import WeightsFile, read_weights
 from sightline.models.pretrained.fit import fill, first_few, fit
 from sightline.models.pretrained.names import AUXILIARY, COUNTER, LAST_LAYER, foreign_names, recognize
+from sightline.models.pretrained.timm_files import conformed, timm_names
 from sightline.recipes.packaged_weights import packaged_weights
+from sightline.recipes.timm_catalog import timm_entry
 from sightline.recipes.weights_input import published_input
 from sightline.runs.folder import RunFolder
 from sightline.runs.records import Pretrained
-from sightline.settings.model import ModelSettings, model_name
+from sightline.settings.model import ModelSettings, TimmSettings, model_name
 
 
 @dataclass(frozen=True)
@@ -47,34 +50,37 @@ def load_pretrained(network: Network, settings: ModelSettings, source: str) -> P
     """Fill `network`, which was built from `settings`, with the weights of `source`; all or nothing is changed.
 
     `source` is a state dict of torchvision or timm (torch.save's or safetensors), a model file or run folder of
-    Sightline, or `imagenet`, which downloads torchvision's weights of that network once. The number of classes and of
-    channels are read from the network: a last layer of other classes stays as it was built, and the first convolution
-    is summed over its channels for gray images, or divided among them for colour ones. Weights of 16 or 64 bits become
-    float32.
+    Sightline, or `imagenet`, the weights that the network's publishers trained, which are downloaded once. The number of
+    classes and of channels are read from the network: a last layer of other classes stays as it was built, and the
+    first convolution is summed over its channels for gray images, or divided among them for colour ones. Weights of 16
+    or 64 bits become float32.
 
     Raises FileError for a file that is missing, damaged, no weights, or of another network, naming the tensors, and
     where nothing can be downloaded; UsageError where huggingface_hub is missing.
     """
     weights, file = _open(network, settings, source)
-    own = any(name.startswith("body.") for name in weights.tensors)
     ours = list(network.state_dict())
-    names = {name: name for name in ours} if own else foreign_names(settings, ours, weights.tensors)
+    own = "sightline" in weights.metadata or any(name in weights.tensors for name in ours)
+    names = {name: name for name in ours} if own else _names(settings, ours, weights.tensors)
     if names is None:
         raise _foreign(weights, settings)
-    found = fit(network, weights.tensors, names)
+    tensors, left_out = weights.tensors, list[str]()
+    if isinstance(settings, TimmSettings) and not own:
+        tensors, left_out = conformed(network, settings, tensors, names)
+    found = fit(network, tensors, names)
     if found.mismatch:
         advice = _advice(weights, settings)
         raise FileError(weights.subject, found.mismatch, f"the tensors of {model_name(settings)}", advice)
-    fill(network, weights.tensors, names, found.loaded, weights.subject)
+    fill(network, tensors, names, found.loaded, weights.subject)
     published = published_input(settings)
     return PretrainedReport(
         source=source,
         file=file,
         sha256=weights.sha256,
-        layout="sightline" if own else "torchvision",
+        layout="sightline" if own else "timm" if isinstance(settings, TimmSettings) else "torchvision",
         loaded=tuple(found.loaded),
         fresh=tuple(found.fresh),
-        unused=tuple(found.unused),
+        unused=(*found.unused, *left_out),
         classes=found.classes,
         channels=found.channels,
         normalize=None if own or published is None else published.normalize,
@@ -87,12 +93,28 @@ def _open(network: Network, settings: ModelSettings, source: str) -> tuple[Weigh
         preset = _architecture(network, settings)
         if (packaged := packaged_weights(preset)) is not None:
             return read_weights(packaged), packaged.name
-        repository = hub.repository(preset, model_name(settings))
-        return read_weights(hub.download(repository), repository), repository
+        entry = timm_entry(settings.architecture) if isinstance(settings, TimmSettings) else None
+        repository = entry.repository if entry else hub.repository(preset, model_name(settings))
+        if repository is None:
+            raise FileError(f"--pretrained {hub.NAME}", f"timm has no weights of {model_name(settings)}", "a file")
+        file = hub.download(repository, entry.file if entry else hub.FILE, _bytes(network))
+        return read_weights(file, repository), repository
     path = Path(source).expanduser()
     if path.is_dir():
         path = RunFolder.open(path).model_file()
     return read_weights(path), path.name
+
+
+def _bytes(network: Network) -> int:
+    """About how large a file of its weights is: float32, with a last layer of ImageNet's classes."""
+    state = network.state_dict()
+    last = state["head.dense.weight"]
+    return 4 * (sum(tensor.numel() for tensor in state.values()) + (1000 - last.shape[0]) * last.shape[1])
+
+
+def _names(settings: ModelSettings, ours: list[str], file: Iterable[str]) -> dict[str, str] | None:
+    """Give the name of each of our tensors in the file of another program; None where no other has the network."""
+    return timm_names(settings, ours) if isinstance(settings, TimmSettings) else foreign_names(settings, ours, file)
 
 
 def _architecture(network: Network, settings: ModelSettings) -> str | None:
