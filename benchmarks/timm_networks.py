@@ -35,15 +35,16 @@ NETWORKS = (
     "beit_base_patch16_224", "caformer_s18", "cait_xxs24_224", "coatnet_nano_rw_224", "convmixer_768_32",
     "convnext_atto", "convnextv2_atto", "cs3darknet_focus_s", "darknet53", "davit_tiny", "deit_tiny_patch16_224",
     "deit_tiny_distilled_patch16_224", "densenet121", "dla46_c", "edgenext_xx_small", "efficientformer_l1",
-    "efficientformerv2_s0", "efficientnet_b0", "efficientvit_b0", "eva02_tiny_patch14_224", "fastvit_t8", "gcvit_xxtiny",
-    "ghostnet_100", "hgnetv2_b0", "hrnet_w18_small", "inception_v3", "lcnet_050", "levit_128s", "maxvit_tiny_tf_224",
-    "mixer_s32_224", "mobilenetv3_small_100", "mobilenetv4_conv_small", "mobileone_s0", "mobilevit_xxs", "mnasnet_small",
-    "mvitv2_tiny", "nfnet_f0", "pit_ti_224", "poolformer_s12", "pvt_v2_b0", "regnety_002", "repvit_m1", "res2net50_14w_8s",
-    "resnest14d", "resnet18", "resnetv2_50", "resnext50_32x4d", "rexnet_100", "seresnet50", "swin_tiny_patch4_window7_224",
-    "swinv2_tiny_window8_256", "tf_efficientnet_lite0", "tiny_vit_5m_224", "tresnet_m", "vgg11_bn", "vit_tiny_patch16_224",
-    "volo_d1_224", "xception41p", "xcit_nano_12_p16_224",
+    "efficientformerv2_s0", "efficientnet_b0", "efficientvit_b0", "eva02_tiny_patch14_224", "fastvit_t8",
+    "gcvit_xxtiny", "ghostnet_100", "hgnetv2_b0", "hrnet_w18_small", "inception_v3", "lcnet_050", "levit_128s",
+    "maxvit_tiny_tf_224", "mixer_s32_224", "mobilenetv3_small_100", "mobilenetv4_conv_small", "mobileone_s0",
+    "mobilevit_xxs", "mnasnet_small", "mvitv2_tiny", "nfnet_f0", "pit_ti_224", "poolformer_s12", "pvt_v2_b0",
+    "regnety_002", "repvit_m1", "res2net50_14w_8s", "resnest14d", "resnet18", "resnetv2_50", "resnext50_32x4d",
+    "rexnet_100", "seresnet50", "swin_tiny_patch4_window7_224", "swinv2_tiny_window8_256", "tf_efficientnet_lite0",
+    "tiny_vit_5m_224", "tresnet_m", "vgg11_bn", "vit_tiny_patch16_224", "volo_d1_224", "xception41p",
+    "xcit_nano_12_p16_224",
 )  # fmt: skip
-PICTURES, CLASSES = 12, 2
+PICTURES = 12
 
 
 def pictures(folder: Path, seed: int = 0) -> None:
@@ -56,6 +57,17 @@ def pictures(folder: Path, seed: int = 0) -> None:
             wave = 128 + 90 * np.sin(way / generator.uniform(4, 9) + generator.uniform(0, 6))
             noisy = wave[..., None] + generator.normal(0, 25, (200, 240, 3))
             Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(folder / name / f"{number}.png")
+
+
+def write_tensors(name: str, file: Path) -> None:
+    """Write timm's initial tensors; scales of branches that begin near 0 are larger, or pictures would hardly differ."""
+    torch.manual_seed(0)
+    model = import_timm().create_model(name)
+    with torch.no_grad():
+        for key, tensor in model.named_parameters():
+            if tensor.ndim == 1 and key.rpartition(".")[2].startswith(("gamma", "ls", "scale")):
+                tensor.clamp_(min=0.3)
+    save_file(model.state_dict(), file)
 
 
 def logits_differ(name: str, file: Path) -> float | None:
@@ -85,12 +97,11 @@ def explained(run: Path) -> str:
 def through(name: str, folder: Path, place: Path) -> dict[str, Any]:
     """Do everything with one network."""
     began = time.perf_counter()
-    torch.manual_seed(0)
     file = place / f"{name}.safetensors"
-    save_file(import_timm().create_model(name).state_dict(), file)
+    write_tensors(name, file)
     common: dict[str, Any] = {
-        "model": f"timm/{name}", "pretrained": str(file), "runs": place / name, "quiet": True, "near_duplicates": "anywhere",
-        "batch_size": 4, "checkpoint_epochs": None, "device": "cpu",
+        "model": f"timm/{name}", "pretrained": str(file), "runs": place / name, "quiet": True,
+        "near_duplicates": "anywhere", "batch_size": 4, "checkpoint_epochs": None, "device": "cpu",
     }  # fmt: skip
     row: dict[str, Any] = {"network": name, "logits": logits_differ(name, file)}
     sl.train(folder, recipe="probe", freeze="none", head="fresh", steps=1, **common)

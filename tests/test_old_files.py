@@ -165,5 +165,8 @@ def test_settings_are_read_and_are_a_recipe(old: Path) -> None:
     result = sl.train(recipe=str(path), epochs=1, runs=old / "again", quiet=True)
     made = RunFolder.open(result.run).settings()
     assert (
-        made.replace(recipe=None, epochs=3, interpolation="auto", near_duplicates="auto", cache_size="auto") == settings
+        made.replace(
+            recipe=None, epochs=3, interpolation="auto", near_duplicates="auto", cache_size="auto", crop_fraction="auto"
+        )
+        == settings
     )

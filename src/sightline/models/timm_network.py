@@ -57,20 +57,25 @@ class TimmPooling(nn.Module):
 
 
 class TokenMaps(nn.Module):
-    """A transformer's norm, whose answer, P tokens and then those of the patches, shows as maps in `maps`."""
+    """A transformer's norm, whose answer shows as maps in `maps`: its last tokens, which are those of the patches.
 
-    def __init__(self, norm: nn.Module, prefix: int, grid: tuple[int, int]) -> None:
+    `grid` is how many patches there are, (h, w); the tokens before them stand for the whole picture.
+    """
+
+    def __init__(self, norm: nn.Module, grid: tuple[int, int]) -> None:
         super().__init__()
         self.norm = norm
-        self.prefix = prefix
         self.grid = grid
         self.maps = nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, P + h * w, C) -> the same shape."""
+        """(N, P + h * w, C) -> the same shape. Raises UsageError where there are fewer tokens than patches."""
         x = self.norm(x)
-        maps = self.maps(x[:, self.prefix :].transpose(1, 2).unflatten(2, self.grid))
-        return torch.cat([x[:, : self.prefix], maps.flatten(2).transpose(1, 2)], dim=1)
+        prefix = x.shape[1] - self.grid[0] * self.grid[1]
+        if prefix < 0:
+            raise UsageError("--explain", "this network joins its patches", "a network whose features are maps")
+        maps = self.maps(x[:, prefix:].transpose(1, 2).unflatten(2, self.grid))
+        return torch.cat([x[:, :prefix], maps.flatten(2).transpose(1, 2)], dim=1)
 
 
 class TimmNetwork(Network):
@@ -78,18 +83,18 @@ class TimmNetwork(Network):
 
     @contextmanager
     def explained(self) -> Generator[nn.Module]:
-        """Give the part whose answer is maps; of a transformer the norm before its last attention, as is usual.
-
-        Raises UsageError for a network whose answer is neither.
-        """
-        network: Any = self.body[0].network
-        blocks, patches = getattr(network, "blocks", None), getattr(network, "patch_embed", None)
-        prefix, grid = getattr(network, "num_prefix_tokens", None), getattr(patches, "grid_size", None)
-        if prefix is None or grid is None or not hasattr(blocks, "__getitem__") or not hasattr(blocks[-1], "norm1"):
+        """Give the part whose answer is maps; of a transformer the norm before its last attention, as is usual."""
+        features: Any = self.body.timm
+        network: Any = features.network
+        blocks, grid = (
+            getattr(network, "blocks", None),
+            getattr(getattr(network, "patch_embed", None), "grid_size", None),
+        )
+        if blocks is None or grid is None or not hasattr(list(blocks)[-1], "norm1"):
             yield self.body
             return
-        last = blocks[-1]
-        last.norm1 = TokenMaps(last.norm1, prefix, tuple(grid))
+        last: Any = list(blocks)[-1]
+        last.norm1 = TokenMaps(last.norm1, tuple(grid))
         try:
             yield last.norm1.maps
         finally:

@@ -24,7 +24,8 @@ class ModelSection(Section):
 
     init: Initializer = "he"
     """Kernel initialiser: he (normal, fan-out, in googlenet fan-in), glorot (uniform, zero biases), variance_scaling
-    (truncated normal, fan-in), torch (the framework's own), normal (deviation 1, biases too, as in R5's program)."""
+    (truncated normal, fan-in), torch (the framework's own), normal (deviation 1, biases too, as in R5's program). In a
+    network of timm that of the last layer: timm begins the others."""
 
 
 class CnnSettings(ModelSection):
@@ -219,7 +220,6 @@ class TimmSettings(ModelSection):
 
     family: Literal["timm"] = "timm"
     init: Initializer = "torch"
-    """How the last layer begins; timm begins the others."""
     architecture: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?$")]
     """Name of a network of timm, behind a point that of its published weights, as in convnext_tiny.fb_in22k."""
     dropout: Fraction = 0.0

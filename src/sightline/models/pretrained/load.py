@@ -50,8 +50,8 @@ def load_pretrained(network: Network, settings: ModelSettings, source: str) -> P
     """Fill `network`, which was built from `settings`, with the weights of `source`; all or nothing is changed.
 
     `source` is a state dict of torchvision or timm (torch.save's or safetensors), a model file or run folder of
-    Sightline, or `imagenet`, the weights that the network's publishers trained, which are downloaded once. The number of
-    classes and of channels are read from the network: a last layer of other classes stays as it was built, and the
+    Sightline, or `imagenet`, the weights that the network's publishers trained, which are downloaded once. The numbers
+    of classes and of channels are read from the network: a last layer of other classes stays as it was built, and the
     first convolution is summed over its channels for gray images, or divided among them for colour ones. Weights of 16
     or 64 bits become float32.
 
