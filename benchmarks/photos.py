@@ -145,8 +145,8 @@ def sightline(root: Path, seed: int, runs: Path, flags: list[str]) -> tuple[floa
     return result["test_accuracy"], time.perf_counter() - began, Path(result["run"])
 
 
-def measure(root: Path, splits: int, peers: list[str], flags: list[str]) -> dict[str, list[tuple[float, float]]]:
-    """All sides on all splits of a folder; a fresh cache for each, so that decoding counts."""
+def measure(root: Path, splits: int, peers: dict[str, int], flags: list[str]) -> dict[str, list[tuple[float, float]]]:
+    """All sides on the splits of a folder, each peer on its first few; a fresh cache, so that decoding counts."""
     found: dict[str, list[tuple[float, float]]] = {"sightline": []}
     for seed in range(splits):
         with tempfile.TemporaryDirectory() as place:
@@ -155,7 +155,8 @@ def measure(root: Path, splits: int, peers: list[str], flags: list[str]) -> dict
             print(f"{root.name}, split {seed}: sightline {accuracy:.4f} in {seconds:.1f} s", flush=True)
             parts = Path(place) / "parts.json"
             parts.write_text(json.dumps(split_of(run)))
-            for peer in peers if seed % 2 else reversed(peers):
+            turns = [peer for peer, number in peers.items() if seed < number]
+            for peer in turns if seed % 2 else reversed(turns):
                 accuracy, seconds = in_a_process(peer, root, parts)
                 found.setdefault(peer, []).append((accuracy, seconds))
                 print(f"{root.name}, split {seed}: {peer} {accuracy:.4f} in {seconds:.1f} s", flush=True)
@@ -181,6 +182,7 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path)
     parser.add_argument("--splits", type=int, default=5)
     parser.add_argument("--sides", nargs="*", default=list(PEERS), choices=list(PEERS))
+    parser.add_argument("--fastai-splits", type=int, help="fewer of them for the side that takes longest")
     parser.add_argument("--flags", default="", help="more flags of sightline train, in one word")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--peer", choices=list(PEERS), help=argparse.SUPPRESS)
@@ -192,7 +194,10 @@ def main() -> None:
     print(sl.__version__)
     everything = {}
     for folder in options.folders:
-        everything[folder.name] = measure(folder, options.splits, options.sides, options.flags.split())
+        peers = dict.fromkeys(options.sides, options.splits)
+        if "fastai" in peers and options.fastai_splits is not None:
+            peers["fastai"] = options.fastai_splits
+        everything[folder.name] = measure(folder, options.splits, peers, options.flags.split())
     print("| folder | side | test accuracy | seconds | times Sightline's |\n|---|---|---|---|---|")
     for name, found in everything.items():
         told(name, found)

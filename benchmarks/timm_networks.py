@@ -60,7 +60,7 @@ def pictures(folder: Path, seed: int = 0) -> None:
 
 
 def write_tensors(name: str, file: Path) -> None:
-    """Write timm's initial tensors; scales of branches that begin near 0 are larger, or pictures would hardly differ."""
+    """Write timm's initial tensors; branches' scales that begin near 0 are larger, or pictures would hardly differ."""
     torch.manual_seed(0)
     model = import_timm().create_model(name)
     with torch.no_grad():
