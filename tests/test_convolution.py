@@ -102,3 +102,23 @@ def test_maps_and_gradients_stay_channels_last() -> None:
     found.float().sum().backward()
     for tensor in (found, maps.grad, layer.weight.grad):
         assert tensor is not None and tensor.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("channels", [3, 8, 12])
+def test_the_gradient_that_torch_writes_beyond_its_memory(channels: int) -> None:
+    """A 1x1 convolution of few channels with a stride, channels-last: torch 2.13.0 is aborted by it."""
+    generator = torch.Generator().manual_seed(0)
+    layer = Conv2d(channels, 48, 1, 2, bias=False)
+    x = torch.randn((2, channels, 256, 256), generator=generator, requires_grad=True)
+    found = layer.to(memory_format=torch.channels_last)(x.contiguous(memory_format=torch.channels_last))
+    # In float64 torch has other kernels.
+    exact, weight = (tensor.detach().double().requires_grad_() for tensor in (x, layer.weight))
+    expected = F.conv2d(exact, weight, None, 2)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-4)
+    gradient = torch.randn(expected.shape, generator=generator)
+    for ours, theirs in zip(
+        torch.autograd.grad(found, (x, layer.weight), gradient),
+        torch.autograd.grad(expected, (exact, weight), gradient.double()),
+        strict=True,
+    ):
+        assert float((ours - theirs).norm() / theirs.norm()) < 1e-3

@@ -17,7 +17,15 @@ from sightline.data.preprocessing import Preprocessing
 from sightline.device import as_tensor, channels_last, explain_memory, full_precision
 from sightline.errors import FileError, UsageError
 from sightline.models import lay_out
-from sightline.settings.model import CnnSettings, ModelSettings, PadResNetSettings, ResNetSettings, SprintSettings
+from sightline.recipes.timm_catalog import import_timm
+from sightline.settings.model import (
+    CnnSettings,
+    ModelSettings,
+    PadResNetSettings,
+    ResNetSettings,
+    SprintSettings,
+    TimmSettings,
+)
 
 
 @contextlib.contextmanager
@@ -110,6 +118,11 @@ def _laid_out(path: Path, settings: ModelSettings, header: model_file.ModelHeade
     if _blocks(settings) > most_tensors:
         raise FileError(str(path), f"its header describes more layers than its {most_tensors} tensors can fill")
     size = header.preprocessing
+    if isinstance(settings, TimmSettings):
+        try:
+            import_timm()
+        except UsageError as error:
+            raise UsageError(str(path), error.found, advice=error.advice) from error
     try:
         return lay_out(
             settings,
@@ -119,10 +132,9 @@ def _laid_out(path: Path, settings: ModelSettings, header: model_file.ModelHeade
         )
     except UsageError as error:
         reason = f"{error.found} (expected {error.expected})" if error.expected else error.found
-        advice = error.advice
     except (RuntimeError, TypeError, OverflowError):  # torch's, for sizes beyond 64 bits
-        reason, advice = "it would be larger than any memory", ""
-    raise FileError(str(path), f"its header describes a network that cannot be built: {reason}"[:400], advice=advice)
+        reason = "it would be larger than any memory"
+    raise FileError(str(path), f"its header describes a network that cannot be built: {reason}"[:400])
 
 
 def _blocks(settings: ModelSettings) -> int:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sightline.errors import UsageError
+from sightline.models.convolution import Conv2d, is_faulty
 from sightline.models.initializers import initialize
 from sightline.models.network import Network
 from sightline.recipes.timm_catalog import import_timm, timm_entry
@@ -150,7 +151,7 @@ def _create(settings: TimmSettings, channels: int, image_size: tuple[int, int]) 
     if entry.fixed_side:
         flags["img_size"] = image_size
     try:
-        return TimmFeatures(timm.create_model(settings.architecture, **flags), flags)
+        return TimmFeatures(_mended(timm.create_model(settings.architecture, **flags)), flags)
     except TypeError as error:
         if "drop_path_rate" in str(error):
             found = f"timm/{settings.architecture} has no residual branches to leave out"
@@ -160,9 +161,19 @@ def _create(settings: TimmSettings, channels: int, image_size: tuple[int, int]) 
         if image_size != (entry.side, entry.side):
             raise _other_size(settings, image_size) from error
         del flags["img_size"]
-        return TimmFeatures(timm.create_model(settings.architecture, **flags), flags)
+        return TimmFeatures(_mended(timm.create_model(settings.architecture, **flags)), flags)
     except (RuntimeError, ValueError, AssertionError) as error:  # a side that its patches or windows do not divide
         raise _other_size(settings, image_size) from error
+
+
+def _mended(network: nn.Module) -> nn.Module:
+    """The same network, with convolutions of ours where torch's own gradient is faulty."""
+    for module in network.modules():
+        if type(module) is not nn.Conv2d or module.groups > 1 or module.padding != (0, 0):
+            continue
+        if is_faulty(module.weight, module.stride[0], 0):
+            module.__class__ = Conv2d
+    return network
 
 
 def _check_size(network: TimmNetwork, settings: TimmSettings, channels: int, image_size: tuple[int, int]) -> None:
