@@ -252,24 +252,25 @@ class RunFolder:
 
     def write(self, record: Record) -> None:
         """Put a record into its file."""
-        atomic.write_json(self._record_path(type(record)), {"schema": SCHEMA_VERSION, **to_json(record)})
+        atomic.write_json(self.record_path(type(record)), {"schema": SCHEMA_VERSION, **to_json(record)})
 
     def read(self, kind: type[T]) -> T:
         """Read the record of this kind. Raises FileError where it is missing or damaged."""
-        path = self._record_path(kind)
+        path = self.record_path(kind)
         return from_json(kind, read_json(path), path)
 
     def has(self, kind: type[Record]) -> bool:
         """Whether there is a record of this kind."""
-        return self._record_path(kind).is_file()
+        return self.record_path(kind).is_file()
 
     def forget(self, kind: type[Record]) -> bool:
         """Remove a record that is true no more; whether there was one."""
         known = self.has(kind)
-        self._record_path(kind).unlink(missing_ok=True)
+        self.record_path(kind).unlink(missing_ok=True)
         return known
 
-    def _record_path(self, kind: type) -> Path:
+    def record_path(self, kind: type) -> Path:
+        """Where the record of this kind is, or would be."""
         return self.path / next(file for known, file in _RECORDS.items() if issubclass(kind, known))
 
     def append_rows(self, file: str, rows: Sequence[Mapping[str, Any]]) -> None:

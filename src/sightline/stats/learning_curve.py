@@ -62,8 +62,8 @@ class LearningCurve:
 def fit_learning_curve(sizes: Array, errors: Array, covariance: Array) -> LearningCurve:
     """Weigh all curves by how likely they make `errors` (K,), measured with `sizes` (K,) images, above 0.
 
-    `covariance`, (K, K) and positive definite, is that of the measured errors, whose distribution is taken for normal. A
-    curve is its level at the largest size, any that is not negative, times a shape of SHARES and EXPONENTS.
+    `covariance`, (K, K) and positive definite, is that of the measured errors, taken for normally distributed.
+    A curve is its level at the largest size, any that is not negative, times a shape of SHARES and EXPONENTS.
     """
     largest = sizes.max()
     share, exponent = (grid.ravel() for grid in np.meshgrid(SHARES, EXPONENTS, indexing="ij"))

@@ -121,5 +121,7 @@ def _part(
     count = min(len(labels) - round(fraction * len(labels)), spare)
     if not count:
         return np.arange(len(labels))
-    out = stratified(labels, count, classes, seed) if members is None else stratified_groups(labels, members, count, seed)
+    out = (
+        stratified(labels, count, classes, seed) if members is None else stratified_groups(labels, members, count, seed)
+    )
     return np.setdiff1d(np.arange(len(labels)), out)
