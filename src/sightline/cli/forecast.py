@@ -12,6 +12,7 @@ from sightline.cli.output import AS_TEXT, Output, print_json
 
 if TYPE_CHECKING:
     from sightline import ForecastResult
+    from sightline.runs.records import ExpectedAccuracy
 
     DataFlags = Any
     NONE_GIVEN: Any = None
@@ -52,12 +53,12 @@ def _show(result: ForecastResult) -> None:
     found = result.forecast
     head = ["training images", "", "accuracy", f"{100 * found.confidence:g}% interval", "gain in points", "interval"]
     rows = [[f"{size.images:,.0f}", "measured", percent(size.accuracy), "", "", ""] for size in found.measured]
-    for point in (found.now, *found.predictions):
-        times = point.images / found.images
-        what = "as many as now" if times == 1 else f"forecast: {times:g} times as many"
-        low, high = point.interval
-        gain = (f"{100 * point.gain:+.2f}", _points(point.gain_interval)) if times != 1 else ("", "")
-        rows.append([f"{point.images:,}", what, percent(point.accuracy), f"{percent(low)} to {percent(high)}", *gain])
+    rows.append([f"{found.now.images:,}", "as many as now", *_level(found.now), "", ""])
+    for point in found.predictions:
+        what = f"forecast: {point.images / found.images:g} times as many"
+        rows.append(
+            [f"{point.images:,}", what, *_level(point), f"{100 * point.gain:+.2f}", _points(point.gain_interval)]
+        )
     table(head, rows)
     print()
     print(
@@ -70,6 +71,13 @@ def _show(result: ForecastResult) -> None:
             f"expected to answer {percent(found.now.accuracy)}: take the gain from here, not the level."
         )
     print(f"Written to {', '.join(map(str, result.files))}.")
+
+
+def _level(point: ExpectedAccuracy) -> tuple[str, str]:
+    from sightline.cli.tables import percent
+
+    low, high = point.interval
+    return percent(point.accuracy), f"{percent(low)} to {percent(high)}"
 
 
 def _points(interval: tuple[float, float]) -> str:

@@ -216,11 +216,17 @@ class MeasuredSize:
 
 @dataclass(frozen=True)
 class ExpectedAccuracy:
-    """The accuracy to be expected with `images` training images, and how much of it they add to those of the run."""
+    """The accuracy to be expected with `images` training images, a fraction, and its interval."""
 
     images: int
     accuracy: float
     interval: Interval
+
+
+@dataclass(frozen=True)
+class ExpectedGain(ExpectedAccuracy):
+    """Likewise, and by how much it is above that with the run's own training images."""
+
     gain: float
     gain_interval: Interval
 
@@ -250,7 +256,7 @@ class Forecast:
     confidence: float
     measured: tuple[MeasuredSize, ...]
     now: ExpectedAccuracy
-    predictions: tuple[ExpectedAccuracy, ...]
+    predictions: tuple[ExpectedGain, ...]
     curve: tuple[ExpectedAccuracy, ...]
     likeliest: PowerLaw
     seconds: float

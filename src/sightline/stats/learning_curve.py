@@ -21,8 +21,8 @@ SHARES = np.linspace(0, 1, 41)
 """Asymptotes as parts of the error at the largest size, each as likely as another before anything is measured."""
 EXPONENTS = np.linspace(0.05, 2, 40)
 """Likewise. Measured ones are mostly between 0.1 and 1; errors near zero fall faster for a while."""
-LEVELS = (np.arange(25) + 0.5) / 25
-"""Quantiles that stand for the normal distribution of a curve's level."""
+LEVELS = (np.arange(15) + 0.5) / 15
+"""Quantiles that stand for a normal distribution."""
 
 
 @dataclass(frozen=True)
@@ -40,23 +40,31 @@ class LearningCurve:
 
     def accuracy(self, images: float, confidence: float) -> tuple[float, tuple[float, float]]:
         """The expected accuracy with so many images, and its interval."""
-        return self._told(1 - self.errors(images), confidence)
+        return self._told(1 - self.errors(images), self.probabilities, confidence)
 
-    def gain(self, images: float, start: float, confidence: float) -> tuple[float, tuple[float, float]]:
-        """By how much the accuracy with `images` images is above that with `start`, and the interval of that."""
-        return self._told(self.errors(start) - self.errors(images), confidence)
+    def gain(
+        self, images: float, start: float, confidence: float, deviation: float = 0.0
+    ) -> tuple[float, tuple[float, float]]:
+        """By how much the accuracy with `images` images is above that with `start`, and the interval of that.
+
+        `deviation` is the standard deviation of what is not the curve's: that of the images that come in.
+        """
+        gains = (self.errors(start) - self.errors(images))[:, None] + deviation * ndtri(LEVELS)
+        probabilities = np.repeat(self.probabilities / len(LEVELS), len(LEVELS))
+        return self._told(gains.ravel(), probabilities, confidence)
 
     def likeliest(self) -> tuple[float, float, float]:
         """The asymptote, factor and exponent of the most probable curve."""
         best = int(self.probabilities.argmax())
         return float(self.asymptotes[best]), float(self.factors[best]), float(self.exponents[best])
 
-    def _told(self, values: Array, confidence: float) -> tuple[float, tuple[float, float]]:
+    @staticmethod
+    def _told(values: Array, probabilities: Array, confidence: float) -> tuple[float, tuple[float, float]]:
         order = np.argsort(values, kind="stable")
-        below = np.cumsum(self.probabilities[order])
+        below = np.cumsum(probabilities[order])
         places = np.searchsorted(below, [(1 - confidence) / 2, (1 + confidence) / 2]).clip(max=len(values) - 1)
         low, high = values[order][places]
-        return float(values @ self.probabilities), (float(low), float(high))
+        return float(values @ probabilities), (float(low), float(high))
 
 
 def fit_learning_curve(sizes: Array, errors: Array, covariance: Array) -> LearningCurve:

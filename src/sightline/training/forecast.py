@@ -25,7 +25,7 @@ from sightline.models.pretrained import load_pretrained
 from sightline.progress import ProgressBar
 from sightline.runs.folder import SPLITS, WEIGHTS, RunFolder
 from sightline.runs.images import images_of_run
-from sightline.runs.records import ExpectedAccuracy, Forecast, MeasuredSize, PowerLaw, Pretrained
+from sightline.runs.records import ExpectedAccuracy, ExpectedGain, Forecast, MeasuredSize, PowerLaw, Pretrained
 from sightline.runs.records import Splits as SplitsRecord
 from sightline.runs.selection import selected_row
 from sightline.settings import Settings, build_data_settings, build_settings
@@ -153,18 +153,21 @@ def forecast_of(measured: HeadsBySize, images: int, weights: str, seconds: float
             MeasuredSize(round(float(size), 1), float(accuracy), float(deviation), len(draws))
             for size, accuracy, deviation in zip(measured.sizes, accuracies, deviations, strict=True)
         ),
-        now=_expected(curve, images, images),
-        predictions=tuple(_expected(curve, times * images, images) for times in TIMES),
-        curve=tuple(_expected(curve, size, images) for size in dict.fromkeys(sizes.tolist())),
+        now=_expected(curve, images),
+        predictions=tuple(_with_gain(measured, curve, times * images, images) for times in TIMES),
+        curve=tuple(_expected(curve, size) for size in dict.fromkeys(sizes.tolist())),
         likeliest=PowerLaw(*curve.likeliest()),
         seconds=seconds,
     )
 
 
-def _expected(curve: LearningCurve, images: int, now: int) -> ExpectedAccuracy:
-    accuracy, interval = curve.accuracy(images, CONFIDENCE)
-    gain, gain_interval = curve.gain(images, now, CONFIDENCE)
-    return ExpectedAccuracy(images, accuracy, interval, gain, gain_interval)
+def _expected(curve: LearningCurve, images: int) -> ExpectedAccuracy:
+    return ExpectedAccuracy(images, *curve.accuracy(images, CONFIDENCE))
+
+
+def _with_gain(measured: HeadsBySize, curve: LearningCurve, images: int, now: int) -> ExpectedGain:
+    gain, interval = curve.gain(images, now, CONFIDENCE, measured.gain_deviation(now, images))
+    return ExpectedGain(images, *curve.accuracy(images, CONFIDENCE), gain, interval)
 
 
 def _backbone(run: RunFolder, settings: Settings, splits: Splits, compute: Compute) -> tuple[FrozenBackbone, str]:
