@@ -5,10 +5,11 @@
 Features of a folder's pictures, all its parts together, are computed once, by the backbone of the recipe photos. Then,
 ten times, 1,000 pictures are drawn and of these a random half, both stratified. Of the half alone the accuracy with
 twice as many training pictures is forecast. The truth is the mean over heads that are fitted to nine tenths of the
-1,000, a tenth of which chooses the penalty, measured on all pictures that are not among the 1,000. Printed is how often
-it lies in the 90 % interval, how wide that is, and how far off the forecast is, beside two plainer rules: no gain, which
-takes the accuracy measured with most pictures, and a straight line through the accuracies over the logarithm of the
-number of pictures.
+1,000, of which a tenth chooses the penalty, measured on all pictures that are not among the 1,000.
+
+Printed is how often the truth lies in the 90 % interval, how wide that is, and how far off the forecast is, beside two
+plainer rules: no gain, which takes the accuracy measured with most pictures, and a straight line through the accuracies
+over the logarithm of the number of pictures.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from sightline.data import Splits, fit_preprocessing, load
 from sightline.data.split import stratified
 from sightline.device import resolve as find_compute
