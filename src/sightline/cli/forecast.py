@@ -68,7 +68,7 @@ def _show(result: ForecastResult) -> None:
     if result.accuracy is not None:
         print(
             f"The run's own network answers {percent(result.accuracy)} of its validation images rightly, this head is "
-            f"expected to answer {percent(found.now.accuracy)}: take the gain from here, not the level."
+            f"expected to answer {percent(found.now.accuracy)}: read the gain, not the level."
         )
     print(f"Written to {', '.join(map(str, result.files))}.")
 

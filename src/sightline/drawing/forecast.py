@@ -52,7 +52,7 @@ def _curve(axes: Axes, found: Forecast, words: Words) -> None:
 
 
 def _points(axes: Axes, found: Forecast, words: Words) -> None:
-    errors = [size.deviation / size.draws**0.5 for size in found.measured]
+    errors = [size.standard_error for size in found.measured]
     images, accuracies = [size.images for size in found.measured], [size.accuracy for size in found.measured]
     axes.errorbar(images, accuracies, errors, fmt="o", color=MEASURED, capsize=3, label=words.measured_heads)
     for point in found.predictions:

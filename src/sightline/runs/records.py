@@ -204,12 +204,13 @@ class Calibration:
 class MeasuredSize:
     """What heads that were fitted to `images` training images did with images that they were fitted without.
 
-    `images` is a mean where groups are drawn whole. `accuracy` is the mean over all heads, `deviation` its sample
-    standard deviation over the `draws`, each on its own part of the images.
+    `images` is a mean where groups are drawn whole. `accuracy` is the mean over all heads, `standard_error` its own;
+    `deviation` is the sample standard deviation over the `draws`, each on its own part of the images.
     """
 
     images: float
     accuracy: float
+    standard_error: float
     deviation: float
     draws: int
 

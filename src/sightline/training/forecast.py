@@ -141,8 +141,7 @@ def forecast_of(measured: HeadsBySize, images: int, weights: str, seconds: float
     """Say what `measured` heads promise to a run with so many training images."""
     curve = measured.curve()
     draws = measured.accuracies
-    deviations = draws.std(axis=0, ddof=1)
-    accuracies = 1 - measured.errors()
+    figures = (1 - measured.errors(), np.sqrt(np.diag(measured.covariance())), draws.std(axis=0, ddof=1))
     sizes = np.geomspace(measured.sizes.min(), max(TIMES) * images, POINTS).round().astype(int)
     return Forecast(
         images=images,
@@ -150,8 +149,8 @@ def forecast_of(measured: HeadsBySize, images: int, weights: str, seconds: float
         weights=weights,
         confidence=CONFIDENCE,
         measured=tuple(
-            MeasuredSize(round(float(size), 1), float(accuracy), float(deviation), len(draws))
-            for size, accuracy, deviation in zip(measured.sizes, accuracies, deviations, strict=True)
+            MeasuredSize(round(float(size), 1), *map(float, values), len(draws))
+            for size, *values in zip(measured.sizes, *figures, strict=True)
         ),
         now=_expected(curve, images),
         predictions=tuple(_with_gain(measured, curve, times * images, images) for times in TIMES),

@@ -21,9 +21,6 @@ FRACTIONS = (0.2, 0.4, 0.6, 0.8, 1.0)
 """Of the pictures that a draw trains on."""
 FOLDS = 10
 """One answers the question, one chooses the penalty as validation images do, the others train."""
-PSEUDO_COUNT = 1.0
-"""Pictures added that are always right, and as many that are always wrong: no error found is not no error."""
-RIDGE = 1e-3
 TRAINING_NOISE = 0.5
 """How much the choice of n training pictures moves a head's accuracy, beside n pictures that measure it: parts of the
 latter's binomial variance, p * (1 - p) / n. Of four folders of photographs it was 0.1 to 1.4 (docs/log.md)."""
@@ -54,13 +51,14 @@ class HeadsBySize:
         either. A group of pictures counts as one observation. All draws come from one pool, whose own deviation no
         draw can tell: TRAINING_NOISE stands for it.
         """
-        off = self.wrong - self.errors()
-        sums = np.zeros((self.groups.max() + 1, off.shape[1]))
+        errors = self.errors()
+        off = self.wrong - errors
+        sums = np.zeros((self.groups.max() + 1, len(errors)))
         np.add.at(sums, self.groups, off)
-        pseudo = np.array([self.errors(), 1 - self.errors()])
-        found = (sums.T @ sums + PSEUDO_COUNT * pseudo.T @ pseudo) / len(off) ** 2
-        found *= 1 + TRAINING_NOISE
-        return found + RIDGE * np.trace(found) / len(found) * np.eye(len(found))
+        # That no error was found is not that there is none: pictures that are always right, always wrong, and wrong at
+        # one size alone, one of each, are made up.
+        made_up = np.vstack([np.zeros_like(errors), np.ones_like(errors), np.eye(len(errors))]) - errors
+        return (1 + TRAINING_NOISE) * (sums.T @ sums + made_up.T @ made_up) / len(off) ** 2
 
     def gain_deviation(self, start: int, images: int) -> float:
         """The standard deviation of a gain from `start` to `images` pictures that comes from which these are."""
