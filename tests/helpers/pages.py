@@ -249,6 +249,7 @@ RULES: tuple[tuple[str, str, Callable[[list[str], Place], None], str], ...] = (
     (r"sightline serve .*", PARSED, nothing_more, "it serves until it is stopped: tests/test_serving_command.py"),
     (r"sightline data get .*", PARSED, nothing_more, "it downloads"),
     (r"sightline train .*--pretrained .*", PARSED, nothing_more, "it needs weights to download: test_pretrained.py"),
+    (r"sightline forecast .*", PARSED, nothing_more, "it needs a run that began with weights: test_forecast.py"),
     (r"sightline train .*--group .*", PARSED, nothing_more, "it needs pictures in groups: test_data_groups.py"),
     (r"curl .*", SHORT, ask, "the same request, to the application in this process"),
     (r"sightline train (?!.*--(pretrained|group) ).*", SHORT, train_shortly, "two steps, and nothing is downloaded"),
