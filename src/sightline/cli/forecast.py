@@ -31,7 +31,7 @@ def forecast(
     *,
     repeats: Annotated[
         int,
-        Parameter(group=FORECAST, help="How often each image is measured, by heads fitted to other draws. [2]"),
+        Parameter(group=FORECAST, help="How often each image is measured, by heads fitted to other draws."),
     ] = 2,
     flags: DataFlags = NONE_GIVEN,
     output: Output = AS_TEXT,

@@ -141,17 +141,15 @@ def forecast_of(measured: HeadsBySize, images: int, weights: str, seconds: float
     """Say what `measured` heads promise to a run with so many training images."""
     curve = measured.curve()
     draws = measured.accuracies
-    figures = (1 - measured.errors(), np.sqrt(np.diag(measured.covariance())), draws.std(axis=0, ddof=1))
+    accuracies, standard_errors = 1 - measured.errors(), np.sqrt(np.diag(measured.covariance()))
+    rows = np.column_stack([measured.sizes.round(1), accuracies, standard_errors, draws.std(axis=0, ddof=1)])
     sizes = np.geomspace(measured.sizes.min(), max(TIMES) * images, POINTS).round().astype(int)
     return Forecast(
         images=images,
         asked=len(measured.wrong),
         weights=weights,
         confidence=CONFIDENCE,
-        measured=tuple(
-            MeasuredSize(round(float(size), 1), *map(float, values), len(draws))
-            for size, *values in zip(measured.sizes, *figures, strict=True)
-        ),
+        measured=tuple(MeasuredSize(row[0], row[1], row[2], row[3], len(draws)) for row in rows.tolist()),
         now=_expected(curve, images),
         predictions=tuple(_with_gain(measured, curve, times * images, images) for times in TIMES),
         curve=tuple(_expected(curve, size) for size in dict.fromkeys(sizes.tolist())),

@@ -21,9 +21,10 @@ FRACTIONS = (0.2, 0.4, 0.6, 0.8, 1.0)
 """Of the pictures that a draw trains on."""
 FOLDS = 10
 """One answers the question, one chooses the penalty as validation images do, the others train."""
-TRAINING_NOISE = 0.5
-"""How much the choice of n training pictures moves a head's accuracy, beside n pictures that measure it: parts of the
-latter's binomial variance, p * (1 - p) / n. Of four folders of photographs it was 0.1 to 1.4 (docs/log.md)."""
+TRAINING_NOISE = 1.0
+"""How much the choice of n training pictures moves a head's accuracy, as a part of p * (1 - p) / n: the binomial
+variance of n pictures that measure it. Nadeau and Bengio's correction of cross-validation (Machine Learning 52, 2003)
+has about this; of four folders of pictures it was 0.1 to 1.4 (docs/log.md)."""
 
 
 @dataclass(frozen=True)
