@@ -67,8 +67,8 @@ COMMANDS = (
         "sightline.cli.forecast:forecast",
         "Tell what twice and four times as many training images would bring.",
         "sightline forecast RUN [--repeats N] [flags]",
-        "Heads are fitted to the frozen features that the run began from, on fewer images,\n"
-        "and the curve of their accuracy is drawn on.\n\n"
+        "Heads are fitted to the frozen features that the run began from, on fewer\n"
+        "images, and the curve of their accuracy is drawn on.\n\n"
         "Example\n  sightline forecast runs/pictures-photos-001",
     ),
     Command(

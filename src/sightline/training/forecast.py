@@ -86,7 +86,7 @@ def forecast(run: str | Path, *, repeats: int = 2, device: str = "auto", **setti
     folder = RunFolder.open(path)
     began = time.perf_counter()
     _check_start(folder)
-    with device_room.explain_memory("the forecast"):
+    with device_room.explain_memory("forecast", "Free some memory, and try again."):
         found = _forecast(folder, changes, device_room.resolve(computing), repeats, began)
     folder.write(found)
     drawing.draw(found, folder.forecast_path)
