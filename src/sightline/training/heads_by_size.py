@@ -24,7 +24,7 @@ FOLDS = 10
 TRAINING_NOISE = 1.0
 """How much the choice of n training pictures moves a head's accuracy, as a part of p * (1 - p) / n: the binomial
 variance of n pictures that measure it. Nadeau and Bengio's correction of cross-validation (Machine Learning 52, 2003)
-has about this; of four folders of pictures it was 0.1 to 1.4 (docs/log.md)."""
+has about this; of four folders of pictures it was 0.1 to 1.1 (docs/log.md)."""
 
 
 @dataclass(frozen=True)
