@@ -58,6 +58,8 @@ if TYPE_CHECKING:
     from sightline.serving.serve import ServerInfo as ServerInfo
     from sightline.serving.serve import serve as serve
     from sightline.settings import Settings as Settings
+    from sightline.training.forecast import ForecastResult as ForecastResult
+    from sightline.training.forecast import forecast as forecast
     from sightline.training.resume import resume as resume
     from sightline.training.train import TrainResult as TrainResult
     from sightline.training.train import train as train
@@ -88,6 +90,7 @@ _ROOMS = {
     "runs.listing": "ListedRun RunList list_runs",
     "serving.serve": "ServerInfo serve",
     "settings": "Settings",
+    "training.forecast": "ForecastResult forecast",
     "training.resume": "resume",
     "training.train": "TrainResult train",
     "tuning.tune": "TuneResult resume_study tune",

@@ -63,6 +63,15 @@ COMMANDS = (
         "Examples\n  sightline calibrate runs/digits-001\n  sightline calibrate runs/digits-001 --write",
     ),
     Command(
+        "forecast",
+        "sightline.cli.forecast:forecast",
+        "Tell what twice and four times as many training images would bring.",
+        "sightline forecast RUN [--repeats N] [flags]",
+        "Heads are fitted to the frozen features that the run began from, on fewer\n"
+        "images, and the curve of their accuracy is drawn on.\n\n"
+        "Example\n  sightline forecast runs/pictures-photos-001",
+    ),
+    Command(
         "predict",
         "sightline.cli.predict:predict",
         "Say what is on pictures: files, folders, a list on stdin.",

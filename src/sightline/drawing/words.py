@@ -36,6 +36,10 @@ class Words:
     right_answer: str = "right, {confidence}"
     image: str = "image"
     answer: str = "answer"
+    pictures: str = "training images"
+    measured_heads: str = "measured, ± standard error"
+    forecast: str = "forecast and its {confidence} interval"
+    times: str = "{times}x: {accuracy}"
 
 
 ENGLISH = Words()

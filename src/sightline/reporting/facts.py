@@ -28,7 +28,7 @@ from sightline.runs.folder import (
     TEST,
     RunFolder,
 )
-from sightline.runs.records import Audit, Environment, NetworkSummary, Splits, TestReport
+from sightline.runs.records import Audit, Environment, Forecast, NetworkSummary, Splits, TestReport
 from sightline.runs.selection import selected_row
 from sightline.settings import Settings, data_name
 from sightline.tuning.folder import StudyFolder, StudyPlan
@@ -99,6 +99,11 @@ class Run:
     def network(self) -> NetworkSummary | None:
         """network.json, None for a run of an older version."""
         return self.folder.read(NetworkSummary) if self.folder.has(NetworkSummary) else None
+
+    @cached_property
+    def forecast(self) -> Forecast | None:
+        """forecast.json, which is made on request."""
+        return self.folder.read(Forecast) if self.folder.has(Forecast) else None
 
     @cached_property
     def epochs(self) -> Sequence[Mapping[str, str]]:

@@ -10,11 +10,12 @@ import numpy as np
 
 from sightline.drawing import comparison as comparison_drawing
 from sightline.drawing import confusion, curves, gallery, network, reliability
+from sightline.drawing import forecast as forecast_drawing
 from sightline.drawing import study as study_drawing
 from sightline.reporting.blocks import Picture
 from sightline.reporting.facts import Comparison, Run, StoredPictures, Study, file_of
 from sightline.reporting.words import Words
-from sightline.runs.folder import EXPLANATIONS, MISTAKES, NETWORK, RESULTS, SAMPLES
+from sightline.runs.folder import EXPLANATIONS, FORECAST, MISTAKES, NETWORK, RESULTS, SAMPLES
 
 SAMPLE_COLUMNS, SAMPLE_ROWS = 10, 3
 MOST_MISTAKES = 12
@@ -97,6 +98,14 @@ class Drawn:
         path = self._path("reliability")
         reliability.draw(report.reliability, report.ece or 0.0, path, words=self._drawn)
         return Picture(path, caption, run.metric("", "").file)
+
+    def forecast(self, run: Run) -> Picture | None:
+        """What more pictures would bring, None where it was not forecast."""
+        if run.forecast is None:
+            return None
+        path = self._path("forecast")
+        forecast_drawing.draw(run.forecast, path, words=self._drawn)
+        return Picture(path, self._words("forecast_plot"), run.cell("", FORECAST).file)
 
     def mistakes(self, run: Run, caption: str) -> Picture | None:
         """The worst mistakes."""

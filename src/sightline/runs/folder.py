@@ -4,6 +4,7 @@ settings.yaml  environment.json  splits.json  audit.json     before step 1; sett
 network.json  samples.npz                                     the network part by part; a few training images a class
 pretrained.json                                               what came from which file, where weights did
 calibration.json                                              the temperature of the weights, where they have one
+forecast.json  forecast.png                                   what more pictures would bring, on request
 results.csv  steps.csv  probabilities.csv                     a row an epoch; a row every log_steps; on request
 tensorboard/                                                  the same as events, on request
 weights/best.safetensors  weights/last.safetensors  checkpoints/step-000400.safetensors
@@ -32,7 +33,16 @@ from sightline.files import arrays, atomic
 from sightline.files.json_records import from_json, to_json
 from sightline.files.locks import is_held, only_one
 from sightline.runs import tables
-from sightline.runs.records import Audit, Calibration, Environment, NetworkSummary, Pretrained, Splits, TestReport
+from sightline.runs.records import (
+    Audit,
+    Calibration,
+    Environment,
+    Forecast,
+    NetworkSummary,
+    Pretrained,
+    Splits,
+    TestReport,
+)
 from sightline.runs.selection import selected_row
 from sightline.runs.tables import read_json, read_text
 from sightline.settings import Settings, model_name, settings_from_yaml, settings_to_yaml
@@ -40,7 +50,7 @@ from sightline.settings import Settings, model_name, settings_from_yaml, setting
 SCHEMA_VERSION = 1
 SETTINGS = "settings.yaml"
 ENVIRONMENT, SPLITS, AUDIT, NETWORK = "environment.json", "splits.json", "audit.json", "network.json"
-PRETRAINED, CALIBRATION = "pretrained.json", "calibration.json"
+PRETRAINED, CALIBRATION, FORECAST = "pretrained.json", "calibration.json", "forecast.json"
 RESULTS, STEPS, PROBABILITIES = "results.csv", "steps.csv", "probabilities.csv"
 SAMPLES, ONNX, CURVES, AUGMENTATION, LOCK = "samples.npz", "model.onnx", "curves.png", "augmentation.png", ".lock"
 WEIGHTS, BEST, LAST = "weights", "best.safetensors", "last.safetensors"
@@ -48,6 +58,7 @@ CHECKPOINTS, CHECKPOINT, EVENTS, TEST = "checkpoints", "step-", "tensorboard", "
 METRICS, PREDICTIONS, MISTAKES, EXPLANATIONS = "metrics.json", "predictions.npz", "mistakes.npz", "explanations.npz"
 CONFUSION_PICTURE, RELIABILITY_PICTURE = "confusion_matrix.png", "reliability.png"
 MISTAKES_PICTURE, EXPLANATIONS_PICTURE = "mistakes.png", "explanations.png"
+FORECAST_PICTURE = "forecast.png"
 TIME_COLUMNS = ("seconds", "images_per_second")
 CHECKPOINT_HEADER = "sightline_checkpoint"
 LOCK_SECONDS = 5
@@ -60,8 +71,9 @@ _RECORDS: Mapping[type, str] = {
     NetworkSummary: NETWORK,
     Pretrained: PRETRAINED,
     Calibration: CALIBRATION,
+    Forecast: FORECAST,
 }
-Record = Environment | Splits | Audit | NetworkSummary | Pretrained | Calibration
+Record = Environment | Splits | Audit | NetworkSummary | Pretrained | Calibration | Forecast
 
 
 @dataclass(frozen=True)
@@ -182,6 +194,11 @@ class RunFolder:
         return self.path / CURVES
 
     @property
+    def forecast_path(self) -> Path:
+        """The picture of what more pictures would bring, on request."""
+        return self.path / FORECAST_PICTURE
+
+    @property
     def augmentation_path(self) -> Path:
         """The picture of what the network sees."""
         return self.path / AUGMENTATION
@@ -235,24 +252,25 @@ class RunFolder:
 
     def write(self, record: Record) -> None:
         """Put a record into its file."""
-        atomic.write_json(self._record_path(type(record)), {"schema": SCHEMA_VERSION, **to_json(record)})
+        atomic.write_json(self.record_path(type(record)), {"schema": SCHEMA_VERSION, **to_json(record)})
 
     def read(self, kind: type[T]) -> T:
         """Read the record of this kind. Raises FileError where it is missing or damaged."""
-        path = self._record_path(kind)
+        path = self.record_path(kind)
         return from_json(kind, read_json(path), path)
 
     def has(self, kind: type[Record]) -> bool:
         """Whether there is a record of this kind."""
-        return self._record_path(kind).is_file()
+        return self.record_path(kind).is_file()
 
     def forget(self, kind: type[Record]) -> bool:
         """Remove a record that is true no more; whether there was one."""
         known = self.has(kind)
-        self._record_path(kind).unlink(missing_ok=True)
+        self.record_path(kind).unlink(missing_ok=True)
         return known
 
-    def _record_path(self, kind: type) -> Path:
+    def record_path(self, kind: type) -> Path:
+        """Where the record of this kind is, or would be."""
         return self.path / next(file for known, file in _RECORDS.items() if issubclass(kind, known))
 
     def append_rows(self, file: str, rows: Sequence[Mapping[str, Any]]) -> None:

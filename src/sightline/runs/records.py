@@ -202,6 +202,69 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class MeasuredSize:
+    """What heads that were fitted to `images` training images did with images that they were fitted without.
+
+    `images` is a mean where groups are drawn whole. `accuracy` is the mean over all heads, `standard_error` its own;
+    `deviation` is the sample standard deviation over the `draws`, each on its own part of the images.
+    """
+
+    images: float
+    accuracy: float
+    standard_error: float
+    deviation: float
+    draws: int
+
+
+@dataclass(frozen=True)
+class ExpectedAccuracy:
+    """The accuracy to be expected with `images` training images, a fraction, and its interval."""
+
+    images: int
+    accuracy: float
+    interval: Interval
+
+
+@dataclass(frozen=True)
+class ExpectedGain(ExpectedAccuracy):
+    """Likewise, and by how much it is above that with the run's own training images."""
+
+    gain: float
+    gain_interval: Interval
+
+
+@dataclass(frozen=True)
+class PowerLaw:
+    """The error with n training images is `asymptote` + `factor` * n ** -`exponent`."""
+
+    asymptote: float
+    factor: float
+    exponent: float
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """forecast.json: what more training images would bring a head on the frozen features that the run began from.
+
+    `images`: the run's training images. `weights`: the file of the backbone. `measured`: heads on fewer images, asked
+    about `asked` images. `now`: the same head on all of them. `predictions`: with twice and four times as many.
+    `curve`: the forecast at sizes to be drawn, from the smallest measured to the largest predicted. `likeliest`: the
+    most probable of the curves, of all of which the forecast is a mean. All intervals are at `confidence`.
+    """
+
+    images: int
+    asked: int
+    weights: str
+    confidence: float
+    measured: tuple[MeasuredSize, ...]
+    now: ExpectedAccuracy
+    predictions: tuple[ExpectedGain, ...]
+    curve: tuple[ExpectedAccuracy, ...]
+    likeliest: PowerLaw
+    seconds: float
+
+
+@dataclass(frozen=True)
 class ConfidenceBin:
     """The `n` images whose confidence, the top probability, is above `low` and at most `high`.
 

@@ -62,6 +62,30 @@ class FittedHead:
         )
 
 
+@dataclass(frozen=True)
+class FrozenBackbone:
+    """What a network has before its dense layer, which is fitted to what that makes of images."""
+
+    fixed: nn.Sequential
+    dense: nn.Linear
+    input_step: InputStep
+    compute: Compute
+
+    @classmethod
+    def of(cls, network: nn.Module, preprocessing: Preprocessing, compute: Compute) -> FrozenBackbone | None:
+        """Take a network apart; None for one whose head is more than a pooling and one dense layer."""
+        frozen, rest = Cut("backbone").parts(network.to(compute.device))
+        layers = list(rest)
+        dense = layers[-1] if layers else None
+        if not isinstance(dense, nn.Linear) or any(layer.state_dict() for layer in layers[:-1]):
+            return None
+        return cls(quick(frozen), dense, InputStep(preprocessing).to(compute.device), compute)
+
+    def features(self, images: ImageSet) -> Matrix:
+        """What the dense layer sees of each image, (N, C)."""
+        return features_of(images, self.fixed, self.input_step, self.compute).float().cpu().numpy()
+
+
 def fit_head(
     network: nn.Module, preprocessing: Preprocessing, settings: Settings, splits: Splits, compute: Compute
 ) -> FittedHead:
@@ -72,16 +96,10 @@ def fit_head(
     pooling and one dense layer.
     """
     began = time.perf_counter()
-    frozen, rest = Cut("backbone").parts(network.to(compute.device))
-    layers = list(rest)
-    dense = layers[-1] if layers else None
-    if not isinstance(dense, nn.Linear) or any(layer.state_dict() for layer in layers[:-1]):
+    backbone = FrozenBackbone.of(network, preprocessing, compute)
+    if backbone is None:
         raise UsageError("--head", "fitted needs a head of a pooling and one dense layer", advice="Use --head fresh.")
-    body, input_step = quick(frozen), InputStep(preprocessing).to(compute.device)
-
-    def features(images: ImageSet) -> Matrix:
-        return features_of(images, body, input_step, compute).float().cpu().numpy()
-
+    features, dense = backbone.features, backbone.dense
     train, validation = splits.train, splits.validation
     balanced = settings.training.class_weights == "balanced"
     classes, labels, values = len(train.class_names), train.labels, features(train)

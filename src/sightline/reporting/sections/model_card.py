@@ -14,12 +14,23 @@ from sightline.reporting.blocks import Block, Cell, Code, Paragraph, Picture, Po
 from sightline.reporting.facts import Comparison, Run
 from sightline.reporting.origins import ORIGINS, Origin
 from sightline.reporting.pictures import Drawn
-from sightline.reporting.sections import calibration, conclusions, cost, question, repeating, results, training
+from sightline.reporting.sections import (
+    calibration,
+    conclusions,
+    cost,
+    forecast,
+    question,
+    repeating,
+    results,
+    training,
+)
 from sightline.reporting.sections.images import audit_cells, line, parts_table
 from sightline.reporting.words import LANGUAGES, Words
 from sightline.runs.folder import (
     CONFUSION_PICTURE,
     CURVES,
+    FORECAST,
+    FORECAST_PICTURE,
     METRICS,
     ONNX,
     PRETRAINED,
@@ -54,6 +65,10 @@ class AlreadyDrawn(Drawn):
         """The reliability diagram."""
         return self._picture(run, f"{TEST}/{RELIABILITY_PICTURE}", caption, f"{TEST}/{METRICS}")
 
+    def forecast(self, run: Run) -> Picture | None:
+        """What more pictures would bring."""
+        return self._picture(run, FORECAST_PICTURE, self._words("forecast_plot"), FORECAST)
+
     def _picture(self, run: Run, name: str, caption: str, file: str) -> Picture | None:
         path = run.folder.path / name
         if not (self._shown and path.is_file()):
@@ -71,6 +86,7 @@ def card_of(run: Run, comparison: Comparison | None, words: Words, *, in_folder:
         _training(run, drawn, words),
         results.of_run(run, drawn, words),
         *calibration.section([("", run)], drawn, words),
+        *forecast.section(run, drawn, words),
         cost.of_run(run, words),
         _limits(run, words),
         _loading(run),

@@ -1,0 +1,84 @@
+"""`sightline forecast`: what twice and four times as many pictures would bring."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Group, Parameter
+
+from sightline.cli.flags import given, setting_flags
+from sightline.cli.output import AS_TEXT, Output, print_json
+
+if TYPE_CHECKING:
+    from sightline import ForecastResult
+    from sightline.runs.records import ExpectedAccuracy
+
+    DataFlags = Any
+    NONE_GIVEN: Any = None
+else:
+    DataFlags = setting_flags(names=("data_dir", "device"))
+    NONE_GIVEN = DataFlags()
+
+FORECAST = Group("Forecast", sort_key=1)
+
+
+def forecast(
+    run: Annotated[
+        Path, Parameter(group=FORECAST, help="The folder of a run that began with pretrained weights, as photos does.")
+    ],
+    /,
+    *,
+    repeats: Annotated[
+        int,
+        Parameter(group=FORECAST, help="How often each image is measured, by heads fitted to other draws."),
+    ] = 2,
+    flags: DataFlags = NONE_GIVEN,
+    output: Output = AS_TEXT,
+) -> None:
+    """Fit heads to fewer images, and print what more of them would bring."""
+    with output.working():
+        import sightline
+
+        result = sightline.forecast(run, repeats=repeats, **given(flags))
+    if output.json:
+        print_json(result.to_dict())
+    else:
+        _show(result)
+
+
+def _show(result: ForecastResult) -> None:
+    from sightline.cli.tables import percent, table
+
+    found = result.forecast
+    head = ["training images", "", "accuracy", f"{100 * found.confidence:g}% interval", "gain in points", "interval"]
+    rows = [[f"{size.images:,.0f}", "measured", percent(size.accuracy), "", "", ""] for size in found.measured]
+    rows.append([f"{found.now.images:,}", "as many as now", *_level(found.now), "", ""])
+    for point in found.predictions:
+        what = f"forecast: {point.images / found.images:g} times as many"
+        rows.append(
+            [f"{point.images:,}", what, *_level(point), f"{100 * point.gain:+.2f}", _points(point.gain_interval)]
+        )
+    table(head, rows)
+    print()
+    print(
+        f"Heads fitted to the frozen features of {found.weights}, measured on {found.asked:,} training and validation "
+        "images that each was fitted without."
+    )
+    if result.accuracy is not None:
+        print(
+            f"The run's own network answers {percent(result.accuracy)} of its validation images rightly, this head is "
+            f"expected to answer {percent(found.now.accuracy)}: read the gain, not the level."
+        )
+    print(f"Written to {', '.join(map(str, result.files))}.")
+
+
+def _level(point: ExpectedAccuracy) -> tuple[str, str]:
+    from sightline.cli.tables import percent
+
+    low, high = point.interval
+    return percent(point.accuracy), f"{percent(low)} to {percent(high)}"
+
+
+def _points(interval: tuple[float, float]) -> str:
+    return " to ".join(f"{100 * end:+.2f}" for end in interval)
