@@ -16,14 +16,9 @@ from sightline.errors import UsageError
 FLAG = "--folds"
 
 
-def with_fold(data: ImageData, fold: tuple[int, int], seed: int) -> ImageData:
-    """Give the dataset whose test images are fold k of `fold`, (k, K), 1 <= k <= K, of the training images of `data`.
-
-    Raises UsageError as `fold_numbers` does.
-    """
-    chosen, count = fold
-    numbers = fold_numbers(data.train, count, seed)
-    inside, outside = np.flatnonzero(numbers == chosen), np.flatnonzero(numbers != chosen)
+def fold_of(data: ImageData, numbers: NDArray[np.int64], fold: int) -> ImageData:
+    """Give the dataset whose test images are those training images of `data` whose number, int64 (N,), is `fold`."""
+    inside, outside = np.flatnonzero(numbers == fold), np.flatnonzero(numbers != fold)
     return replace(data, train=data.train.select(outside), test=data.train.select(inside))
 
 

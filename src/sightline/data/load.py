@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sightline.data.decoder import fit_images
 from sightline.data.folder import load_folder, load_test_folder, same_classes, unseen_test
-from sightline.data.folds import with_fold
+from sightline.data.folds import fold_numbers, fold_of
 from sightline.data.image_set import ImageData, ImageSet
 from sightline.data.preprocessing import Preprocessing
 from sightline.data.readers import READERS
@@ -25,7 +25,9 @@ def load(settings: DataSettings, *, quiet: bool = False) -> ImageData:
     cannot be used.
     """
     if settings.fold is not None:
-        return with_fold(load_pool(settings, quiet=quiet), settings.fold, settings.split_seed)
+        fold, count = settings.fold
+        pool = load_pool(settings, quiet=quiet)
+        return fold_of(pool, fold_numbers(pool.train, count, settings.split_seed), fold)
     reader = READERS.get(settings.name)
     if reader is None:
         return load_folder(settings, quiet=quiet)

@@ -21,8 +21,8 @@ from sightline.settings import data_name
 
 State = Literal["done", "running", "interrupted"]
 DEFAULT_FOLDER = "runs"
-EVERYWHERE = (DEFAULT_FOLDER, "comparisons", "studies")
-# Where comparisons and studies keep their runs.
+EVERYWHERE = (DEFAULT_FOLDER, "comparisons", "folds", "studies")
+# Where comparisons, cross-validations and studies keep their runs.
 INSIDE = ("runs", "trials", "final")
 LONGEST_REASON = 100
 ORDERS = ("date", "name", "accuracy")
