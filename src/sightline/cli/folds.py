@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 POINTS = 100
 MOST_FOLDS = 10
-MEANING = "The spread says how much folds differ. It is no error of the mean, since the folds' models share training pictures."
+MEANING = "The spread says how much folds differ. It is no error of the mean: their models share training pictures."
 
 
 def resume_folds(data: str | None, run: Mapping[str, Any], settings: Mapping[str, Any], *, quiet: bool

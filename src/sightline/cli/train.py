@@ -43,8 +43,8 @@ class RunFlags:
         Parameter(
             group=RUN,
             metavar="RUN",
-            help="Go on with this run from its latest checkpoint; --epochs or --steps name a larger total. Or with this "
-            "cross-validation.",
+            help="Go on with this run from its latest checkpoint; --epochs or --steps name a larger total. Or go on "
+            "with this cross-validation.",
         ),
     ] = None
     add_epochs: Annotated[
@@ -64,8 +64,8 @@ class RunFlags:
         Parameter(
             group=RUN,
             metavar="K",
-            help="Cross-validate: part all pictures but those of a test part into K folds, and test on each a model that "
-            "was trained on the others. --time is shared out among them.",
+            help="Cross-validate: part all pictures but those of a test part into K folds, and test on each a model "
+            "that was trained on the others. --time is shared out among them.",
         ),
     ] = None
     runs: Annotated[

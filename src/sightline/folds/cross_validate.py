@@ -75,7 +75,8 @@ def cross_validate(
     and what `train` raises.
     """
     began = time.monotonic()
-    if not isinstance(data, str | Path | None):
+    anything: Any = data
+    if not isinstance(anything, str | Path | None):
         raise UsageError("data", OWN_PARTS, NAMED_DATA, "Use scikit-learn's cross_val_score for them.")
     if settings.get("fold") is not None:
         raise UsageError("--fold", "given together with --folds", "one of them", "Leave one out.")

@@ -80,9 +80,9 @@ def list_runs(
     sort: str = "date",
     everywhere: bool = False,
 ) -> RunList:
-    """Look at the runs in `folders`: folders of runs, comparisons, studies, folders of these, or runs.
+    """Look at the runs in `folders`: folders of runs, comparisons, cross-validations, studies, folders of these, or runs.
 
-    Without `folders`: those in runs/, with `everywhere` also in comparisons/ and studies/; they need not be there.
+    Without `folders`: those in runs/, with `everywhere` also in comparisons/, folds/ and studies/, where these are.
     `data` and `model` leave only the runs of that name. `sort`: date, the newest last; name; or accuracy, the best
     last: by the validation images, where a run had none by the test images. What is no run, or damaged, is left out
     and named. Raises FileError for a folder that is not there, UsageError for another order.
