@@ -127,7 +127,7 @@ COMMANDS = (
         "report",
         "sightline.cli.report:report",
         "Make a report of a run, a comparison or a study, and slides.",
-        "sightline report RUN|COMPARISON|FOLDS|STUDY [--slides] [--lang en|zh] [flags]",
+        "sightline report FOLDER [--slides] [--markdown] [--lang en|zh] [flags]",
         "Examples\n"
         "  sightline report runs/digits-001\n"
         "  sightline report comparisons/digits-cnn-resnet8-001 --slides --lang zh",

@@ -14,7 +14,9 @@ REPORT = Group("Report", sort_key=1)
 
 
 def report(
-    folder: Annotated[Path, Parameter(group=REPORT, help="The folder of a run, a comparison, a cross-validation or a study.")],
+    folder: Annotated[
+        Path, Parameter(group=REPORT, help="The folder of a run, a comparison, a cross-validation or a study.")
+    ],
     /,
     *,
     slides: Annotated[bool, Parameter(group=REPORT, negative="", help="Also slides.pptx, 8 to 12 slides.")] = False,

@@ -24,7 +24,10 @@ GAP, TIME_OF_DAY = 3, len(" 12:00")
 def runs(
     folders: Annotated[
         list[Path] | None,
-        Parameter(group=RUNS, help="Folders of runs; comparisons, cross-validations, studies, or folders of them; or runs. [runs]"),
+        Parameter(
+            group=RUNS,
+            help="Folders of runs; comparisons, cross-validations, studies, or folders of them; or runs. [runs]",
+        ),
     ] = None,
     /,
     *,

@@ -80,7 +80,7 @@ def list_runs(
     sort: str = "date",
     everywhere: bool = False,
 ) -> RunList:
-    """Look at the runs in `folders`: folders of runs, comparisons, cross-validations, studies, folders of these, or runs.
+    """Look at the runs in `folders`: folders of runs; comparisons, cross-validations, studies, folders of these; runs.
 
     Without `folders`: those in runs/, with `everywhere` also in comparisons/, folds/ and studies/, where these are.
     `data` and `model` leave only the runs of that name. `sort`: date, the newest last; name; or accuracy, the best
@@ -94,7 +94,7 @@ def list_runs(
     places = [Path(folder) for folder in folders]
     for place in places:
         if not place.is_dir():
-            raise FileError(str(place), "no such folder", "a folder of runs, comparisons or studies, or a run")
+            raise FileError(str(place), "no such folder", "a folder that has runs, or a run")
     if not folders:
         places = [Path(name) for name in (EVERYWHERE if everywhere else (DEFAULT_FOLDER,)) if Path(name).is_dir()]
     left_out: dict[Path, str] = {}
