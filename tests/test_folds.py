@@ -17,11 +17,13 @@ from statsmodels.stats.proportion import proportion_confint
 import sightline as sl
 from helpers.training import SMALL, Stop, facts, stop_at
 from sightline.cli.app import run
+from sightline.data.load import load_pool
 from sightline.evaluation.predictions import Predictions
 from sightline.files import arrays
 from sightline.folds.folder import FoldsFolder
 from sightline.runs.folder import RunFolder
 from sightline.runs.images import images_of_run
+from sightline.settings import DataSettings
 from sightline.stats import group_interval
 
 FOLDS = 3
@@ -103,7 +105,7 @@ def test_a_wrong_label_is_the_first_to_be_looked_at(tmp_path: Path) -> None:
     folder = paint(tmp_path / "pictures", count=30)
     noise(900, 150).save(folder / "dark" / "wrong.png")
     found = sl.cross_validate(folder, FOLDS, runs=tmp_path, **{**QUICK, "epochs": 12})
-    with (found.folder / "answers.csv").open() as stream:
+    with found.answers.open() as stream:
         rows = list(csv.DictReader(stream))
     assert rows[0]["picture"] == "dark/wrong.png" and rows[0]["answer"] == "light"
     assert found.surest_mistakes[0].picture == "dark/wrong.png"
@@ -129,6 +131,10 @@ def test_a_test_part_is_not_even_read(tmp_path: Path, capsys: pytest.CaptureFixt
 
 def test_crops_are_cut_from_the_pictures_of_a_validation_part_too(tmp_path: Path) -> None:
     folder = paint(paint(tmp_path / "pictures", "train"), "val", 3, seed=500)
+    pool = load_pool(DataSettings(name=str(folder), image_size=12, cache_size="larger")).train
+    assert pool.larger is not None and pool.larger.shape[1] == 16 and len(pool) == 30
+    shades = [pool.pixels.mean((1, 2, 3))[pool.rows], pool.larger.mean((1, 2, 3))[pool.rows]]
+    np.testing.assert_allclose(*shades, atol=1)  # the same picture in each row: all differ by more
     settings = {**QUICK, "image_size": 12, "random_crop": True, "crop_area": (0.5, 1)}
     assert sl.cross_validate(folder, FOLDS, runs=tmp_path, **settings).images == 30
 

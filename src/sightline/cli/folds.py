@@ -44,7 +44,7 @@ def show_folds(result: CrossValidationResult) -> None:
         ("of folds", f"{percent(result.mean)} ± {POINTS * result.sd:.2f}: {', '.join(each[:MOST_FOLDS])}{more}"),
         ("balanced", f"{percent(result.balanced_accuracy)}  (mean over the classes)"),
         ("worst class", f"{result.worst_class}: {percent(result.worst_class_recall)} of its {support:,} found"),
-        ("mistakes", f"{result.mistakes:,}; every answer, the most doubtful label first, is in answers.csv"),
+        ("mistakes", f"{result.mistakes:,}; {result.answers.name} has every answer, the most doubtful label first"),
     ]
     facts(rows)
     print()

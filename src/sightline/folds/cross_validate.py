@@ -47,6 +47,11 @@ class CrossValidationResult(FoldsRecord):
 
     folder: Path
 
+    @property
+    def answers(self) -> Path:
+        """The table of all answers, the most doubtful label first."""
+        return FoldsFolder(self.folder).answers_path
+
     def to_dict(self) -> dict[str, Any]:
         """The result for JSON."""
         return {"cross_validation": str(self.folder), **super().to_dict()}
