@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -261,9 +263,20 @@ def test_a_full_disk_at_the_end_costs_no_training(tmp_path: Path, monkeypatch: p
 def test_pictures_that_changed_are_refused(tmp_path: Path) -> None:
     folder = paint(tmp_path / "pictures")
     found = sl.cross_validate(folder, FOLDS, runs=tmp_path, **QUICK)
-    (folder / "dark" / "00.png").unlink()
-    with pytest.raises(sl.DataError, match="not for the pictures that the data have now"):
+    shutil.rmtree(found.folder / "runs" / "fold-3-001")
+    noise(77).save(folder / "dark" / "00.png")
+    with pytest.raises(sl.DataError, match=r"fold 1: .* pixels or labels have changed"):
         sl.resume_cross_validation(found.folder, quiet=True)
+    assert not list((found.folder / "runs").glob("fold-3*"))  # nothing was trained on them
+
+
+def test_answers_of_other_pictures_are_refused(done: sl.CrossValidationResult, tmp_path: Path) -> None:
+    folder = shutil.copytree(done.folder, tmp_path / "copy")
+    path = folder / done.folds[0].run / "test" / "predictions.npz"
+    stored = Predictions.load(path)
+    replace(stored, ids=stored.ids[::-1]).save(path)
+    with pytest.raises(sl.DataError, match="not for the pictures that the data have now"):
+        sl.resume_cross_validation(folder, quiet=True)
 
 
 def test_a_budget_is_shared_out(tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ from sightline.folds.folder import FoldsFolder, FoldsPlan
 from sightline.folds.records import FoldsRecord
 from sightline.recipes import default_recipe, resolve, why_folder_recipe
 from sightline.runs.folder import RunFolder
+from sightline.runs.images import verify
+from sightline.runs.records import Splits as RecordedSplits
 from sightline.training.reporter import Reporter, make_reporter, told_once
 from sightline.training.resume import begin_or_resume
 from sightline.training.tracking import check_tracking
@@ -33,8 +35,7 @@ from sightline.training.train import NAMED_DATA, OWN_PARTS, run_name
 from sightline.training.validation import check_rules
 
 if TYPE_CHECKING:
-    from sightline.data import ImageData
-
+    from sightline.data import ImageData, Splits
 
 FOLDS = 5
 LEAST_SECONDS = 1.0
@@ -140,8 +141,12 @@ class _Parted:
         parted = cls(pool, fold_numbers(pool.train, plan.count, settings.data.split_seed))
         for fold in range(1, plan.count + 1):
             with _named(fold):
-                check_rules(settings, split(parted.data_of(fold), settings.data, watch_test=False))
+                check_rules(settings, parted.splits_of(fold, plan))
         return parted
+
+    def splits_of(self, fold: int, plan: FoldsPlan) -> Splits:
+        """The parts of a fold's run."""
+        return split(self.data_of(fold), plan.settings.data, watch_test=False)
 
     def data_of(self, fold: int) -> ImageData:
         """What a fold's run trains and tests on."""
@@ -149,21 +154,25 @@ class _Parted:
 
 
 def _finish(folder: FoldsFolder, plan: FoldsPlan, parted: _Parted, reporter: Reporter) -> CrossValidationResult:
+    """Train the folds that are not done, once the pictures are known to be those of the others, and conclude."""
     once = told_once(reporter)
     runs: dict[int, RunFolder] = {}
     with _stops(folder), device_room.explain_memory("training"):
         for fold in range(1, plan.count + 1):
-            name = plan.run_name(fold)
-            found = folder.runs.find_finished(name)
-            if found is None:
-                reporter.note(f"fold {fold} of {plan.count}")
+            if (found := folder.runs.find_finished(plan.run_name(fold))) is not None:
                 with _named(fold):
-                    done = begin_or_resume(folder.runs, name, plan.settings_of(fold), parted.data_of(fold), once)
-                found = RunFolder.open(done.run)
-            else:
-                reporter.note(f"fold {fold} of {plan.count} is there already")
-            runs[fold] = found
-        results = conclude(folder, plan, runs, parted.pool.train)
+                    verify(found.read(RecordedSplits), parted.splits_of(fold, plan))
+                runs[fold] = found
+        if runs:
+            reporter.note(f"{len(runs)} of {plan.count} folds are there already")
+        for fold in range(1, plan.count + 1):
+            if fold in runs:
+                continue
+            reporter.note(f"fold {fold} of {plan.count}")
+            with _named(fold):
+                name, data = plan.run_name(fold), parted.data_of(fold)
+                runs[fold] = RunFolder(begin_or_resume(folder.runs, name, plan.settings_of(fold), data, once).run)
+        results = conclude(folder, plan, dict(sorted(runs.items())), parted.pool.train)
     return CrossValidationResult(folder=folder.path, **vars(results))
 
 
