@@ -15,6 +15,7 @@ from PIL import Image
 from scipy.stats import bootstrap
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix
 from statsmodels.stats.proportion import proportion_confint
+from torch import nn
 
 import sightline as sl
 from helpers.training import SMALL, Stop, facts, stop_at
@@ -345,6 +346,8 @@ def test_arrays_and_other_folders_are_refused(tmp_path: Path) -> None:
     images, labels = np.zeros((20, 8, 8), np.uint8), np.arange(20) % 2
     with pytest.raises(sl.UsageError, match="cross_val_score"):
         sl.cross_validate((images, labels), 2, quiet=True)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(sl.UsageError, match="model: Identity found"):
+        sl.cross_validate("digits", 2, model=nn.Identity(), quiet=True)  # pyright: ignore[reportArgumentType]
     with pytest.raises(sl.UsageError, match="--fold: arrays"):
         sl.train((images, labels), fold=(1, 2), quiet=True)
     with pytest.raises(sl.FileError, match=r"no folds\.yaml"):

@@ -77,13 +77,15 @@ def cross_validate(
     `data`, `model`, `recipe` and `settings` are those of `train`; `time` is shared out among the folds. One that was
     stopped goes on with `resume_cross_validation`.
 
-    Raises UsageError for arrays, and where so many folds cannot be made, Interrupted with all that was trained kept,
+    Raises UsageError for arrays and modules, and where so many folds cannot be made, Interrupted with all that was trained kept,
     and what `train` raises.
     """
     began = time.monotonic()
-    anything: Any = data
-    if not isinstance(anything, str | Path | None):
+    own: tuple[Any, Any] = (data, model)
+    if not isinstance(own[0], str | Path | None):
         raise UsageError("data", OWN_PARTS, NAMED_DATA, "Use scikit-learn's cross_val_score for them.")
+    if not isinstance(own[1], str | None):
+        raise UsageError("model", f"{type(model).__name__} found", "the name of a preset or a family")
     if settings.get("fold") is not None:
         raise UsageError("--fold", "given together with --folds", "one of them", "Leave one out.")
     named = None if data is None else str(data)
