@@ -77,8 +77,8 @@ def cross_validate(
     `data`, `model`, `recipe` and `settings` are those of `train`; `time` is shared out among the folds. One that was
     stopped goes on with `resume_cross_validation`.
 
-    Raises UsageError for arrays and modules, and where so many folds cannot be made, Interrupted with all that was trained kept,
-    and what `train` raises.
+    Raises UsageError for arrays and modules, and where so many folds cannot be made, Interrupted with all that was
+    trained kept, and what `train` raises.
     """
     began = time.monotonic()
     own: tuple[Any, Any] = (data, model)
