@@ -250,14 +250,12 @@ def test_a_run_that_another_process_works_on_is_refused(
 ) -> None:
     from filelock import FileLock
 
-    from sightline.comparison import running
-
     folder = ComparisonFolder(tmp_path)
     plan = ComparisonFolder.open(done.folder).plan()
     job = Job(folder, 0, plan.sides[0].name, 0)
-    path = folder.lock_path(job.run_name)
+    path = folder.runs.lock_path(job.run_name)
     path.parent.mkdir(parents=True)
-    monkeypatch.setattr(running, "LOCK_SECONDS", 0)
+    monkeypatch.setattr("sightline.training.resume.LOCK_SECONDS", 0)
     with FileLock(path), pytest.raises(sl.ResourceError, match="another process"):
         run_one(job, plan, ImagesOnce(), Silence())
 

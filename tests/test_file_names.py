@@ -1,4 +1,4 @@
-"""The names of a comparison's and a study's files stand in the source of their folders, and nowhere else."""
+"""File names of comparisons, cross-validations and studies stand in the source of their folders, and nowhere else."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SOURCE = Path(__file__).parents[1] / "src" / "sightline"
-COMPARISON, STUDY = "comparison/folder.py", "tuning/folder.py"
+COMPARISON, FOLDS, STUDY = "comparison/folder.py", "folds/folder.py", "tuning/folder.py"
 NAMES = {
     "comparison.yaml": {COMPARISON},
     "comparison.png": {COMPARISON},
-    "results.json": {COMPARISON, STUDY},
+    "folds.yaml": {FOLDS},
+    "results.json": {COMPARISON, FOLDS, STUDY},
     "study.yaml": {STUDY},
     "study.db": {STUDY},
     "history.png": {STUDY},

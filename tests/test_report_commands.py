@@ -52,6 +52,16 @@ def test_the_commands_of_a_comparison_repeat_it(
     assert means[0] == means[1]
 
 
+def test_the_command_of_a_cross_validation_repeats_it_to_the_bit(
+    folded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (line,) = commands(folded, monkeypatch)
+    assert command([*shlex.split(line)[1:], "--runs", str(tmp_path / "again"), "--quiet"]) == 0
+    (again,) = (tmp_path / "again").iterdir()
+    first, second = ((folder / "test/predictions.npz").read_bytes() for folder in (folded, again))
+    assert first == second
+
+
 def test_the_commands_of_a_study_repeat_it(searched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     search, space, _ = commands(searched, monkeypatch)
     Path("space.yaml").write_text(space)

@@ -44,6 +44,10 @@ if TYPE_CHECKING:
     from sightline.evaluation.calibrate import calibrate as calibrate
     from sightline.evaluation.test import TestResult as TestResult
     from sightline.evaluation.test import test as test
+    from sightline.folds.cross_validate import CrossValidationResult as CrossValidationResult
+    from sightline.folds.cross_validate import cross_validate as cross_validate
+    from sightline.folds.cross_validate import resume_cross_validation as resume_cross_validation
+    from sightline.folds.folder import is_cross_validation as is_cross_validation
     from sightline.models import ModelSummary as ModelSummary
     from sightline.recipes import Recipe as Recipe
     from sightline.recipes import list_recipes as list_recipes
@@ -83,6 +87,8 @@ _ROOMS = {
     "errors": "DataError FileError ImageError Interrupted NumericError ResourceError SightlineError UsageError",
     "evaluation.calibrate": "CalibrationResult calibrate",
     "evaluation.test": "TestResult test",
+    "folds.cross_validate": "CrossValidationResult cross_validate resume_cross_validation",
+    "folds.folder": "is_cross_validation",
     "models": "ModelSummary",
     "recipes": "Recipe list_recipes load_recipe",
     "reporting.card": "CardResult card",

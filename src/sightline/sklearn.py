@@ -209,7 +209,7 @@ class SightlineClassifier(ClassifierMixin, BaseEstimator):  # pyright: ignore[re
         except SightlineError as error:
             raise _refused(error) from error
         # The images are what X makes them, and there are no test images to watch, whatever the recipe has.
-        return found.replace(image_size=None, channels=None, watch_test=False)
+        return found.replace(image_size=None, channels=None, fold=None, watch_test=False)
 
     def _load(self) -> Classifier:
         from sightline.classifier import load

@@ -93,6 +93,7 @@ class Place:
             r"runs/mnist-cnn-\d{3}": "runs/steps-001",
             r"runs/[\w-]+-\d{3}": "runs/digits-001",
             r"comparisons/[\w-]+-\d{3}": "comparison",
+            r"folds/[\w-]+-\d{3}": "folds",
             r"studies/[\w-]+-\d{3}": "study",
             r"(my-)?pictures|more": "pictures",
             r"[\w-]+\.csv": "photos.csv",
@@ -104,7 +105,8 @@ class Place:
         for pattern, source in kinds.items():
             if re.fullmatch(pattern, word):
                 if not (self.made / source).exists():
-                    {"comparison": self._compare, "study": self._tune, "model.onnx": self._export}[source]()
+                    makers = {"comparison": self._compare, "folds": self._part, "study": self._tune}
+                    makers.get(source, self._export)()
                 return self.made / source
         return None
 
@@ -112,6 +114,11 @@ class Place:
         sides = ["cnn:hidden=16", "cnn:hidden=64"]
         found = sl.compare(sides, data="digits", epochs=1, seeds=2, comparisons=self.made, **FAST)
         found.folder.rename(self.made / "comparison")
+
+    def _part(self) -> None:
+        settings: dict[str, Any] = {"recipe": "none", "model": "cnn", "steps": 2}
+        found = sl.cross_validate(self.made / "pictures", 2, runs=self.made, **settings, **FAST)
+        found.folder.rename(self.made / "folds")
 
     def _tune(self) -> None:
         pytest.importorskip("optuna", reason="Optuna is not installed")
@@ -154,9 +161,12 @@ def small(words: list[str]) -> list[str]:
 
 
 def train_shortly(words: list[str], place: Place) -> None:
-    """Two steps; on digits, of 28 pixels unless the command says more, where the data would be downloaded."""
+    """Two steps, two folds; on digits, of 28 pixels unless the command says more, where data would be downloaded."""
     if "--resume" in words:
         run = words[words.index("--resume") + 1]
+        if sl.is_cross_validation(run):
+            as_it_stands(words, place)
+            return
         kept = without(words, ["--epochs", "--steps", "--add-epochs", "--add-steps"])
         in_steps = yaml.safe_load(Path(run, "settings.yaml").read_text())["training"]["steps"] is not None
         as_it_stands([*kept, "--add-steps" if in_steps else "--add-epochs", "1"], place)
@@ -165,7 +175,8 @@ def train_shortly(words: list[str], place: Place) -> None:
     length = ["--steps", "2"]
     if settings.data.validation >= 1:  # more of them than the digits have
         length += ["--validation", "0.1"]
-    kept = without(words, ["--epochs", "--steps", "--time"])
+    kept = without(words, ["--epochs", "--steps", "--time", "--folds"])
+    kept += ["--folds", "2"] if "--folds" in words else []
     data = settings.data.name
     named = data if Path(data).is_dir() else "digits"
     if data in NAMED_DATA:

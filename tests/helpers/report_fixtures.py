@@ -1,4 +1,4 @@
-"""The run, comparison and study that the tests of reports share: made once, and not to be changed."""
+"""The run, comparison, cross-validation and study that the tests of reports share: made once, and not to be changed."""
 
 from __future__ import annotations
 
@@ -33,13 +33,19 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return sl.tune("digits", epochs=1, lr=1e-6, space=space, trials=4, seeds=2, studies=place, **FAST).folder
 
 
+@pytest.fixture(scope="session")
+def folded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("made")
+    return sl.cross_validate("digits", 3, model="cnn", epochs=1, runs=place, **FAST).folder
+
+
 @pytest.fixture
 def copy(trained: Path, tmp_path: Path) -> Path:
     kept = shutil.ignore_patterns("report*", "slides*")
     return shutil.copytree(trained, tmp_path / "digits-001", ignore=kept)
 
 
-@pytest.fixture(params=["trained", "compared", "searched"])
+@pytest.fixture(params=["trained", "compared", "folded", "searched"])
 def subject(request: pytest.FixtureRequest) -> Path:
     return request.getfixturevalue(request.param)
 

@@ -39,6 +39,7 @@ COMMANDS = (
         "sightline.cli.train:train",
         "Train a classifier on a dataset or a folder, then test it.",
         "sightline train [DATA] [--recipe R] [--model M] [flags]\n"
+        "       sightline train DATA --folds K [flags]\n"
         "       sightline train --resume RUN [--epochs N | --add-epochs N | ...]",
         "Defaults stand in brackets, each with the model, optimizer or schedule that has\n"
         "it. A recipe's values replace them, and flags replace both.\n\n"
@@ -46,6 +47,7 @@ COMMANDS = (
         "  sightline train digits\n"
         "  sightline train mnist --epochs 5 --json\n"
         "  sightline train my-pictures/ --model resnet20 --image-size 32\n"
+        "  sightline train my-pictures/ --folds 5\n"
         "  sightline train --resume runs/digits-001\n"
         "  sightline train --resume runs/mnist-cnn-001 --add-steps 5000",
     ),
@@ -134,7 +136,7 @@ COMMANDS = (
         "report",
         "sightline.cli.report:report",
         "Make a report of a run, a comparison or a study, and slides.",
-        "sightline report RUN|COMPARISON|STUDY [--slides] [--lang en|zh] [flags]",
+        "sightline report FOLDER [--slides] [--markdown] [--lang en|zh] [flags]",
         "Examples\n"
         "  sightline report runs/digits-001\n"
         "  sightline report comparisons/digits-cnn-resnet8-001 --slides --lang zh",

@@ -1,4 +1,4 @@
-"""`sightline report`: a hand-in made from the files of a run, a comparison or a study."""
+"""`sightline report`: a hand-in made from the files of a run, or of several."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ REPORT = Group("Report", sort_key=1)
 
 
 def report(
-    folder: Annotated[Path, Parameter(group=REPORT, help="The folder of a run, a comparison or a study.")],
+    folder: Annotated[
+        Path, Parameter(group=REPORT, help="The folder of a run, a comparison, a cross-validation or a study.")
+    ],
     /,
     *,
     slides: Annotated[bool, Parameter(group=REPORT, negative="", help="Also slides.pptx, 8 to 12 slides.")] = False,

@@ -24,12 +24,15 @@ GAP, TIME_OF_DAY = 3, len(" 12:00")
 def runs(
     folders: Annotated[
         list[Path] | None,
-        Parameter(group=RUNS, help="Folders of runs; comparisons, studies, or folders of them; or single runs. [runs]"),
+        Parameter(
+            group=RUNS,
+            help="Folders of runs; comparisons, cross-validations, studies, or folders of them; or runs. [runs]",
+        ),
     ] = None,
     /,
     *,
     all: Annotated[
-        bool, Parameter(group=RUNS, negative="", help="The runs in runs/, comparisons/ and studies/ here.")
+        bool, Parameter(group=RUNS, negative="", help="The runs in runs/, comparisons/, folds/ and studies/ here.")
     ] = False,
     data: Annotated[str | None, Parameter(group=RUNS, metavar="NAME", help="Only the runs on this data.")] = None,
     model: Annotated[str | None, Parameter(group=RUNS, metavar="NAME", help="Only the runs of this network.")] = None,

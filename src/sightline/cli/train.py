@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from sightline.cli.flags import SECTIONS, given, leave_out, setting_flags, typed
+from sightline.cli.folds import resume_folds, show_folds
 from sightline.cli.output import AS_TEXT, OUTPUT, Output, print_json
 from sightline.errors import UsageError
 from sightline.settings import build_settings
@@ -42,7 +43,8 @@ class RunFlags:
         Parameter(
             group=RUN,
             metavar="RUN",
-            help="Go on with this run from its latest checkpoint; --epochs or --steps name a larger total.",
+            help="Go on with this run from its latest checkpoint; --epochs or --steps name a larger total. Or go on "
+            "with this cross-validation.",
         ),
     ] = None
     add_epochs: Annotated[
@@ -57,9 +59,18 @@ class RunFlags:
         int | None,
         Parameter(group=RUN, metavar="N", help="The same in steps, for a run that counts in steps."),
     ] = None
+    folds: Annotated[
+        int | None,
+        Parameter(
+            group=RUN,
+            metavar="K",
+            help="Cross-validate: part all pictures but those of a test part into K folds, and test on each a model "
+            "that was trained on the others. --time is shared out among them.",
+        ),
+    ] = None
     runs: Annotated[
         Path | None,
-        Parameter(group=RUN, metavar="DIR", help="Folder that runs are kept in. [runs]"),
+        Parameter(group=RUN, metavar="DIR", help="Folder that runs are kept in. [runs; with --folds folds]"),
     ] = None
     name: Annotated[
         str | None, Parameter(group=RUN, metavar="NAME", help="The run's name. [recipe or dataset, counted up]")
@@ -88,17 +99,23 @@ def train(
 
         if run.resume is None:
             _refuse_without_resume(run)
-            result = sightline.train(data, quiet=quiet, **begin, **settings)
+            begin |= {} if run.folds is None else {"folds": run.folds}
+            start = sightline.train if run.folds is None else sightline.cross_validate
+            result = start(data, quiet=quiet, **begin, **settings)
+        elif sightline.is_cross_validation(run.resume):
+            result = resume_folds(data, typed(run), settings, quiet=quiet)
         else:
-            _only_longer(data, begin | settings)
+            _only_longer(data, begin | settings | {"folds": run.folds})
             epochs, steps = (_count(settings, unit) for unit in LONGER)
             result = sightline.resume(
                 run.resume, epochs=epochs, steps=steps, add_epochs=run.add_epochs, add_steps=run.add_steps, quiet=quiet
             )
     if output.json:
         print_json(result.to_dict())
-    else:
+    elif isinstance(result, sightline.TrainResult):
         _show(result)
+    else:
+        show_folds(result)
 
 
 def _refuse_without_resume(run: RunFlags) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,8 @@ from sightline.comparison.sides import Side
 from sightline.errors import FileError
 from sightline.files import atomic
 from sightline.files.json_records import from_json
-from sightline.runs.folder import RunFolder, new_folder, read_json
+from sightline.runs.folder import new_folder, read_json
+from sightline.runs.named import NamedRuns
 from sightline.settings import Settings
 
 SCHEMA_VERSION = 1
@@ -87,9 +87,9 @@ class ComparisonFolder:
         return self.path / PICTURE
 
     @property
-    def runs(self) -> Path:
+    def runs(self) -> NamedRuns:
         """The folder of its runs."""
-        return self.path / "runs"
+        return NamedRuns(self.path / "runs")
 
     def write_plan(self, plan: ComparisonPlan) -> None:
         """Record what is compared."""
@@ -127,27 +127,9 @@ class ComparisonFolder:
         """What the run of a side, counted from 0, and a seed is called before its number."""
         return f"{side + 1}-{re.sub(r'[^A-Za-z0-9.]+', '-', name)[:LONGEST_NAME].strip('-.')}-s{seed}"
 
-    def find_run(self, name: str) -> RunFolder | None:
-        """The run with this name, None before it began."""
-        begun = [run for run in self._runs_called(name) if run.settings_path.is_file()]
-        return begun[-1] if begun else None
-
-    def forget_unbegun(self, name: str) -> None:
-        """Remove what ended before it began; only for whoever holds the run's lock, since it may be beginning."""
-        for run in self._runs_called(name):
-            if not run.settings_path.is_file():
-                shutil.rmtree(run.path, ignore_errors=True)
-
-    def _runs_called(self, name: str) -> list[RunFolder]:
-        return [RunFolder(path) for path in sorted(self.runs.glob(f"{name}-[0-9][0-9][0-9]"))]
-
     def log_path(self, name: str) -> Path:
         """Where a run in a process of its own says what it says."""
-        return self.runs / f"{name}.log"
-
-    def lock_path(self, name: str) -> Path:
-        """The file whose lock is held by the one process that works on a run."""
-        return self.runs / ".locks" / name
+        return self.runs.path / f"{name}.log"
 
     def relative(self, run: Path) -> str:
         """Write the place of a run as seen from this folder, with slashes."""

@@ -16,24 +16,20 @@ from collections.abc import Generator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from sightline import data as data_room
 from sightline.comparison.folder import ComparisonFolder, ComparisonPlan
-from sightline.errors import Interrupted, ResourceError, SightlineError
-from sightline.files.locks import only_one
+from sightline.errors import Interrupted, SightlineError
 from sightline.runs.folder import RunFolder
-from sightline.training.reporter import make_reporter
-from sightline.training.resume import resume
-from sightline.training.train import train_settings
+from sightline.training.reporter import make_reporter, told_once
+from sightline.training.resume import begin_or_resume
 
 if TYPE_CHECKING:
     from sightline.data import ImageData
     from sightline.settings import DataSettings
     from sightline.training.reporter import Reporter
 
-LOCK_SECONDS = 60
-"""How long a run whose former process is still writing its checkpoint is waited for."""
 START_WORKER = "from sightline.comparison.running import work; work()"
 
 
@@ -53,8 +49,7 @@ class Job:
 
     def finished(self) -> RunFolder | None:
         """The run if it is there and tested."""
-        run = self.folder.find_run(self.run_name)
-        return run if run is not None and run.test_folder.metrics_path.is_file() else None
+        return self.folder.runs.find_finished(self.run_name)
 
 
 class ImagesOnce:
@@ -88,43 +83,17 @@ def run_all(
     if processes > 1 and len(left) > 1:
         _run_apart(left, processes, reporter)
         return
-    told_once = cast("Reporter", _ToldOnce(reporter))
+    once = told_once(reporter)
     for number, job in enumerate(left, start=1):
         reporter.note(f"run {number} of {len(left)}: {job.name}, seed {job.seed}")
         with _named(job):
-            run_one(job, plan, images, told_once)
-
-
-class _ToldOnce:
-    """A reporter that leaves out the sentences it has passed on before, such as those on the images of every run."""
-
-    def __init__(self, reporter: Reporter) -> None:
-        self._reporter = reporter
-        self._told: set[str] = set()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._reporter, name)
-
-    def note(self, text: str) -> None:
-        """Pass a sentence on, once."""
-        if text not in self._told:
-            self._told.add(text)
-            self._reporter.note(text)
+            run_one(job, plan, images, once)
 
 
 def run_one(job: Job, plan: ComparisonPlan, images: ImagesOnce, reporter: Reporter) -> None:
     """Begin a run, or go on with it, to its end. Raises ResourceError where another process is working on it."""
-    refusal = ResourceError(job.run_name, "another process is working on this run", advice="Wait until it has ended.")
-    with only_one(job.folder.lock_path(job.run_name), refusal, LOCK_SECONDS):
-        job.folder.forget_unbegun(job.run_name)
-        run = job.folder.find_run(job.run_name)
-        settings = plan.sides[job.side].settings
-        data = images.load(settings.data)
-        if run is not None:
-            resume(run.path, data=data, reporter=reporter)
-            return
-        settings = settings.replace(seed=job.seed)
-        train_settings(settings, runs=job.folder.runs, name=job.run_name, data=data, reporter=reporter)
+    settings = plan.sides[job.side].settings.replace(seed=job.seed)
+    begin_or_resume(job.folder.runs, job.run_name, settings, images.load(settings.data), reporter)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from sightline.settings.text import value_of_text
 FORM = "a recipe, a network or a recipe's file, changed as in mnist-cnn:lr=0.05,batch_size=256"
 SHARED = (
     "data", "data_dir", "labels", "image_column", "label_column", "split_column", "group_column", "validation",
-    "test_fraction", "train_images", "split_seed", "group", "near_duplicates", "skip_bad", "synthetic_classes",
+    "test_fraction", "fold", "train_images", "split_seed", "group", "near_duplicates", "skip_bad", "synthetic_classes",
     "synthetic_count",
 )  # fmt: skip
 """Settings that decide which images train, select and test: all sides have those of the first."""

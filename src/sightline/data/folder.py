@@ -36,12 +36,13 @@ class FolderData(ImageData):
     ignored: int = 0
 
 
-def load_folder(settings: DataSettings, *, quiet: bool = False) -> FolderData:
+def load_folder(settings: DataSettings, *, quiet: bool = False, pool: bool = False) -> FolderData:
     """Read pictures of one's own for training: decoded once into the cache, to the size that `settings` ask for.
 
     Without `image_size` the side is the median of the training pictures' shorter sides (of at most 2,000 of them,
     evenly chosen, by their headers), 8 at least and 224 at most; without `channels` it is 1 where all of these are
     gray, else 3. Where there is no test part, a stratified `test_fraction` is held out by `split_seed`.
+    With `pool` all pictures but those of a test part, which are not read, come as `train`, for folds to be made of.
 
     Raises DataError for no or one class, an empty class folder, parts with different classes, and unreadable pictures
     unless `skip_bad`, and as `find_source` and `read_labelled` do; ResourceError where neither disk nor memory holds
@@ -49,12 +50,12 @@ def load_folder(settings: DataSettings, *, quiet: bool = False) -> FolderData:
     """
     source = find_source(settings, quiet=quiet)
     with source.called_by_name():
-        return _load(source, settings, quiet=quiet)
+        return _load(source, settings, quiet=quiet, pool=pool)
 
 
-def _load(source: Source, settings: DataSettings, *, quiet: bool) -> FolderData:
+def _load(source: Source, settings: DataSettings, *, quiet: bool, pool: bool) -> FolderData:
     listed = list_source(source, settings)
-    parts = listed.parts
+    parts: dict[PartName, Part] = {name: part for name, part in listed.parts.items() if name != "test" or not pool}
     if "train" not in parts:
         raise DataError(str(source.table), "its split column has no training picture", "one at least")
     names = parts["train"].class_names
@@ -80,10 +81,17 @@ def _load(source: Source, settings: DataSettings, *, quiet: bool) -> FolderData:
     for name, part in parts.items():
         sets[name] = _image_set(result, part, start, names, groups)
         start += len(part.pictures)
-    sets["train"] = replace(sets["train"], larger=_larger(request, parts["train"], result, settings, quiet=quiet))
+    notes = listed.notes if pool else (*listed.notes, *_divided_groups(sets))
+    trained = parts["train"].pictures
+    if pool and "val" in sets:
+        trained = pictures
+        sets["train"] = _joined(sets["train"], sets.pop("val"))
+    if pool and "test" in listed.parts:
+        notes = (*notes, unseen_test(len(listed.parts["test"].pictures)))
+    sets["train"] = replace(sets["train"], larger=_larger(request, trained, result, settings, quiet=quiet))
     train, grouping = grouped(sets["train"], settings.group, near=settings.near_duplicates == "together")
     test = sets.get("test")
-    if test is None:
+    if test is None and not pool:
         train, test = hold_out(train, settings.test_fraction, settings.split_seed, "--test-fraction")
     return FolderData(
         data_name(settings),
@@ -94,23 +102,35 @@ def _load(source: Source, settings: DataSettings, *, quiet: bool) -> FolderData:
         {pictures[row].id: why for row, why in result.bad.items()},
         settings.resizing,
         grouping,
-        (*listed.notes, *_divided_groups(sets)),
+        notes,
         sum(part.ignored for part in parts.values()),
     )
 
 
+def unseen_test(count: int) -> str:
+    """Say what becomes of a test part while folds are made of the rest."""
+    return f"folds: the test part, {count:,} pictures, stays out of them and unseen"
+
+
+def _joined(first: ImageSet, second: ImageSet) -> ImageSet:
+    """Put two sets of the same pixels behind each other."""
+    rows, labels = (np.concatenate(both) for both in ((first.rows, second.rows), (first.labels, second.labels)))
+    groups = None
+    if first.groups is not None and second.groups is not None:
+        groups = np.concatenate((first.groups, second.groups))
+    return replace(first, rows=rows, labels=labels, ids=[*first.ids, *second.ids], groups=groups)
+
+
 def _larger(
-    request: Request, train: Part, result: Decoded, settings: DataSettings, *, quiet: bool
+    request: Request, trained: Sequence[Picture], result: Decoded, settings: DataSettings, *, quiet: bool
 ) -> NDArray[np.uint8] | None:
-    """Decode the training pictures, which come first, at the size that random crops are cut from: whole pictures."""
+    """Decode the pictures trained on, which come first, at the size that random crops are cut from: whole pictures."""
     _, height, _, channels = result.pixels.shape
     side = settings.cache_side(height)
     if side == height:
         return None
     resizing = request.resizing._replace(crop_fraction=1.0)
-    wanted = Request(
-        request.root, train.pictures, "train", side, side, 1 if channels == 1 else 3, resizing, request.owner
-    )
+    wanted = Request(request.root, trained, "train", side, side, 1 if channels == 1 else 3, resizing, request.owner)
     # Which pictures are bad, and that they may be left out, is known by now.
     return decoded(wanted, lambda: (side, side, channels), skip_bad=True, quiet=quiet).pixels
 

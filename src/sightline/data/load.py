@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline.data.decoder import fit_images
-from sightline.data.folder import load_folder, load_test_folder, same_classes
+from sightline.data.folder import load_folder, load_test_folder, same_classes, unseen_test
+from sightline.data.folds import fold_numbers, fold_of
 from sightline.data.image_set import ImageData, ImageSet
 from sightline.data.preprocessing import Preprocessing
 from sightline.data.readers import READERS
@@ -20,12 +21,31 @@ def load(settings: DataSettings, *, quiet: bool = False) -> ImageData:
     """Read a dataset by its name, or pictures of one's own, at the size and in the channels that `settings` ask for.
 
     A dataset's name means the dataset even where a folder is called so; write `./mnist` for the folder. Raises
-    UsageError for a name that is neither, DataError for files or pictures that cannot be used.
+    UsageError for a name that is neither and for a fold that cannot be made, DataError for files or pictures that
+    cannot be used.
     """
+    if settings.fold is not None:
+        fold, count = settings.fold
+        pool = load_pool(settings, quiet=quiet)
+        return fold_of(pool, fold_numbers(pool.train, count, settings.split_seed), fold)
     reader = READERS.get(settings.name)
     if reader is None:
         return load_folder(settings, quiet=quiet)
     return resized(reader(settings, quiet=quiet), settings)
+
+
+def load_pool(settings: DataSettings, *, quiet: bool = False) -> ImageData:
+    """Read what folds are made of, as `train`: all pictures but those of a test part, which stay unseen.
+
+    Raises as `load` does.
+    """
+    reader = READERS.get(settings.name)
+    if reader is None:
+        return load_folder(settings, quiet=quiet, pool=True)
+    data = reader(settings, quiet=quiet)
+    assert data.val is None and data.test is not None, "every dataset with a name has these two parts"
+    notes = (*data.notes, unseen_test(len(data.test)))
+    return resized(replace(data, test=None, notes=notes), settings)
 
 
 def load_test(

@@ -34,6 +34,7 @@ MISTAKES_KEPT = 24
 KIND = "predictions written by Sightline"
 # Array -> its kind of values in NumPy's letters, and its number of axes.
 ARRAYS = {"ids": ("U", 1), "labels": ("i", 1), "probabilities": ("f", 2), "class_names": ("U", 1)}
+FOLDS = "folds"
 
 
 class Predictor(Protocol):
@@ -51,12 +52,17 @@ class Predictor(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a classifier said of N images: `ids` N names, `labels` int64 (N,), `probabilities` float32 (N, K)."""
+    """What a classifier said of N images: `ids` N names, `labels` int64 (N,), `probabilities` float32 (N, K).
+
+    `folds`: the fold of each image, int64 (N,), 1 to the number of folds, where each was answered by the model of
+    its fold; None where one model answered all.
+    """
 
     ids: tuple[str, ...]
     labels: NDArray[np.int64]
     probabilities: NDArray[np.float32]
     class_names: tuple[str, ...]
+    folds: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         assert self.labels.dtype == np.int64 and self.probabilities.dtype == np.float32
@@ -75,12 +81,14 @@ class Predictions:
         return metrics.compute(self.labels, self.probabilities, self.class_names)
 
     def save(self, path: Path) -> None:
-        """Write the four arrays to `path` as .npz, with the same bytes for the same predictions.
+        """Write the arrays to `path` as .npz, with the same bytes for the same predictions.
 
         Raises ResourceError where `path` cannot be written.
         """
+        folds = {} if self.folds is None else {FOLDS: self.folds}
         arrays.save(
             path,
+            **folds,
             ids=np.array(self.ids, np.str_),
             labels=self.labels,
             probabilities=self.probabilities,
@@ -90,8 +98,11 @@ class Predictions:
     @classmethod
     def load(cls, path: Path) -> Predictions:
         """Read what `save` wrote. Raises FileError for a file that is missing, damaged, of another kind or a pickle."""
-        found = arrays.load(path, ARRAYS, KIND)
+        found = arrays.load(path, (*ARRAYS, FOLDS), KIND)
+        folds = found.pop(FOLDS, None)
         wrong = _what_is_wrong(found)
+        if wrong is None and folds is not None and (folds.dtype.kind != "i" or folds.shape != found["labels"].shape):
+            wrong = f"its folds have type {folds.dtype} and shape {folds.shape}"
         if wrong:
             raise FileError(str(path), wrong, KIND)
         return cls(
@@ -99,6 +110,7 @@ class Predictions:
             labels=found["labels"].astype(np.int64),
             probabilities=found["probabilities"].astype(np.float32),
             class_names=tuple(found["class_names"].tolist()),
+            folds=None if folds is None else folds.astype(np.int64),
         )
 
 

@@ -1,4 +1,4 @@
-"""What the files of a run, a comparison or a study say; nothing is computed here that they do not hold."""
+"""What the files of a run, or of several, say; nothing is computed here that they do not hold."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from sightline.comparison.records import ComparisonRecord, PairRecord, SideRecor
 from sightline.errors import FileError
 from sightline.evaluation.predictions import Predictions
 from sightline.files import arrays
+from sightline.folds.folder import FoldsFolder, FoldsPlan
+from sightline.folds.records import FoldsRecord
 from sightline.reporting.blocks import Cell
 from sightline.runs.folder import (
     ENVIRONMENT,
@@ -64,11 +66,11 @@ class Run:
         path = self.folder.test_folder.metrics_path
         if not path.is_file() or not self.is_finished:
             return None
-        advice = f"Run sightline test {self.folder.path}"
-        report = self.folder.test_folder.read(advice)
+        report = self.folder.test_folder.read(self.test_again)
         classes = len(self.classes)
         if {len(report.confusion_matrix), *map(len, report.confusion_matrix)} != {classes}:
-            raise FileError(str(path), "its confusion matrix does not fit", f"a matrix of {classes} classes", advice)
+            expected = f"a matrix of {classes} classes"
+            raise FileError(str(path), "its confusion matrix does not fit", expected, self.test_again)
         return report if report.step in (None, self.folder.tested_step()) else None
 
     @cached_property
@@ -132,6 +134,11 @@ class Run:
         """Whether training came to its end, or ended itself early."""
         return self.folder.is_finished()
 
+    @property
+    def test_again(self) -> str:
+        """How the files of the test are made anew."""
+        return f"Run sightline test {self.folder.path}"
+
     def samples(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]] | None:
         """samples.npz: pixels uint8 (n, H, W, C) and labels; None where a run of an older version kept none."""
         samples = self.folder.samples()
@@ -164,7 +171,7 @@ class Run:
             or not 0 <= rows.min() <= rows.max() < len(self.predictions)
             or (maps is not None and maps.shape != pixels.shape[:3])
         ):
-            raise FileError(str(path), "damaged", KIND, f"Run sightline test {self.folder.path}")
+            raise FileError(str(path), "damaged", KIND, self.test_again)
         return StoredPictures(rows.astype(np.int64), pixels, maps)
 
     def weights(self) -> tuple[str, Path] | None:
@@ -188,6 +195,33 @@ class Run:
     def test_cell(self, text: str, file: str, key: str = "") -> Cell:
         """Make a cell that comes from a file of the test."""
         return self.cell(text, f"{TEST}/{file}", key)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutOfFold(Run):
+    """All answers of a cross-validation, which lie in its folder as those of a run's test do. `first`: a fold's run."""
+
+    first: Run
+
+    @property
+    def model(self) -> str:
+        """The network's name."""
+        return self.first.model
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """The names of the classes."""
+        return self.first.classes
+
+    @cached_property
+    def is_finished(self) -> bool:
+        """Yes, where there are results."""
+        return True
+
+    @property
+    def test_again(self) -> str:
+        """How the files are made anew."""
+        return f"Run sightline train --resume {self.folder.path}"
 
 
 def every_value(runs: Sequence[Run], key: str) -> str:
@@ -312,15 +346,56 @@ class Study:
         return Cell(text, self.folder.results_path.name, key)
 
 
-def read(path: Path) -> Run | Comparison | Study:
-    """Tell by its files what a folder is. Raises FileError for anything but a run, a comparison or a study."""
+@dataclass(frozen=True)
+class Folds:
+    """A cross-validation's files."""
+
+    folder: FoldsFolder
+
+    @cached_property
+    def plan(self) -> FoldsPlan:
+        """What is cross-validated."""
+        return self.folder.plan()
+
+    @cached_property
+    def results(self) -> FoldsRecord:
+        """What came of it. Raises FileError where it has not ended."""
+        advice = f"Go on with sightline train --resume {self.folder.path}."
+        if not self.folder.results_path.is_file():
+            raise FileError(str(self.folder.path), "this cross-validation has not ended", advice=advice)
+        return self.folder.results(advice)
+
+    @cached_property
+    def first(self) -> Run:
+        """The run of the first fold."""
+        place = self.results.folds[0].run
+        return Run(RunFolder.open(self.folder.path / place), place)
+
+    @cached_property
+    def answers(self) -> OutOfFold:
+        """All answers, as a run's test has them."""
+        return OutOfFold(RunFolder(self.folder.path), first=self.first)
+
+    def cell(self, text: str, key: str) -> Cell:
+        """Make a cell that comes from the file of its results."""
+        return Cell(text, self.folder.results_path.name, key)
+
+
+Subject = Run | Comparison | Study | Folds
+"""What there can be a report of."""
+
+
+def read(path: Path) -> Subject:
+    """Tell by its files what a folder is. Raises FileError for anything that there is no report of."""
+    if FoldsFolder.is_one(path):
+        return Folds(FoldsFolder(path))
     if ComparisonFolder.is_one(path):
         return Comparison(ComparisonFolder(path))
     if StudyFolder.is_one(path):
         return Study(StudyFolder(path))
     if (path / SETTINGS).is_file():
         return Run(RunFolder(path))
-    found = "no such folder" if not path.exists() else "neither a run, nor a comparison, nor a study"
+    found = "no such folder" if not path.exists() else "no run, no comparison, no cross-validation and no study"
     if any(path.glob("*.csv")) or (path / ENVIRONMENT).is_file():
         found = "a run that was stopped before it began"
-    raise FileError(str(path), found, "the folder of a run, a comparison or a study")
+    raise FileError(str(path), found, "the folder of a run, a comparison, a cross-validation or a study")

@@ -12,7 +12,7 @@ from sightline.drawing import canvas
 from sightline.drawing.lettering import columns
 from sightline.errors import FileError
 from sightline.files import atomic
-from sightline.reporting.facts import Comparison, Run, Study, read
+from sightline.reporting.facts import Comparison, Folds, Run, Subject, read
 from sightline.reporting.html import page
 from sightline.reporting.markdown import markdown as set_markdown
 from sightline.reporting.pictures import Drawn
@@ -43,12 +43,12 @@ def report(
     lang: str = "en",
     out: str | Path | None = None,
 ) -> ReportResult:
-    """Write report.html for a run, a comparison or a study, into its own folder or into `out`.
+    """Write report.html for a run, a comparison, a cross-validation or a study, into its own folder or into `out`.
 
     `slides` adds slides.pptx, 8 to 12 of them; `markdown` report.md and a folder with its pictures. `lang`: "en" or
     "zh"; names end in the language where that is not English (report.zh.html). What an earlier report wrote is
-    replaced. Raises FileError for another folder, for files that are damaged, and where a comparison or a search has
-    not ended, UsageError for another language and without python-pptx.
+    replaced. Raises FileError for another folder, for files that are damaged, and where what a folder holds has not
+    ended, UsageError for another language and without python-pptx.
     """
     said = words(lang)
     found = read(Path(folder))
@@ -86,13 +86,21 @@ def _move(drawn: Path, pictures: Path) -> None:
             path.unlink()
 
 
-def _notes(found: Run | Comparison | Study, lang: str, said: Words) -> list[str]:
+def _notes(found: Subject, lang: str, said: Words) -> list[str]:
     if canvas.draws_chinese():
         return []
     if lang == "zh":
         return [said("note_plots")]
     try:
-        first = found if isinstance(found, Run) else found.named[0][1] if isinstance(found, Comparison) else found.best
+        match found:
+            case Run():
+                first = found
+            case Comparison():
+                first = found.named[0][1]
+            case Folds():
+                first = found.first
+            case _:
+                first = found.best
     except FileError:
         return []
     wide = first is not None and any(columns(name) > len(name) for name in first.classes)

@@ -21,8 +21,8 @@ from sightline.settings import data_name
 
 State = Literal["done", "running", "interrupted"]
 DEFAULT_FOLDER = "runs"
-EVERYWHERE = (DEFAULT_FOLDER, "comparisons", "studies")
-# Where comparisons and studies keep their runs.
+EVERYWHERE = (DEFAULT_FOLDER, "comparisons", "folds", "studies")
+# Where comparisons, cross-validations and studies keep their runs.
 INSIDE = ("runs", "trials", "final")
 LONGEST_REASON = 100
 ORDERS = ("date", "name", "accuracy")
@@ -80,9 +80,9 @@ def list_runs(
     sort: str = "date",
     everywhere: bool = False,
 ) -> RunList:
-    """Look at the runs in `folders`: folders of runs, comparisons, studies, folders of these, or runs.
+    """Look at the runs in `folders`: folders of runs; comparisons, cross-validations, studies, folders of these; runs.
 
-    Without `folders`: those in runs/, with `everywhere` also in comparisons/ and studies/; they need not be there.
+    Without `folders`: those in runs/, with `everywhere` also in comparisons/, folds/ and studies/, where these are.
     `data` and `model` leave only the runs of that name. `sort`: date, the newest last; name; or accuracy, the best
     last: by the validation images, where a run had none by the test images. What is no run, or damaged, is left out
     and named. Raises FileError for a folder that is not there, UsageError for another order.
@@ -94,7 +94,7 @@ def list_runs(
     places = [Path(folder) for folder in folders]
     for place in places:
         if not place.is_dir():
-            raise FileError(str(place), "no such folder", "a folder of runs, comparisons or studies, or a run")
+            raise FileError(str(place), "no such folder", "a folder that has runs, or a run")
     if not folders:
         places = [Path(name) for name in (EVERYWHERE if everywhere else (DEFAULT_FOLDER,)) if Path(name).is_dir()]
     left_out: dict[Path, str] = {}

@@ -307,12 +307,12 @@ UNEQUAL = 3.0
 class TestReport:
     """test/metrics.json: every metric of `n` answers. `loss` in nats, `brier` 0 to 2, all else 0 to 1.
 
-    `interval` is the accuracy's 95 % Wilson interval. `step`: the training step whose weights answered, where it is
-    known. `temperature`: that of the probabilities, where it is not 1. `top_k` is 5, or with five classes or fewer one
-    less than there are: the largest that still leaves a class out. `ece` and `mce` are the expected and the maximum
-    calibration error over the bins of `reliability`. `confusion_matrix`: K rows of true classes, K columns of predicted
-    ones. `data`: the dataset's name or folder, where it is not the run's own. `tta`: test-time augmentation, where it
-    was asked for.
+    `interval` is the accuracy's 95 % Wilson interval; of a cross-validation with groups that over groups. `step`: the
+    training step whose weights answered, where it is known. `temperature`: that of the probabilities, where it is not
+    1. `top_k` is 5, or with five classes or fewer one less than there are: the largest that still leaves a class out.
+    `ece` and `mce` are the expected and the maximum calibration error over the bins of `reliability`.
+    `confusion_matrix`: K rows of true classes, K columns of predicted ones. `data`: the dataset's name or folder, where
+    it is not the run's own. `tta`: test-time augmentation, where it was asked for.
 
     The test of an older version may lack the calibration errors, the Brier score and the bins.
     """

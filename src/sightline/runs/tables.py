@@ -21,19 +21,29 @@ def append(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Add rows to a table; the first row of a file gives its columns. Raises ResourceError where it cannot grow."""
     if not rows:
         return
+    with atomic.explain_disk(path):
+        content = _as_csv(rows, head=not path.exists())
+        with path.open("ab") as stream:
+            stream.write(content)
+            stream.flush()
+
+
+def write(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write a whole table of one row at least. Raises ResourceError where it cannot be written."""
+    atomic.write_bytes(path, _as_csv(rows, head=True))
+
+
+def _as_csv(rows: Sequence[Mapping[str, Any]], *, head: bool) -> bytes:
     text = io.StringIO()
     written = [{key: as_written(value) for key, value in row.items()} for row in rows]
     # Of its own accord csv quotes no carriage return, which its reader takes for the end of a record.
     has_returns = any("\r" in value for row in written for value in row.values())
     quoting = csv.QUOTE_ALL if has_returns else csv.QUOTE_MINIMAL
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n", quoting=quoting)
-    with atomic.explain_disk(path):
-        if not path.exists():
-            writer.writeheader()
-        writer.writerows(written)
-        with path.open("ab") as stream:
-            stream.write(text.getvalue().encode("utf-8", FILE_NAMES))
-            stream.flush()
+    if head:
+        writer.writeheader()
+    writer.writerows(written)
+    return text.getvalue().encode("utf-8", FILE_NAMES)
 
 
 def read(path: Path) -> list[dict[str, str]]:

@@ -53,6 +53,14 @@ def _is_fraction(value: Any) -> Any:
     raise PydanticCustomError("fraction", "Input should be auto, or a number above 0.2 and up to 1")
 
 
+def _is_fold(value: Any) -> Any:
+    """Check which fold of how many is meant, (k, K) with 1 <= k <= K and K >= 2."""
+    numbers = [int(part) if str(part).isdecimal() else 0 for part in value] if isinstance(value, list | tuple) else []
+    if len(numbers) == 2 and numbers[1] >= 2 and 1 <= numbers[0] <= numbers[1]:
+        return tuple(numbers)
+    raise PydanticCustomError("fold", "Input should be which fold of how many, as in 2,5")
+
+
 class DataSettings(Section):
     """Data"""
 
@@ -99,6 +107,8 @@ class DataSettings(Section):
     """Part of the training images held out for validation, by stratum: a fraction below 1, or a number of images."""
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.15
     """Part held out as test images, by stratum, where a folder has no test/."""
+    fold: Annotated[tuple[int, int], BeforeValidator(_is_fold)] | None = None
+    """Which fold of how many is tested, as 2,5: of all pictures but those of a test part, which then stays unseen."""
     train_images: Annotated[float, Field(gt=0)] | None = None
     """How many of the training images train, by stratum, once test and validation are set aside: a whole number, or a
     fraction below 1; left out: all."""

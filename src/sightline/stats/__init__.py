@@ -24,7 +24,7 @@ from sightline.stats.images import (
     compare_images,
     mcnemar_exact,
 )
-from sightline.stats.intervals import mean_and_deviation, t_interval, wilson_interval
+from sightline.stats.intervals import group_interval, mean_and_deviation, t_interval, wilson_interval
 from sightline.stats.verdict import Verdict
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "bootstrap_difference",
     "compare_images",
     "compare_sides",
+    "group_interval",
     "holm",
     "mcnemar_exact",
     "mean_and_deviation",

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from statistics import NormalDist
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sightline.errors import DataError
 
@@ -31,6 +32,34 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
     low = 0.0 if successes == 0 else (centre - half) / shrink
     high = 1.0 if successes == n else (centre + half) / shrink
     return low, high
+
+
+def group_interval(
+    correct: NDArray[np.bool_],
+    groups: NDArray[np.int64],
+    confidence: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Give the interval of the accuracy over images of which some belong together, (low, high): whole groups are drawn.
+
+    `correct`: bool (N,), which answers are right; `groups`: int64 (N,), what each image belongs to. The interval is the
+    percentile bootstrap over groups (Davison and Hinkley 1997, section 3.8). Where every answer is right, or none,
+    resampling has nothing to tell: the interval is then Wilson's with a group counted once. Raises DataError where
+    there is no image.
+    """
+    _check_confidence(confidence)
+    assert correct.shape == groups.shape, f"{correct.shape} answers and {groups.shape} groups"
+    members = np.unique(groups, return_inverse=True)[1]
+    sizes, right = np.bincount(members), np.bincount(members, correct).astype(np.int64)
+    if right.sum() in (0, sizes.sum()):
+        return wilson_interval(len(sizes) if right.any() else 0, len(sizes), confidence)
+    # Groups alike in size and right answers are interchangeable, so that a resample is one multinomial draw of them.
+    kinds, counts = np.unique(np.stack((sizes, right)), axis=1, return_counts=True)
+    drawn = np.random.default_rng(seed).multinomial(len(sizes), counts / len(sizes), size=resamples)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile((drawn @ kinds[1]) / (drawn @ kinds[0]), [tail, 1 - tail])
+    return float(low), float(high)
 
 
 def mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol, TextIO, cast
 
 from rich.console import Console
 
@@ -158,3 +158,23 @@ def make_reporter(*, quiet: bool = False, stream: TextIO | None = None) -> Repor
     if quiet or stream is None:  # pyright: ignore[reportUnnecessaryComparison]
         return Silence()
     return Live(stream) if stream.isatty() else Lines(stream)
+
+
+def told_once(reporter: Reporter) -> Reporter:
+    """Make a reporter that passes a sentence on once, such as those on the images of each run."""
+    return cast(Reporter, _ToldOnce(reporter))
+
+
+class _ToldOnce:
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._told: set[str] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reporter, name)
+
+    def note(self, text: str) -> None:
+        """Pass a sentence on, once."""
+        if text not in self._told:
+            self._told.add(text)
+            self._reporter.note(text)

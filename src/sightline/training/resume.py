@@ -8,21 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 from sightline import device as device_room
 from sightline.data.in_memory import from_arrays
-from sightline.errors import UsageError
+from sightline.errors import ResourceError, UsageError
+from sightline.files.locks import only_one
 from sightline.runs.folder import RunFolder, checkpoint_step
 from sightline.runs.images import verify
+from sightline.runs.named import NamedRuns
 from sightline.runs.records import Environment, Splits
 from sightline.settings import Settings
 from sightline.training.prepare import RunData, prepare_resume
 from sightline.training.reporter import Reporter, make_reporter
 from sightline.training.tracking import check_tracking
-from sightline.training.train import TrainResult, finish
+from sightline.training.train import TrainResult, finish, train_settings
 from sightline.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from torch import nn
 
     from sightline.data import ImageData
+
+LOCK_SECONDS = 60
+"""How long a run of several whose former process is still writing its checkpoint is waited for."""
 
 
 def resume(
@@ -83,6 +88,20 @@ def resume(
         reporter.note(f"{run}: goes on from step {trainer.state.step} of {trainer.length.total_steps}")
         trainer.run()
         return finish(trainer)
+
+
+def begin_or_resume(runs: NamedRuns, name: str, settings: Settings, data: ImageData, reporter: Reporter) -> TrainResult:
+    """Begin the run called `name` in a folder of several, or go on with it, to its end.
+
+    Raises ResourceError where another process is working on it, and as `train_settings` and `resume` do.
+    """
+    refusal = ResourceError(name, "another process is working on this run", advice="Wait until it has ended.")
+    with only_one(runs.lock_path(name), refusal, LOCK_SECONDS):
+        runs.forget_unbegun(name)
+        run = runs.find(name)
+        if run is not None:
+            return resume(run.path, data=data, reporter=reporter)
+        return train_settings(settings, runs=runs.path, name=name, data=data, reporter=reporter)
 
 
 def _longer(folder: RunFolder, lengths: Mapping[str, int]) -> Settings:

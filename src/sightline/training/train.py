@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sightline.checking.audit import audit, audit_lines
 from sightline.data import ImageData
 from sightline.data.in_memory import ARRAYS, from_arrays
+from sightline.errors import UsageError
 from sightline.evaluation.predictions import evaluate, report_of, store_test
 from sightline.files.json_records import to_json
 from sightline.recipes import NO_RECIPE, default_recipe, resolve, why_folder_recipe
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from sightline.training.trainer import Trainer
 
 PICTURES_SHOWN = 18
+OWN_PARTS, NAMED_DATA = "arrays and an ImageData have parts of their own", "a dataset's name or the path of pictures"
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,8 @@ def train(
     if arrays is not None:
         recipe = recipe or NO_RECIPE
     resolved = resolve(named, recipe or default_recipe(named or "digits", asked), flags)
+    if (arrays is not None or own_data is not None) and resolved.data.fold is not None:
+        raise UsageError("--fold", OWN_PARTS, NAMED_DATA, "Use scikit-learn's cross_val_score for them.")
     if arrays is not None:
         own_data = from_arrays(arrays, resolved.data)
     reporter = make_reporter(quiet=quiet)
@@ -150,8 +154,11 @@ def train_settings(
         return finish(trainer, draws=draws)
 
 
-def run_name(settings: Settings, network: nn.Module) -> str:
-    """What a run's folder is called before its number: the recipe, or the data and the model."""
+def run_name(settings: Settings, network: nn.Module | None = None) -> str:
+    """What a run's folder is called before its number: the recipe, or the data and the model.
+
+    `network` names the model where the settings do not.
+    """
     data = data_name(settings.data)
     if settings.recipe:
         return settings.recipe if settings.recipe.startswith(data) else f"{data}-{settings.recipe}"

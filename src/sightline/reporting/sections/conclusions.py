@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sightline.reporting.blocks import Block, Cell, Paragraph, Points, Section, Slide
-from sightline.reporting.facts import Comparison, Run, Study
+from sightline.reporting.facts import Comparison, Folds, Run, Study
 from sightline.reporting.numerals import percent, whole
 from sightline.reporting.sections.images import knows_test_images
 from sightline.reporting.sections.shortening import first_of
@@ -37,6 +37,24 @@ def of_run(run: Run, words: Words) -> Section:
             cannot.append(run.cell(words("cannot_duplicates"), AUDIT, "duplicates.across"))
     cannot += [Cell(words("cannot_one_seed")), Cell(words("cannot_source"))]
     return _section(can, cannot, words)
+
+
+def of_folds(folds: Folds, words: Words) -> Section:
+    """Several models on parts of one dataset."""
+    results = folds.results
+    low, high = map(percent, results.interval)
+    figures = {"n": whole(results.images), "accuracy": percent(results.accuracy), "low": low, "high": high}
+    if results.groups is None:
+        said, keys = words("can_folds", **figures), "accuracy, images, interval"
+    else:
+        said = words("can_folds_groups", groups=whole(results.groups), **figures)
+        keys = "accuracy, images, interval, groups"
+    cannot = [Cell(words("cannot_folds_spread")), Cell(words("cannot_folds_final"))]
+    if folds.plan.settings.data.group is None and results.groups is None:
+        cannot.append(Cell(words("cannot_folds_groups")))
+    if knows_test_images(folds.first):
+        cannot.append(folds.first.cell(words("cannot_duplicates"), AUDIT, "duplicates.across"))
+    return _section([folds.cell(said, keys)], [*cannot, Cell(words("cannot_source"))], words)
 
 
 def of_comparison(comparison: Comparison, words: Words, *, searched: bool = False) -> Section:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sightline.reporting.blocks import Block, Cell, Figures, Paragraph, Points, Section, Slide
-from sightline.reporting.facts import Comparison, Run, Study
+from sightline.reporting.facts import Comparison, Folds, Run, Study
 from sightline.reporting.numerals import percent, whole
 from sightline.reporting.sections.shortening import first_of
 from sightline.reporting.sections.verdicts import verdict_cells
@@ -34,6 +34,23 @@ def of_run(run: Run, words: Words) -> Section:
         blocks.append(Figures(figures))
     blocks.append(Paragraph(answer))
     return _section(words, blocks, [asked, answer.text])
+
+
+def of_folds(folds: Folds, words: Words) -> Section:
+    """How well do models tell the classes apart, on pictures that each has never seen?"""
+    results = folds.results
+    asked = words("run_question", model=results.model, data=results.data, classes=len(results.classes))
+    low, high = map(percent, results.interval)
+    accuracy, images = percent(results.accuracy), whole(results.images)
+    said, keys = words("folds_answer", accuracy=accuracy, n=images, low=low, high=high), "accuracy, images, interval"
+    figures = [
+        (words("accuracy"), folds.cell(accuracy, "accuracy")),
+        (words("interval", confidence="95%"), folds.cell(words("between", low=low, high=high), "interval")),
+        (words("images"), folds.cell(images, "images")),
+    ]
+    blocks: list[Block] = [Paragraph(folds.cell(asked, "len(classes)")), Figures(figures)]
+    blocks.append(Paragraph(folds.cell(said, keys)))
+    return _section(words, blocks, [asked, said])
 
 
 def of_comparison(comparison: Comparison, words: Words) -> Section:

@@ -12,7 +12,7 @@ from sightline.comparison.folder import ComparisonPlan
 from sightline.comparison.sides import have_the_same_images
 from sightline.files.atomic import sha256_of
 from sightline.reporting.blocks import Block, Cell, Code, Paragraph, Section, Slide, Table
-from sightline.reporting.facts import Comparison, Run, Study, every_value, file_of
+from sightline.reporting.facts import Comparison, Folds, Run, Study, every_value, file_of
 from sightline.reporting.sections.images import part_name
 from sightline.reporting.words import Words
 from sightline.runs.folder import ENVIRONMENT, SETTINGS, SPLITS
@@ -42,6 +42,16 @@ def of_comparison(comparison: Comparison, words: Words) -> Section:
     """The same sides and seeds again."""
     blocks, commands = _comparison_commands(comparison, words)
     return _section(blocks, commands, comparison.named, words, comparison.every_run)
+
+
+def of_folds(folds: Folds, words: Words) -> Section:
+    """The same folds again, by the settings of the first one's run."""
+    count, seconds = folds.plan.count, folds.plan.settings.training.time
+    time = [] if seconds is None else ["--time", f"{seconds * count:g}"]
+    recipe = f"{_seen_from_here(folds.first.folder.path)}/{SETTINGS}"
+    command = _command("train", "--recipe", recipe, "--folds", str(count), *time)
+    blocks: list[Block] = [Paragraph.of(words("repeat_folds")), Code(command)]
+    return _section(blocks, [command], [("", folds.first)], words)
 
 
 def of_study(study: Study, words: Words) -> Section:

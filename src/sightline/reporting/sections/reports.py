@@ -1,16 +1,17 @@
-"""The order of a report's parts, for a run, a comparison and a study."""
+"""The order of a report's parts, for a run, a comparison, a cross-validation and a study."""
 
 from __future__ import annotations
 
 from importlib.metadata import version
 
 from sightline.reporting.blocks import Report, Section
-from sightline.reporting.facts import Comparison, Run, Study
+from sightline.reporting.facts import Comparison, Folds, Run, Study, Subject
 from sightline.reporting.pictures import Drawn
 from sightline.reporting.sections import (
     calibration,
     conclusions,
     cost,
+    folds,
     forecast,
     images,
     mistakes,
@@ -24,8 +25,8 @@ from sightline.reporting.sections import (
 from sightline.reporting.words import LANGUAGES, Words
 
 
-def report_of(subject: Run | Comparison | Study, drawn: Drawn, words: Words) -> Report:
-    """Say what a run, a comparison or a study comes to."""
+def report_of(subject: Subject, drawn: Drawn, words: Words) -> Report:
+    """Say what a run, a comparison, a cross-validation or a study comes to."""
     folder = subject.folder.path.resolve()
     match subject:
         case Run():
@@ -36,6 +37,10 @@ def report_of(subject: Run | Comparison | Study, drawn: Drawn, words: Words) -> 
             title = words("comparison_title", sides=sides, data=subject.named[0][1].data)
             sections = [question.of_comparison(subject, words), *_comparison(subject, drawn, words)]
             sections += [conclusions.of_comparison(subject, words), repeating.of_comparison(subject, words)]
+        case Folds():
+            count, model, data = len(subject.results.folds), subject.results.model, subject.results.data
+            title = words("folds_title", count=count, model=model, data=data)
+            sections = _folds(subject, drawn, words)
         case Study():
             title = words("study_title", model=subject.results.model, data=subject.results.data)
             sections = _study(subject, drawn, words)
@@ -56,6 +61,20 @@ def _run(run: Run, drawn: Drawn, words: Words) -> list[Section]:
         cost.of_run(run, words),
         conclusions.of_run(run, words),
         repeating.of_run(run, words),
+    ]
+
+
+def _folds(subject: Folds, drawn: Drawn, words: Words) -> list[Section]:
+    return [
+        question.of_folds(subject, words),
+        folds.section(subject, drawn, words),
+        networks.section([("", subject.first)], drawn, words),
+        results.of_run(subject.answers, drawn, words),
+        *mistakes.section(subject.answers, drawn, words),
+        *folds.doubtful(subject, words),
+        *calibration.section([("", subject.answers)], drawn, words),
+        conclusions.of_folds(subject, words),
+        repeating.of_folds(subject, words),
     ]
 
 
