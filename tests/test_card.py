@@ -18,9 +18,10 @@ from sightline.data.catalog import DATASETS
 from sightline.reporting import card as card_room
 from sightline.reporting.blocks import Figures, Table
 from sightline.reporting.card import CARD, card
-from sightline.reporting.facts import Run, read
+from sightline.reporting.facts import Run
 from sightline.reporting.origins import ORIGINS
 from sightline.reporting.sections.model_card import card_of, origin_of
+from sightline.reporting.subjects import read
 from sightline.reporting.words import words
 from sightline.runs.folder import RunFolder
 from sightline.runs.records import Pretrained

@@ -13,6 +13,7 @@ import pytest
 import sightline as sl
 from sightline.cli.app import run
 from sightline.comparison import compare as comparing
+from sightline.recipes import resolve
 from sightline.runs.folder import RunFolder
 from sightline.settings import build_settings
 
@@ -107,6 +108,15 @@ def test_the_default_space_fits_every_kind_of_network(model: str) -> None:
     for name, dimension in space.items():
         known = trial_room.value_of(settings, name)
         assert dimension.stored(known) is not None, f"{name}: where the search begins is in the space"
+
+
+def test_a_network_with_weights_is_searched_as_it_is() -> None:
+    settings = resolve("digits", "photos", {})
+    space = default_space(settings, "alternate")
+    assert space.keys() == {"lr", "batch_size", "label_smoothing", "trained_parts", "flip"}
+    assert all(dimension.stored(trial_room.value_of(settings, name)) is not None for name, dimension in space.items())
+    whole = default_space(resolve("digits", "photos", {"freeze": "none"}), "none")
+    assert whole.keys() == {"lr", "batch_size", "label_smoothing", "shift", "erase"}
 
 
 def test_a_mirror_is_searched_only_where_it_keeps_the_class() -> None:

@@ -19,9 +19,10 @@ from sightline.comparison.folder import ComparisonFolder
 from sightline.data.catalog import DATASETS
 from sightline.errors import FileError, UsageError
 from sightline.files import atomic
-from sightline.reporting.facts import Comparison, Run, Study, read
+from sightline.reporting.facts import Run
 from sightline.reporting.markdown import markdown
 from sightline.reporting.sections.model_card import card_of, origin_of
+from sightline.reporting.subjects import Comparison, Study, read
 from sightline.reporting.words import words
 from sightline.runs.records import TestReport
 

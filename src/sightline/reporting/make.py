@@ -12,12 +12,13 @@ from sightline.drawing import canvas
 from sightline.drawing.lettering import columns
 from sightline.errors import FileError
 from sightline.files import atomic
-from sightline.reporting.facts import Comparison, Folds, Run, Subject, read
+from sightline.reporting.facts import Run
 from sightline.reporting.html import page
 from sightline.reporting.markdown import markdown as set_markdown
 from sightline.reporting.pictures import Drawn
 from sightline.reporting.sections.reports import report_of
 from sightline.reporting.slides import slides as set_slides
+from sightline.reporting.subjects import Comparison, Folds, Subject, read
 from sightline.reporting.words import Words, words
 
 HTML, SLIDES, MARKDOWN, PICTURES = "report.html", "slides.pptx", "report.md", "report_pictures"

@@ -13,7 +13,8 @@ from sightline.drawing import confusion, curves, gallery, network, reliability
 from sightline.drawing import forecast as forecast_drawing
 from sightline.drawing import study as study_drawing
 from sightline.reporting.blocks import Picture
-from sightline.reporting.facts import Comparison, Run, StoredPictures, Study, file_of
+from sightline.reporting.facts import Run, StoredPictures, file_of
+from sightline.reporting.subjects import Comparison, Study
 from sightline.reporting.words import Words
 from sightline.runs.folder import EXPLANATIONS, FORECAST, MISTAKES, NETWORK, RESULTS, SAMPLES
 

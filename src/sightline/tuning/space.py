@@ -32,6 +32,7 @@ FIXED = (*SHARED, "seed", "watch_test", "select", "log_steps", "log_probabilitie
 RANGE_KEYS = frozenset({"low", "high", "log", "step"})
 RATE_FACTOR = 5.0
 MOST_SHIFT, MOST_ERASE = 4, 0.5
+MOST_TRAINED_PARTS, MOST_SMOOTHING = 4, 0.2
 
 
 @dataclass(frozen=True)
@@ -143,16 +144,25 @@ def _dimension(name: str, found: Any, subject: str) -> Range | Choices:
 def default_space(settings: Settings, flip: Literal["none", "alternate", "random"]) -> Space:
     """Choose a space around `settings`: learning rate, batch size, width, depth and augmentation.
 
-    `flip` is what is right for these classes: "none" where a mirror changes what an image shows.
+    `flip` is what is right for these classes: "none" where a mirror changes what an image shows. Of pretrained weights
+    the network stays as it is, and where part of it is frozen nothing is searched that would need it computed anew for
+    every picture in every epoch.
     """
+    tuned = settings.finetune
     rate, batch = settings.optimizer.lr, settings.training.batch_size
     space: dict[str, Range | Choices] = {
         "lr": Range(rate / RATE_FACTOR, rate * RATE_FACTOR, log=True),
         "batch_size": Choices(tuple(dict.fromkeys((max(8, batch // 2), batch, 2 * batch)))),
-        **_network(settings),
-        "shift": Range(0, max(MOST_SHIFT, settings.augment.shift), whole=True),
-        "erase": Range(0.0, max(MOST_ERASE, settings.augment.erase)),
     }
+    if tuned.pretrained is None:
+        space |= _network(settings)
+    else:
+        space["label_smoothing"] = Range(0.0, max(MOST_SMOOTHING, settings.training.label_smoothing))
+    if tuned.freeze == "front":
+        space["trained_parts"] = Range(1, max(MOST_TRAINED_PARTS, tuned.trained_parts), whole=True)
+    if tuned.freeze == "none":
+        space["shift"] = Range(0, max(MOST_SHIFT, settings.augment.shift), whole=True)
+        space["erase"] = Range(0.0, max(MOST_ERASE, settings.augment.erase))
     if flip != "none":
         space["flip"] = Choices(tuple(dict.fromkeys(("none", flip, settings.augment.flip))))
     return space

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sightline.reporting.blocks import Block, Cell, Paragraph, Points, Section, Slide
-from sightline.reporting.facts import Comparison, Folds, Run, Study
+from sightline.reporting.facts import Run
 from sightline.reporting.numerals import percent, whole
 from sightline.reporting.sections.images import knows_test_images
 from sightline.reporting.sections.shortening import first_of
 from sightline.reporting.sections.verdicts import verdict_cells
+from sightline.reporting.subjects import Comparison, Folds, Study
 from sightline.reporting.words import Words
 from sightline.runs.folder import AUDIT, SETTINGS
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from sightline.reporting.blocks import Block, Cell, Figures, Paragraph, Section, Slide, Table
-from sightline.reporting.facts import Comparison, Run, every_value, file_of
+from sightline.reporting.facts import Run, every_value, file_of
 from sightline.reporting.numerals import megabytes, optional, seconds, whole
 from sightline.reporting.sections.training import length_cell
+from sightline.reporting.subjects import Comparison
 from sightline.reporting.words import Words
 from sightline.runs.folder import ENVIRONMENT, NETWORK, RESULTS
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from sightline.reporting.blocks import Block, Cell, Figures, Paragraph, Points, Section, Slide, Table
-from sightline.reporting.facts import Folds
 from sightline.reporting.numerals import optional, percent, whole
 from sightline.reporting.pictures import Drawn
 from sightline.reporting.sections.images import grouping_cells
 from sightline.reporting.sections.shortening import first_rows
+from sightline.reporting.subjects import Folds
 from sightline.reporting.words import Words
 
 SLIDE_ROWS = 10

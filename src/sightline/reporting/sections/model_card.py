@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 from sightline.data.catalog import DATASETS
 from sightline.reporting.blocks import Block, Cell, Code, Paragraph, Picture, Points, Report, Section
-from sightline.reporting.facts import Comparison, Run
+from sightline.reporting.facts import Run
 from sightline.reporting.origins import ORIGINS, Origin
 from sightline.reporting.pictures import Drawn
 from sightline.reporting.sections import (
@@ -25,6 +25,7 @@ from sightline.reporting.sections import (
     training,
 )
 from sightline.reporting.sections.images import audit_cells, line, parts_table
+from sightline.reporting.subjects import Comparison
 from sightline.reporting.words import LANGUAGES, Words
 from sightline.runs.folder import (
     CONFUSION_PICTURE,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from sightline.reporting.blocks import Block, Cell, Figures, Paragraph, Points, Section, Slide
-from sightline.reporting.facts import Comparison, Folds, Run, Study
+from sightline.reporting.facts import Run
 from sightline.reporting.numerals import percent, whole
 from sightline.reporting.sections.shortening import first_of
 from sightline.reporting.sections.verdicts import verdict_cells
+from sightline.reporting.subjects import Comparison, Folds, Study
 from sightline.reporting.words import Words
 from sightline.runs.folder import SPLITS
 

@@ -12,8 +12,9 @@ from sightline.comparison.folder import ComparisonPlan
 from sightline.comparison.sides import have_the_same_images
 from sightline.files.atomic import sha256_of
 from sightline.reporting.blocks import Block, Cell, Code, Paragraph, Section, Slide, Table
-from sightline.reporting.facts import Comparison, Folds, Run, Study, every_value, file_of
+from sightline.reporting.facts import Run, every_value, file_of
 from sightline.reporting.sections.images import part_name
+from sightline.reporting.subjects import Comparison, Folds, Study
 from sightline.reporting.words import Words
 from sightline.runs.folder import ENVIRONMENT, SETTINGS, SPLITS
 from sightline.settings.merge import flag_of

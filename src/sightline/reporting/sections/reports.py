@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from sightline.reporting.blocks import Report, Section
-from sightline.reporting.facts import Comparison, Folds, Run, Study, Subject
+from sightline.reporting.facts import Run
 from sightline.reporting.pictures import Drawn
 from sightline.reporting.sections import (
     calibration,
@@ -22,6 +22,7 @@ from sightline.reporting.sections import (
     search,
     training,
 )
+from sightline.reporting.subjects import Comparison, Folds, Study, Subject
 from sightline.reporting.words import LANGUAGES, Words
 
 

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from sightline.reporting.blocks import Block, Cell, Figures, Paragraph, Picture, Pictures, Points, Section, Slide, Table
-from sightline.reporting.facts import Comparison, Run
+from sightline.reporting.facts import Run
 from sightline.reporting.numerals import confidence, optional, p_value, percent, signed, whole
 from sightline.reporting.pictures import Drawn
 from sightline.reporting.sections.shortening import first_of, first_rows, without_pictures
 from sightline.reporting.sections.verdicts import verdict_cells
+from sightline.reporting.subjects import Comparison
 from sightline.reporting.words import Words
 from sightline.runs.records import TestReport
 

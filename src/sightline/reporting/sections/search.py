@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sightline.reporting.blocks import Block, Cell, Paragraph, Points, Section, Slide, Table
-from sightline.reporting.facts import Study
 from sightline.reporting.numerals import percent, seconds
 from sightline.reporting.pictures import Drawn
+from sightline.reporting.subjects import Study
 from sightline.reporting.words import Words
 from sightline.settings.text import text
 

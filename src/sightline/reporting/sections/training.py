@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sightline.reporting.blocks import Block, Cell, Paragraph, Section, Slide, Table
-from sightline.reporting.facts import Comparison, Run
+from sightline.reporting.facts import Run
 from sightline.reporting.numerals import percent
 from sightline.reporting.pictures import Drawn
 from sightline.reporting.sections.shortening import first_of
+from sightline.reporting.subjects import Comparison
 from sightline.reporting.words import Words
 from sightline.runs.folder import ENVIRONMENT, RESULTS, SETTINGS
 from sightline.settings import Settings

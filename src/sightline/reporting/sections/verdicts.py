@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from sightline.comparison.records import PairRecord
 from sightline.reporting.blocks import Cell
-from sightline.reporting.facts import Comparison
 from sightline.reporting.numerals import whole
+from sightline.reporting.subjects import Comparison
 from sightline.reporting.words import Words
 from sightline.stats import MOST_SEEDS
 from sightline.stats.verdict import points
