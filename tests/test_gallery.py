@@ -18,6 +18,7 @@ from sightline.drawing import gallery
 from sightline.drawing.lettering import columns, shortened
 from sightline.evaluation.predictions import Predictions, report_of, store_test
 from sightline.files import arrays
+from sightline.installation import install_command
 from sightline.models import build_model
 from sightline.runs.folder import RunFolder, TestFolder
 from sightline.runs.records import NetworkSummary
@@ -209,4 +210,4 @@ def test_without_captum_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "captum", None)
     monkeypatch.setitem(sys.modules, "captum.attr", None)
     assert run(["test", str(trained.run), "--explain", "3", "--out", str(tmp_path)]) == 2
-    assert "pip install 'sightline[explain]'" in capsys.readouterr().err
+    assert install_command("explain") in capsys.readouterr().err

@@ -23,6 +23,7 @@ from helpers.layouts import refused
 from sightline.data import ImageSet, fit_preprocessing
 from sightline.data.decoder import fit_image
 from sightline.errors import SightlineError, UsageError
+from sightline.installation import install_command
 from sightline.models import Network, build_model, lay_out, summarize
 from sightline.models.pretrained import hub, load_pretrained
 from sightline.recipes import resolve as resolve_settings
@@ -331,7 +332,7 @@ def test_a_model_file_where_timm_is_missing_says_what_to_install(run: Path) -> N
     done = subprocess.run([sys.executable, "-c", code, str(run)], capture_output=True, text=True, check=False)
     last = done.stderr.strip().splitlines()[-1]
     assert "timm, which has this network, is not installed" in last
-    assert last.endswith("Run pip install 'sightline[timm]' to install it.")
+    assert last.endswith(f"Run {install_command('timm')} to install it.")
 
 
 def test_a_header_cannot_name_what_is_no_network(run: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +21,7 @@ from helpers.layouts import (
     state_dict,
 )
 from sightline.errors import FileError, ResourceError, UsageError
+from sightline.installation import install_command
 from sightline.models.pretrained import hub, load_pretrained
 
 
@@ -168,7 +170,8 @@ def test_no_place_for_the_file(hub_server, tmp_path):
 def test_the_library_is_asked_for_where_it_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(
-        UsageError, match=r"not installed\. Run pip install 'sightline\[pretrained\]' to install it, or give a file"
+        UsageError,
+        match=rf"not installed\. Run {re.escape(install_command('pretrained'))} to install it, or give a file",
     ):
         hub.download("timm/resnet18.tv_in1k")
 

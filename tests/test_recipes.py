@@ -13,6 +13,7 @@ import yaml
 import sightline as sl
 from sightline.cli.app import run
 from sightline.errors import FileError, UsageError
+from sightline.installation import install_command
 from sightline.recipes import default_recipe, load_recipe, recipe_names, resolve, why_folder_recipe
 from sightline.settings import (
     MODEL_PRESETS,
@@ -111,7 +112,7 @@ def test_each_dataset_has_one_default_and_folders_theirs(tmp_path: Path, monkeyp
     assert resolve(str(tmp_path), None, {"model": "resnet18"}).finetune.pretrained is None
     monkeypatch.setattr(sys.modules["sightline.recipes.resolve"], "is_installed", lambda _: False)
     assert default_recipe(str(tmp_path)) == "folder"
-    assert "sightline[photos]" in str(why_folder_recipe(str(tmp_path), None, None))
+    assert install_command("photos") in str(why_folder_recipe(str(tmp_path), None, None))
     assert why_folder_recipe("mnist", None, None) is why_folder_recipe(str(tmp_path), "photos", None) is None
     assert default_recipe("nothing") is None
     assert resolve(str(tmp_path), None, {}).augment.flip == "auto"

@@ -18,6 +18,7 @@ import sightline as sl
 from helpers.reports import lines, overflows, page_of, wide, with_hostile_names
 from sightline.cli.app import run as command
 from sightline.drawing import canvas
+from sightline.installation import install_command
 from sightline.reporting import words as words_room
 from sightline.reporting.blocks import Cell, Table
 from sightline.reporting.make import report
@@ -49,7 +50,7 @@ def test_without_its_library_there_are_no_slides_and_nothing_is_written(
 ) -> None:
     monkeypatch.setitem(sys.modules, "pptx", None)
     assert command(["report", str(copy), "--slides"]) == 2
-    assert "sightline[report]" in capsys.readouterr().err and not (copy / "report.html").exists()
+    assert install_command("report") in capsys.readouterr().err and not (copy / "report.html").exists()
 
 
 # Markdown

@@ -15,6 +15,7 @@ import requests
 
 from helpers.serving import check_problem, picture
 from sightline.cli.app import run
+from sightline.installation import install_command
 
 # A model that needs neither torch nor ONNX Runtime, so that the program starts quickly.
 PROGRAM = """
@@ -155,4 +156,4 @@ def test_without_the_extra_it_says_what_to_install():
     """)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "pip install 'sightline[serve]'" in done.stderr
+    assert install_command("serve") in done.stderr

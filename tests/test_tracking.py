@@ -16,6 +16,7 @@ import pytest
 import sightline as sl
 from helpers.training import SMALL, Stop, small, stop_at
 from sightline.errors import UsageError
+from sightline.installation import install_command
 from sightline.runs.folder import RESULTS, STEPS, RunFolder
 
 accumulators = pytest.importorskip(
@@ -151,7 +152,7 @@ def test_without_tensorboard_nothing_is_begun(tmp_path: Path) -> None:
     words = ["train", "digits", "--track", "tensorboard", "--runs", str(tmp_path / "runs")]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    advice = "Run pip install 'sightline[tracking]' to install it."
+    advice = f"Run {install_command('tracking')} to install it."
     assert done.stderr == f"error: --track: tensorboard is not installed. {advice}\n"
     assert not list(tmp_path.iterdir())
 

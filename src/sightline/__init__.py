@@ -108,9 +108,9 @@ __all__ = list(_ROOM_OF)  # pyright: ignore[reportUnsupportedDunderAll]
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        from importlib.metadata import version
+        from sightline.installation import version
 
-        return version("sightline")
+        return version()
     if name not in _ROOM_OF:
         raise AttributeError(f"module 'sightline' has no attribute '{name}'")
     return getattr(import_module(f"sightline.{_ROOM_OF[name]}"), name)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from sightline.errors import ResourceError, UsageError
+from sightline.installation import version as sightline_version
 from sightline.runs.records import Environment
 from sightline.settings import DeviceSettings
 
@@ -203,7 +204,7 @@ def environment(compute: Compute) -> Environment:
     """What a result may depend on."""
     gpu = torch.cuda.get_device_name(compute.device) if compute.device.type == "cuda" else None
     return Environment(
-        sightline=version("sightline"),
+        sightline=sightline_version(),
         python=platform.python_version(),
         torch=torch.__version__,
         numpy=version("numpy"),

@@ -24,6 +24,8 @@ import difflib
 from collections.abc import Generator, Iterable
 from typing import ClassVar
 
+from sightline.installation import install_command
+
 LONGEST_LIST = 20
 
 
@@ -115,5 +117,5 @@ def needs(subject: str, extra: str, *modules: str, package: str = "", why: str =
         if missing not in modules:
             raise
         lacking = f"{package or missing}, which {why}," if why else package or missing
-        advice = f"Run pip install 'sightline[{extra}]' to install it."
+        advice = f"Run {install_command(extra)} to install it."
         raise UsageError(subject, f"{lacking} is not installed", advice=advice) from error

@@ -243,7 +243,7 @@ def known_packages(words: list[str], place: Place) -> None:
     """Its extras are in pyproject.toml, its files are here, its pins are those of constraints.txt."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for word in words:
-        if found := re.fullmatch(r"(?:sightline|\.)\[(.+)\]", word):
+        if found := re.fullmatch(r"\.\[(.+)\]", word):
             assert set(found[1].split(",")) <= set(project["optional-dependencies"])
         elif word.endswith(".txt"):
             assert (ROOT / word).is_file()

@@ -15,7 +15,6 @@ import warnings
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib import import_module
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +33,7 @@ from sightline.data.decoder import fit_images
 from sightline.data.preprocessing import Preprocessing
 from sightline.errors import DataError, NumericError, UsageError, needs
 from sightline.files import atomic
+from sightline.installation import version
 from sightline.runs.folder import RunFolder
 from sightline.settings import DataSettings, Resizing, build_data_settings
 
@@ -110,7 +110,7 @@ def export(
     `force` lets it replace a file. `module`: an instance of your own class, where the file holds one. `settings`:
     settings of the data by their flat names, e.g. `data_dir`.
 
-    Needs ONNX and ONNX Runtime: `pip install 'sightline[export]'`. Raises UsageError without them, for a file that
+    Needs ONNX and ONNX Runtime: the extra `export`. Raises UsageError without them, for a file that
     exists and for a network that cannot be exported, FileError where `path` is neither run nor model file,
     NumericError where the answers differ, and then nothing is written.
     """
@@ -178,7 +178,7 @@ def to_onnx(classifier: Classifier) -> bytes:
         class_names=classifier.class_names,
         preprocessing=classifier.preprocessing,
         temperature=classifier.temperature,
-        sightline_version=version("sightline"),
+        sightline_version=version(),
     )
     model.metadata_props.add(key=HEADER_KEY, value=header_text(header))
     onnx.checker.check_model(model, full_check=True)
@@ -262,7 +262,7 @@ def _strip(model: ModelProto) -> None:
         message.ClearField("metadata_props")
     model.graph.ClearField("value_info")
     model.graph.name = model.producer_name = "sightline"
-    model.producer_version = version("sightline")
+    model.producer_version = version()
 
 
 def _parts(model: ModelProto) -> Iterator[Any]:

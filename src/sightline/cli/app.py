@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from sightline.cli.layout import section
 from sightline.errors import Interrupted, ResourceError, SightlineError, UsageError, unknown
+from sightline.installation import version
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -300,13 +301,6 @@ def overview() -> str:
             "To begin: sightline train digits",
         ]
     )
-
-
-def version() -> str:
-    """Look up the installed version."""
-    from importlib.metadata import version as installed
-
-    return installed("sightline")
 
 
 def _as_sightline_error(error: BaseException) -> SightlineError:

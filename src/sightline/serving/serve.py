@@ -51,7 +51,7 @@ def serve(
     one a core. `started` is called with the address when requests are taken. `limits`: those of `sightline serve`, by
     the names of their flags, e.g. `max_images=4`. Signals reach it in the main thread only; elsewhere it does not end.
 
-    Needs the server: `pip install 'sightline[serve]'`. Raises UsageError without it, for a wrong limit, port or origin
+    Needs the server: the extra `serve`. Raises UsageError without it, for a wrong limit, port or origin
     and for a `host` that needs `allow_remote`, ResourceError where the port is taken, what `load` raises, and
     Interrupted after Ctrl-C.
     """

@@ -95,7 +95,7 @@ def tune(
     over. `seeds`: those of the comparison at the end, the only look at the test images; 0 or () for none. `storage` and
     `study`: an Optuna storage URL and the name in it, for machines that search together.
 
-    Needs Optuna: `pip install 'sightline[tune]'`. Raises UsageError without it and for settings that cannot be
+    Needs Optuna: the extra `tune`. Raises UsageError without it and for settings that cannot be
     searched, DataError where there are no validation images, Interrupted with all finished trials kept, and what
     `train` raises.
     """

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from sightline.errors import FileError, UsageError
 from sightline.files.atomic import explain_disk
+from sightline.installation import install_command
 from sightline.recipes.packaged_weights import IMAGENET
 
 NAME = IMAGENET
@@ -51,7 +52,7 @@ def download(repository: str, file: str = FILE, size: int | None = None) -> Path
         raise UsageError(
             f"--pretrained {NAME}",
             "huggingface_hub, which downloads it, is not installed",
-            advice="Run pip install 'sightline[pretrained]' to install it, or give a file.",
+            advice=f"Run {install_command('pretrained')} to install it, or give a file.",
         ) from None
     with _quiet():
         address = huggingface_hub.hf_hub_url(repository, file)

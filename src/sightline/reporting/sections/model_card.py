@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import replace
-from importlib.metadata import version
 
 from sightline.data.catalog import DATASETS
+from sightline.installation import version
 from sightline.reporting.blocks import Block, Cell, Code, Paragraph, Picture, Points, Report, Section
 from sightline.reporting.facts import Run
 from sightline.reporting.origins import ORIGINS, Origin
@@ -95,7 +95,7 @@ def card_of(run: Run, comparison: Comparison | None, words: Words, *, in_folder:
     ]
     height, width, _ = run.splits.parts["train"].size
     subtitle = f"An image classifier: {len(run.classes)} classes, pictures of {width} × {height}."
-    made_by = words("made_by", version=version("sightline"), name=run.folder.path.resolve().name)
+    made_by = words("made_by", version=version(), name=run.folder.path.resolve().name)
     title = words("run_title", model=run.model, data=run.data)
     return Report(title, subtitle, LANGUAGES[words.language], sections, made_by)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
-
+from sightline.installation import version
 from sightline.reporting.blocks import Report, Section
 from sightline.reporting.facts import Run
 from sightline.reporting.pictures import Drawn
@@ -45,7 +44,7 @@ def report_of(subject: Subject, drawn: Drawn, words: Words) -> Report:
         case Study():
             title = words("study_title", model=subject.results.model, data=subject.results.data)
             sections = _study(subject, drawn, words)
-    made_by = words("made_by", version=version("sightline"), name=folder.name)
+    made_by = words("made_by", version=version(), name=folder.name)
     return Report(title, folder.name, LANGUAGES[words.language], sections, made_by)
 
 

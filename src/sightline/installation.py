@@ -1,0 +1,73 @@
+"""How this program came onto this machine: its version, and what to type for more of it.
+
+Every command imports this, so that what takes a while is imported where it is needed.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+DISTRIBUTION = "sightline-vision"
+"""What the package index calls it, where `sightline` is another's."""
+
+
+@cache
+def version() -> str:
+    """Look up the installed version."""
+    from importlib import metadata
+
+    return metadata.version(DISTRIBUTION)
+
+
+def install_command(extra: str) -> str:
+    """What to type to install an extra, from where the program came: a clone, a repository, a file or the index.
+
+    Quoted for a POSIX shell, on Windows for its own.
+    """
+    package = f"{DISTRIBUTION}[{extra}]"
+    source = _source()
+    url = str(source.get("url", ""))
+    if source.get("dir_info", {}).get("editable") or (not source and (clone := _clone()) is not None):
+        place = _path(url) if source else str(clone)
+        return f"pip install -e {_quoted(f'{place}[{extra}]')}"
+    if url.startswith("file:") and "dir_info" in source:
+        return f"pip install {_quoted(f'{_path(url)}[{extra}]')}"
+    if vcs := source.get("vcs_info"):
+        url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
+    return f"pip install {_quoted(f'{package} @ {url}' if url else package)}"
+
+
+@cache
+def _source() -> dict[str, Any]:
+    """What pip wrote down of where it took the package from (PEP 610); nothing for one of the package index."""
+    import json
+    from importlib import metadata
+
+    try:
+        text = metadata.distribution(DISTRIBUTION).read_text("direct_url.json")
+        found = json.loads(text) if text else {}
+    except (metadata.PackageNotFoundError, OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _clone() -> Path | None:
+    """The clone that this file runs from without being installed, None where it does not."""
+    root = Path(__file__).resolve().parents[2]
+    return root if (root / "pyproject.toml").is_file() and root.joinpath("src", "sightline").is_dir() else None
+
+
+def _path(url: str) -> str:
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
+    return url2pathname(urlsplit(url).path)
+
+
+def _quoted(word: str) -> str:
+    import shlex
+
+    return f'"{word}"' if os.name == "nt" else shlex.quote(word)
