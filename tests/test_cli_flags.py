@@ -36,7 +36,7 @@ def trained(monkeypatch):
 
 
 def test_every_setting_is_one_flag(capsys):
-    run(["train", "--help"])
+    run(["train", "--help-all"])
     shown = capsys.readouterr().out
     names = [line.split()[0].replace("[no-]", "") for line in shown.splitlines() if line.startswith("  --")]
     settings = [flag_of(name) for name in flat_fields() if name != "data"]
@@ -118,7 +118,7 @@ def test_resume_changes_nothing_else(trained, capsys, word, named):
 
 
 def test_choices_are_shown_as_they_are_typed(capsys):
-    run(["train", "--help"])
+    run(["train", "--help-all"])
     shown = " ".join(capsys.readouterr().out.split())
     for section in DISCRIMINATORS:
         for kind in section_kinds(section):

@@ -17,6 +17,7 @@ PAGES = {
     "sightline": ["--help"],
     **{command.name.replace(" ", "-"): [*command.name.split(), "--help"] for command in COMMANDS},
     **{group: [group, "--help"] for group in GROUPS},
+    **{f"{command.name}-all": [command.name, "--help-all"] for command in COMMANDS if command.takes_settings},
 }
 HEAVY = ("torch", "pydantic", "rich", "numpy", "PIL", "cyclopts")
 
@@ -47,6 +48,18 @@ def test_help_fits_eighty_columns(page, capsys):
     assert [line for line in lines if len(line) > 80] == []
 
 
+@pytest.mark.parametrize("command", [command.name for command in COMMANDS if command.takes_settings])
+def test_help_fits_two_screens_and_all_of_it_has_every_setting(command, capsys):
+    run([command, "--help"])
+    short = capsys.readouterr().out
+    assert len(short.splitlines()) <= 100
+    assert f"A flag for every setting: sightline {command} --help-all" in short
+    run([command, "--help-all"])
+    named, whole = (set(re.findall(r"^  (--\S+)", text, re.MULTILINE)) for text in (short, capsys.readouterr().out))
+    assert named < whole
+    assert len(whole) > 120
+
+
 def test_no_lock_is_left_of_a_command_that_is_gone():
     assert {path.stem for path in LOCK.glob("*.txt")} == set(PAGES)
 
@@ -63,7 +76,7 @@ def test_version_is_the_packages(capsys):
     assert run(["--version"]) == 0
     # pip, which reads the metadata on its own, is who we believe.
     shown = subprocess.run(
-        [sys.executable, "-m", "pip", "show", "sightline"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "pip", "show", "sightline-vision"], capture_output=True, text=True, check=True
     ).stdout
     assert f"Version: {capsys.readouterr().out.strip()}\n" in shown
 

@@ -25,13 +25,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Command:
-    """A command: `target` is where its function lives, as `module:name`; a name of two words is one of a group."""
+    """A command: `target` is where its function lives, as `module:name`; a name of two words is one of a group.
+
+    One that `takes_settings` has a flag for every setting: its help shows those that most people use.
+    """
 
     name: str
     target: str
     about: str
     usage: str
     epilogue: str = ""
+    takes_settings: bool = False
 
 
 COMMANDS = (
@@ -51,6 +55,7 @@ COMMANDS = (
         "  sightline train my-pictures/ --folds 5\n"
         "  sightline train --resume runs/digits-001\n"
         "  sightline train --resume runs/mnist-cnn-001 --add-steps 5000",
+        takes_settings=True,
     ),
     Command(
         "test",
@@ -113,13 +118,14 @@ COMMANDS = (
         "sightline compare SIDE SIDE ... [--data DATA] [--seeds N] [flags]\n"
         "       sightline compare RUN RUN ...\n"
         "       sightline compare --resume COMPARISON [--seeds N]",
-        "Defaults stand in brackets. A recipe's values replace them, flags replace both for\n"
-        "all sides, and a side's own changes come last.\n\n"
+        "Defaults stand in brackets. A recipe's values replace them, flags replace both\n"
+        "for all sides, and a side's own changes come last.\n\n"
         "Examples\n"
         "  sightline compare cnn resnet20 --data digits\n"
         "  sightline compare mnist-cnn:lr=0.01 mnist-cnn:lr=0.1 --epochs 3 --seeds 10\n"
         "  sightline compare mnist mnist-cnn --seconds 60 --jobs 2\n"
         "  sightline compare --resume comparisons/mnist-mnist-mnist-cnn-001 --seeds 10",
+        takes_settings=True,
     ),
     Command(
         "tune",
@@ -132,6 +138,7 @@ COMMANDS = (
         "  sightline tune digits --trials 20\n"
         "  sightline tune pictures/ --epochs 5 --seconds 3600 --space space.yaml\n"
         "  sightline tune --resume studies/digits-cnn-001 --trials 40",
+        takes_settings=True,
     ),
     Command(
         "report",
@@ -201,6 +208,7 @@ COMMANDS = (
 NOT_FOR_SERVING = {name: name for name in ("torch", "scipy", "matplotlib", "safetensors")} | {"sklearn": "scikit-learn"}
 
 GROUPS = {"data": "List the datasets, or fetch one."}
+HELP_ALL = "--help-all"
 # cyclopts takes a lone hyphen for a flag without a name, so it goes by this one.
 STDIN = "<stdin>"
 
@@ -245,10 +253,11 @@ def _call(words: list[str]) -> None:
 
     from sightline.cli.parsing import explain
 
-    app = build_app()
+    everything = HELP_ALL in words
+    app = build_app(everything=everything)
     try:
         app(
-            [STDIN if word == "-" else word for word in words],
+            ["--help" if word == HELP_ALL else STDIN if word == "-" else word for word in words],
             exit_on_error=False,
             print_error=False,
             result_action="return_value",
@@ -257,8 +266,11 @@ def _call(words: list[str]) -> None:
         raise explain(error) from error
 
 
-def build_app() -> App:
-    """Build the cyclopts application, whose commands are imported when they are called."""
+def build_app(*, everything: bool = False) -> App:
+    """Build the cyclopts application, whose commands are imported when they are called.
+
+    With `everything` help shows all flags of a command that takes settings, else the usual ones.
+    """
     from cyclopts import App
 
     from sightline.cli.layout import HelpLayout
@@ -278,11 +290,18 @@ def build_app() -> App:
             name=name,
             help=command.about,
             usage=command.usage,
-            help_epilogue=command.epilogue or None,
+            help_epilogue=_epilogue(command, everything) or None,
+            help_formatter=HelpLayout(usual_alone=command.takes_settings and not everything),
         )
     for group in groups.values():
         app.command(group)
     return app
+
+
+def _epilogue(command: Command, everything: bool) -> str:
+    if not command.takes_settings or everything:
+        return command.epilogue
+    return f"A flag for every setting: sightline {command.name} {HELP_ALL}\n\n{command.epilogue}"
 
 
 def overview() -> str:

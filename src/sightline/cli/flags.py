@@ -6,7 +6,8 @@ share one check and one message.
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+import re
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, make_dataclass
 from typing import Annotated, Any
 
@@ -24,10 +25,17 @@ CHOOSERS = {
     "optimizer": "The optimizer.",
     "schedule": "How the learning rate changes.",
 }
+NUMBERED = re.compile(r"(.*?[a-z])(\d+)(v2)?")
 # Named without a flag: sightline train DATA.
 POSITIONAL = ("data",)
 # Where the images are, and what a file of labels has in which column.
 DATA = ("data_dir", "labels", "image_column", "label_column", "split_column", "group_column")
+# Settings that most people set, which help shows first.
+USUAL = (
+    "labels", "image_size", "test_fraction", "group", "skip_bad", "augment", "model", "optimizer", "lr", "seed", "epochs",
+    "time", "batch_size", "class_weights", "patience", "pretrained", "freeze", "device",
+)  # fmt: skip
+UNUSUAL = frozenset(flag_of(name) for name in flat_fields() if name not in USUAL)
 SECTIONS = tuple(dict.fromkeys(field.section for field in flat_fields().values()))
 
 
@@ -109,12 +117,25 @@ def _help(field: FlatField) -> str:
         known = dict.fromkeys([*MODEL_PRESETS, *names] if field.name == "model" else names)
         section = Settings.model_fields[field.section].get_default(call_default_factory=True)
         default = getattr(section, DISCRIMINATORS[field.section])
-        return f"{CHOOSERS[field.name]} One of {', '.join(known)}. [{default}]"
+        return f"{CHOOSERS[field.name]} One of {', '.join(_in_short(known))}. [{default}]"
     text = _described(field)
     named = [str(choice) for choice in choices(field)]
     if not all(choice in text for choice in named):
         text += f" One of {', '.join(named)}."
     return _with_default(text, _default(field))
+
+
+def _in_short(names: Iterable[str]) -> list[str]:
+    """Join names that differ in a number alone, as in resnet18/34/50."""
+    found: dict[tuple[str, str | None], list[str]] = {}
+    for name in names:
+        match = NUMBERED.fullmatch(name)
+        found.setdefault((match[1], match[3] or "") if match else (name, None), []).append(match[2] if match else "")
+    return [f"{before}{'/'.join(_counted(numbers))}{after or ''}" for (before, after), numbers in found.items()]
+
+
+def _counted(numbers: list[str]) -> list[str]:
+    return sorted(numbers, key=lambda number: int(number or 0))
 
 
 def _with_default(text: str, default: str) -> str:

@@ -32,17 +32,27 @@ def section(title: str, rows: Iterable[tuple[str, str]], *, width: int) -> list[
 
 
 class HelpLayout:
-    """Print cyclopts' help with `section`."""
+    """Print cyclopts' help with `section`; with `usual_alone` no flags of settings but those that most people use."""
+
+    def __init__(self, *, usual_alone: bool = False) -> None:
+        self._usual_alone = usual_alone
 
     def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:  # noqa: ARG002
         """Print one group of flags."""
-        rows = [(_label(entry), _text(entry)) for entry in panel.entries]
+        rows = [(_label(entry), _text(entry)) for entry in panel.entries if self._shows(entry)]
         if not rows:
             return
         title, *lines = section(str(panel.title), rows, width=min(console.width, WIDEST_PAGE))
         console.print()
         _print(console, title, style="bold")
         _print(console, "\n".join(lines))
+
+    def _shows(self, entry: HelpEntry) -> bool:
+        if not self._usual_alone or not entry.positive_names:
+            return True
+        from sightline.cli.flags import UNUSUAL
+
+        return entry.positive_names[0] not in UNUSUAL
 
     def render_usage(self, console: Console, options: ConsoleOptions, usage: Any) -> None:  # noqa: ARG002
         """Print the usage line."""
