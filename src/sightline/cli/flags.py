@@ -32,8 +32,8 @@ POSITIONAL = ("data",)
 DATA = ("data_dir", "labels", "image_column", "label_column", "split_column", "group_column")
 # Settings that most people set, which help shows first.
 USUAL = (
-    "labels", "image_size", "test_fraction", "group", "skip_bad", "augment", "model", "optimizer", "lr", "seed", "epochs",
-    "time", "batch_size", "class_weights", "patience", "pretrained", "freeze", "device",
+    "labels", "image_size", "test_fraction", "group", "skip_bad", "augment", "model", "optimizer", "lr", "seed",
+    "epochs", "time", "batch_size", "class_weights", "patience", "pretrained", "freeze", "device",
 )  # fmt: skip
 UNUSUAL = frozenset(flag_of(name) for name in flat_fields() if name not in USUAL)
 SECTIONS = tuple(dict.fromkeys(field.section for field in flat_fields().values()))
