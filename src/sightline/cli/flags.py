@@ -21,7 +21,7 @@ from sightline.settings.text import choices, kinds_of_value, value_of_text
 
 # Two parts of a setting that a docstring cannot hold, since the field that chooses a section has one value in each.
 CHOOSERS = {
-    "model": "The network: a preset's or a family's name, or timm/NAME for any classifier of timm (the extra timm).",
+    "model": "The network: a preset, a family, or timm/NAME for any timm classifier (extra timm).",
     "optimizer": "The optimizer.",
     "schedule": "How the learning rate changes.",
 }
