@@ -307,7 +307,7 @@ def test_what_is_no_calibrated_run_is_one_line(copy: Path, tmp_path: Path, capsy
 
 
 def _few(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibration, "FEWEST_IMAGES", 145)
+    monkeypatch.setattr(calibration, "FEWEST_TO_CALIBRATE", 145)
 
 
 def _all_right(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -180,7 +180,7 @@ def test_a_run_is_told_what_more_pictures_would_bring(copy: Path, capsys: pytest
 
     assert command(["forecast", str(copy), "--repeats", "1"]) == 0
     shown = capsys.readouterr().out
-    assert "forecast: 2 times as many" in shown and "measured on 344" in shown and "read the gain" in shown
+    assert "forecast: 2 times as many" in shown and "Measured on 344" in shown and "Rely on the gain" in shown
     assert {**to_json(folder.read(Forecast)), "seconds": 0} == {**kept, "seconds": 0}
 
 

@@ -23,7 +23,7 @@ from sightline.errors import DataError, NumericError, UsageError
 from sightline.evaluation.predictions import evaluate, metrics, report_of, store_test
 from sightline.runs.folder import SPLITS, WEIGHTS, RunFolder
 from sightline.runs.images import images_of_run
-from sightline.runs.records import Calibration, CalibrationSummary, EffectSize
+from sightline.runs.records import FEWEST_TO_CALIBRATE, Calibration, CalibrationSummary, EffectSize
 from sightline.settings import build_data_settings
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 LOWEST, HIGHEST = 0.01, 100.0
 NO_TEMPERATURE = f"the best temperature for these probabilities is none from {LOWEST:g} to {HIGHEST:g}"
-FEWEST_IMAGES = 100
 BATCH_SIZE = 256
 
 
@@ -215,8 +214,8 @@ def _doubt(fitted: FittedTemperature | None, validation: EffectSize) -> str | No
     low, high = fitted.interval
     if math.isclose(low, LOWEST) or math.isclose(high, HIGHEST):
         return f"the validation images leave all temperatures from {low:.3g} to {high:.3g} open"
-    if validation.n < FEWEST_IMAGES:
-        return f"{validation.n} validation images are too few for a temperature, {FEWEST_IMAGES} are needed"
+    if validation.n < FEWEST_TO_CALIBRATE:
+        return f"{validation.n} validation images are too few for a temperature, {FEWEST_TO_CALIBRATE} are needed"
     return None
 
 

@@ -237,7 +237,8 @@ def _draw(trainer: Trainer, rows: list[dict[str, Any]]) -> None:
     from sightline.drawing import augmentation, curves
 
     folder = trainer.folder
-    curves.draw(rows, folder.curves_path, selected_epoch=trainer.state.best_epoch, title=folder.path.name)
+    selected = None if trainer.settings.training.select == "last" else trainer.state.best_epoch
+    curves.draw(rows, folder.curves_path, selected_epoch=selected, title=folder.path.name)
     originals, augmented = trainer.sample_images(PICTURES_SHOWN)
     if trainer.settings.augment.changes_images:
         title = "above: the image, below: what the network sees"
