@@ -108,7 +108,6 @@ PUBLISHED = {
     "cifar10-resnet",
     "synthetic-resnet50",
 }
-)
 
 
 def test_no_row_of_the_reference_programs_is_missing() -> None:

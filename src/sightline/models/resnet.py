@@ -2,8 +2,8 @@
 
 Version 1 has batch norm and ReLU behind the first convolution, version 2 before the last pooling. Strided layers pad
 both sides equally, as the papers' programs do, or as TensorFlow's 'same' (the convolutions of `cifar10-resnet18`, the
-max pooling of the official ResNet). Either way each halving gives ceil(H / 2) pixels, and any image of at least one pixel goes
-through.
+max pooling of the official ResNet). Either way each halving gives ceil(H / 2) pixels, and any image of at least one
+pixel goes through.
 """
 
 from __future__ import annotations
