@@ -118,8 +118,8 @@ COMMANDS = (
         "sightline compare CONTESTANT CONTESTANT ... [--data DATA] [flags]\n"
         "       sightline compare RUN RUN ...\n"
         "       sightline compare --resume COMPARISON [--seeds N]",
-        "Defaults are in brackets. A recipe's values override the defaults, flags override\n"
-        "both for all contestants, and a contestant's own changes come last.\n\n"
+        "Defaults are in brackets. A recipe's values override them, flags override both for\n"
+        "all contestants, and a contestant's own changes override the flags.\n\n"
         "Examples\n"
         "  sightline compare cnn resnet20 --data digits\n"
         "  sightline compare mnist-cnn:lr=0.01 mnist-cnn:lr=0.1 --epochs 3 --seeds 10\n"
