@@ -86,12 +86,12 @@ def check(
     quiet: bool = False,
     **settings: Any,
 ) -> CheckResult:
-    """Find what is wrong with a dataset with a name, or with pictures of one's own, as `train` takes them.
+    """Find problems in a dataset, or in your own pictures as `train` accepts them.
 
-    `out`: a folder for check.json, which holds `to_dict()`, and contact_sheet.png, the pictures in question.
-    `near`: search for near duplicates too, whose thumbnails correlate by `alike` at least (0.5 to 1). `settings`:
-    settings of the data by their flat names, e.g. `data_dir`. Raises UsageError, DataError where there is no dataset
-    at all, ResourceError where `out` cannot be written; never for what is in a picture.
+    `out`: a folder for check.json, which has the content of `to_dict()`, and contact_sheet.png, which shows the
+    pictures concerned. `near`: also search for near duplicates, whose thumbnails correlate by at least `alike` (0.5 to
+    1). `settings`: data settings by name, e.g. `data_dir`. Raises UsageError; DataError if there is no dataset;
+    ResourceError if `out` cannot be written. A bad picture raises no error.
     """
     data_settings = build_settings(None, {**settings, "data": str(data)}).data
     result = _look_over(data_settings, near=near, alike=alike, quiet=quiet)

@@ -69,17 +69,18 @@ def compare(
     quiet: bool = False,
     **settings: Any,
 ) -> ComparisonResult:
-    """Tell whether one classifier is better than another: several seeds of each side, and a verdict on each pair.
+    """Find out which classifier is better: train several seeds of each, and give a verdict on each pair.
 
-    `sides`: two or more recipes, networks or recipe files, each with changes: `"mnist-cnn:lr=0.05,batch_size=256"`; or
-    the folders of finished runs, of which those that differ in nothing but the seed are one side. All have the images
-    of the first, and the same length. `seeds`: how many, from 0, or which; left out, five. `settings`: settings of all
-    sides by their flat names, `epochs` or `steps` among them; `seconds` gives each side as many steps as it does in
-    that time here; `own_lengths` leaves each recipe its own. `jobs`: runs at a time, the cores shared out. A comparison
-    that was stopped goes on with `resume_comparison`.
+    `sides`: two or more recipes, networks or recipe files, each with optional changes:
+    `"mnist-cnn:lr=0.05,batch_size=256"`; or the folders of finished runs, where runs that differ only in the seed form
+    one side. All sides use the images of the first, and the same length. `seeds`: a number, counted from 0, or a list;
+    five by default. `settings`: settings for all sides by name, including `epochs` or `steps`. `seconds` instead gives
+    each side the number of steps that it completes in that time on this machine; `own_lengths` keeps the length of each
+    recipe. `jobs`: number of parallel runs, which share the cores. To continue an interrupted comparison, use
+    `resume_comparison`.
 
-    Raises UsageError where the sides cannot be compared, DataError for runs that were tested on different images,
-    Interrupted with all that was trained kept, and what `train` raises.
+    Raises UsageError if the sides cannot be compared, DataError for runs that were tested on different images,
+    Interrupted (all finished training is kept), and the errors of `train`.
     """
     texts, place = [str(side) for side in sides], Path(comparisons)
     if runs := _finished_runs(texts):
@@ -150,10 +151,10 @@ def resume_comparison(
     quiet: bool = False,
     reporter: Reporter | None = None,
 ) -> ComparisonResult:
-    """Go on with a comparison that was stopped, or give it more seeds. Finished runs stay as they are.
+    """Continue an interrupted comparison, or add seeds to it. Finished runs stay as they are.
 
-    `reporter` is told of the progress; left out, it goes to stderr unless `quiet`. Raises FileError where `folder` is
-    no comparison, UsageError where `seeds` leaves out some that it has.
+    `reporter` receives the progress; by default it goes to stderr unless `quiet`. Raises FileError if `folder` is not a
+    comparison, UsageError if `seeds` lacks some of its seeds.
     """
     reporter = reporter or make_reporter(quiet=quiet)
     place = ComparisonFolder.open(Path(folder))

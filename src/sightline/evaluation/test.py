@@ -110,18 +110,18 @@ def test(
 ) -> TestResult:
     """Test a run or a model file in float32, on its own test images or on other data with the same classes.
 
-    A run's own test images must be the same as when it was trained. Files go to `out`, for a run to its test/ folder;
-    for other data, which the report's `data` names, to test-NAME/, or to test-NAME-002/ and so on where another folder
-    of that name was tested. `steps` looks only at the first so many batches of the run's batch size; what the run's
-    folder holds of a full test then stays, and files are written only to `out`. `tta` (test-time augmentation) also
-    answers with the mean over views made as the run's training images were, which the result's `tta` tells apart; all
-    else is without it. The report of a calibrated model names its `temperature`. `explain` stores Grad-CAM maps of so
-    many of the worst mistakes, or of the least sure answers where there is none (the extra `explain`).
-    `settings`: settings of the data by their flat names, e.g. `data_dir`, `skip_bad`.
+    A run's own test images must be unchanged since training. Files go to `out`, or to the run's test/ folder. For other
+    data, which `data` in the report names, they go to test-NAME/, or to test-NAME-002/ and so on if another folder with
+    that name was tested. `steps` tests only the first batches, of the run's batch size; then a full test in the run's
+    folder stays, and files are written only to `out`. `tta` (test-time augmentation) also averages the predictions over
+    variants of each image, shifted or mirrored like the training images; `tta` of the result has its accuracy, and
+    everything else is without it. The report of a calibrated model has its `temperature`. `explain` stores Grad-CAM
+    maps of that many of the worst mistakes, or of the least certain predictions if there are no mistakes (needs the
+    extra `explain`). `settings`: data settings by name, e.g. `data_dir`, `skip_bad`.
 
-    Raises DataError where there are no test images or their classes or bytes are not the model's, UsageError for a
-    model file without data, with `steps` or `tta`, for `tta` where the run neither shifted nor mirrored, and for
-    `explain` where no files are written, FileError for what is neither run nor model file.
+    Raises DataError if there are no test images, or if their classes or bytes do not match the model; UsageError for a
+    model file without data, or with `steps` or `tta`, for `tta` if the run neither shifted nor mirrored, and for
+    `explain` if no files are written; FileError for anything but a run or a model file.
     """
     path, folder = Path(path), None if out is None else TestFolder(Path(out))
     named, changes = build_data_settings({**settings, "data": data})

@@ -61,9 +61,9 @@ def list_recipes() -> list[Recipe]:
 
 
 def load_recipe(name: str, subject: str = "--recipe") -> Recipe:
-    """A recipe of the package by its name, or a user's own YAML file by its path, settings.yaml of a run among them.
+    """Load one of Sightline's recipes by name, or a YAML file by path, such as the settings.yaml of a run.
 
-    Raises UsageError, which names `subject`, for an unknown name, FileError for a file that is no recipe.
+    Raises UsageError, which names `subject`, for an unknown name, FileError for a file that is not a recipe.
     """
     own = name.endswith((".yaml", ".yml"))
     if not own and name not in recipe_names():

@@ -42,15 +42,15 @@ def resume(
     quiet: bool = False,
     reporter: Reporter | None = None,
 ) -> TrainResult:
-    """Go on with a run as if it had never stopped, or make it longer: to a total, or by `add_epochs` or `add_steps`.
+    """Continue an interrupted run, or extend a run: to a total length, or by `add_epochs` or `add_steps`.
 
-    What is added comes on top of what the run was to do, whether it had got there or not. `module` and `data` are
-    needed where the run was trained with some of your own. `reporter` is told of the progress; left out, it goes to
-    stderr unless `quiet`. Bit-identical to never having stopped, on the same processor type, torch and thread count (on
-    CUDA with --deterministic).
+    An extension is added to the planned length, whether the run has reached it or not. `module` and `data` are needed
+    if the run was trained with your own. `reporter` receives the progress; by default it goes to stderr unless `quiet`.
+    The result is bit-identical to a run that never stopped, on the same processor type, torch version and number of
+    threads (on CUDA with --deterministic).
 
-    Raises FileError where `run` is no run folder, UsageError for a shorter run, for more than one length or the other
-    unit than the run counts in, DataError where the images have changed.
+    Raises FileError if `run` is not a run folder, UsageError for a shorter run, for more than one length and for the
+    wrong unit, DataError if the images have changed.
     """
     reporter = reporter or make_reporter(quiet=quiet)
     folder = RunFolder.open(Path(run))

@@ -76,12 +76,12 @@ def train(
 ) -> TrainResult:
     """Train a classifier and test it.
 
-    `data`: a dataset's name; a folder, an archive or a file of labels; arrays `(images, labels)` or
-    `((images, labels), (test_images, test_labels))`, images (N, H, W[, C]) of 0 to 255 or floats of 0 to 1, labels (N,)
-    numbers or texts; or an ImageData of your own. Left out, it is the recipe's, and without one the embedded digits.
-    `model`: a preset's or family's name, or your own torch module, float (N, C, H, W) to logits (N, K). `recipe`: a
-    recipe's name or YAML file; left out, the dataset's own; "none" for the plain defaults. `settings`: any setting by
-    its flat name, as on the command line: `lr=0.1, epochs=5, batch_size=64`.
+    `data`: a dataset's name; a folder, an archive or a label file; arrays `(images, labels)` or
+    `((images, labels), (test_images, test_labels))`, with images (N, H, W[, C]) of 0 to 255 or floats of 0 to 1, and
+    labels (N,) of numbers or strings; or your own ImageData. By default the recipe's data, or the embedded digits.
+    `model`: a preset or family, or your own torch module, float (N, C, H, W) to logits (N, K). `recipe`: a recipe's
+    name or YAML file; by default the dataset's own; "none" for the plain defaults. `settings`: any setting, named like
+    its flag: `lr=0.1, epochs=5, batch_size=64`.
 
     Raises UsageError, DataError, FileError, NumericError, ResourceError or Interrupted, all SightlineErrors.
     """
