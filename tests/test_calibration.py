@@ -337,10 +337,10 @@ def _wrong(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("doubtful", "message"),
     [
-        (_few, "144 validation images are too few"),
+        (_few, "only 144 validation images"),
         (_all_right, "all 144 validation images"),
         (_guesses, "to 100 open"),
-        (_wrong, "none from 0.01 to 100"),
+        (_wrong, "no temperature from 0.01 to 100"),
     ],
 )
 def test_a_doubt_is_told_and_nothing_written(

@@ -127,13 +127,19 @@ def compare_settings(
     if seconds is not None:
         sides = [_lasting(side, seconds, images, reporter) for side in sides]
     elif len({length(side.settings) for side in sides}) > 1:
-        reporter.note("the sides train for different lengths: " + ", ".join(length(side.settings) for side in sides))
+        reporter.note(
+            "the contestants train for different lengths: " + ", ".join(length(side.settings) for side in sides)
+        )
     plan = ComparisonPlan(tuple(sides), tuple(seeds), confidence, seconds)
     folder = ComparisonFolder.create(comparisons, name)
     folder.write_plan(plan)
     count = len(plan.seeds) * len(plan.sides)
-    reporter.note(f"{folder.path}: {len(plan.sides)} sides, {len(plan.seeds)} seeds, {count} runs")
+    reporter.note(f"{folder.path}: {len(plan.sides)} contestants, {_many(len(plan.seeds), 'seed')}, {count} runs")
     return _finish(folder, plan, processes, images, reporter)
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def seeds_of(path: Path, sides: Sequence[Side]) -> tuple[int, ...] | None:
@@ -249,7 +255,7 @@ def _lasting(side: Side, seconds: float, images: ImagesOnce, reporter: Reporter)
     """Give a side as many steps as it does in `seconds` on this machine."""
     pace = training_pace(side.settings, images.load(side.settings.data), seconds)
     steps = max(1, round(seconds * pace))
-    reporter.note(f"{side.name}: {pace:,.4g} steps a second here, so {steps:,} steps in {seconds:g} s")
+    reporter.note(f"{side.name}: {pace:,.4g} steps per second here, so {steps:,} steps in {seconds:g} s")
     return replace(side, settings=side.settings.replace(steps=steps, epochs=None))
 
 

@@ -164,7 +164,7 @@ def _same_images(requests: Sequence[_SideRequest], built: Sequence[Settings], no
         if settings.training.watch_test:
             changes.append("watch_test off: validation images are held out")
         if changes:
-            notes.append(f"{request.text}: {', '.join(changes)}, so that all sides have the same images")
+            notes.append(f"{request.text}: {', '.join(changes)}, so that all contestants use the same images")
         settled.append(settings.replace(**same, watch_test=False))
     return settled
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 LOWEST, HIGHEST = 0.01, 100.0
-NO_TEMPERATURE = f"the best temperature for these probabilities is none from {LOWEST:g} to {HIGHEST:g}"
+NO_TEMPERATURE = f"no temperature from {LOWEST:g} to {HIGHEST:g} is best for these probabilities"
 BATCH_SIZE = 256
 
 
@@ -208,14 +208,16 @@ def _effect(labels: metrics.Labels, logits: NDArray[np.float32], temperature: fl
 
 def _doubt(fitted: FittedTemperature | None, validation: EffectSize) -> str | None:
     if validation.before.accuracy == 1:
-        return f"all {validation.n} validation images are answered rightly, so that no temperature is too low"
+        return (
+            f"all {validation.n} validation images are classified correctly, so the lowest temperature is always best"
+        )
     if fitted is None:
         return NO_TEMPERATURE
     low, high = fitted.interval
     if math.isclose(low, LOWEST) or math.isclose(high, HIGHEST):
-        return f"the validation images leave all temperatures from {low:.3g} to {high:.3g} open"
+        return f"the validation images allow all temperatures from {low:.3g} to {high:.3g}"
     if validation.n < FEWEST_TO_CALIBRATE:
-        return f"{validation.n} validation images are too few for a temperature, {FEWEST_TO_CALIBRATE} are needed"
+        return f"there are only {validation.n} validation images, but {FEWEST_TO_CALIBRATE} are needed"
     return None
 
 

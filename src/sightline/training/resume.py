@@ -72,7 +72,7 @@ def resume(
         ]
         if differing:
             told = ", ".join(f"{key} was {getattr(before, key)} and is {getattr(now, key)}" for key in differing)
-            reporter.note(f"warning: {told}; the result will not be bit-identical to an unbroken run")
+            reporter.note(f"warning: {told}; the result will not be bit-identical to an uninterrupted run")
         own = from_arrays(data, settings.data) if isinstance(data, tuple) else data
         images = RunData.from_settings(settings, own)
         verify(folder.read(Splits), images.splits)
@@ -85,7 +85,7 @@ def resume(
         trainer.restore()
         if settings != folder.settings():
             folder.write_settings(settings)
-        reporter.note(f"{run}: goes on from step {trainer.state.step} of {trainer.length.total_steps}")
+        reporter.note(f"{run}: continues from step {trainer.state.step} of {trainer.length.total_steps}")
         trainer.run()
         return finish(trainer)
 

@@ -124,7 +124,7 @@ def tune(
     folder = StudyFolder.create(Path(studies), name or _name(base))
     folder.write_plan(plan)
     for setting, dimension in plan.space.items():
-        reporter.note(f"{setting}: {_described(dimension.to_dict())}, at first {text(value_of(base, setting))}")
+        reporter.note(f"{setting}: {_described(dimension.to_dict())}, starting at {text(value_of(base, setting))}")
     return _run(folder, plan, images, reporter)
 
 
