@@ -103,10 +103,10 @@ def test_what_goes_wrong_is_said_and_taken_back(visit, pictures, tmp_path):
     assert page.locator("#message").is_hidden()
     choose("white", "white", "white", "no")
     page.wait_for_selector("#message:not([hidden])")
-    assert page.locator("#message").inner_text() == "At most 3 pictures at once; the first 3 were taken."
+    assert page.locator("#message").inner_text() == "At most 3 pictures at once; only the first 3 are used."
     page.context.set_offline(True)
     choose("white")
-    page.wait_for_function("() => document.getElementById('message').textContent.includes('does not answer')")
+    page.wait_for_function("() => document.getElementById('message').textContent.includes('does not respond')")
 
 
 def test_names_of_files_are_text_and_nothing_else(visit, pictures):
