@@ -1,4 +1,4 @@
-"""What is wrong with a file of labels: one line that names it, and what a check says of the same."""
+"""What is wrong with a label file: one line that names it, and what a check says of the same."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_several_files_of_labels_are_named(tmp_path):
     rows = pictures(tmp_path, folder="images")
     for name in ("train.csv", "sample_submission.csv"):
         write(tmp_path / name, [HEAD, *rows])
-    refused(tmp_path, r"several files of labels, sample_submission\.csv, train\.csv .*--labels")
+    refused(tmp_path, r"several label files, sample_submission\.csv, train\.csv .*--labels")
     assert load(tmp_path, labels="train.csv").class_names == ("cat", "dog")
 
 
@@ -108,5 +108,5 @@ def test_a_column_called_set_without_parts_is_no_split(tmp_path):
 
 def test_what_is_no_kind_of_data(tmp_path):
     (tmp_path / "x.7z").write_bytes(b"7z")
-    refused(tmp_path / "x.7z", r"it is a file \(expected a folder, a file of labels .* or an archive")
+    refused(tmp_path / "x.7z", r"it is a file \(expected a folder, a label file .* or an archive")
     refused(tmp_path / "x.csv", "no such file")

@@ -52,7 +52,7 @@ class CheckResult:
     picture: Callable[[str], Pixels] = field(repr=False, compare=False)
     """Gives a picture's pixels, uint8 (H, W, 1 or 3), by its path in an entry."""
     notes: tuple[str, ...] = ()
-    """Where the pictures of an archive were found, and which columns of a file of labels were taken."""
+    """Where the pictures of an archive were found, and which columns of a label file were taken."""
     written: tuple[Path, ...] = ()
     """check.json, and contact_sheet.png where there is a picture to show; empty without `out`."""
 

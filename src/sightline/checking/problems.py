@@ -147,7 +147,7 @@ def _class_problems(survey: Survey) -> Iterator[Problem]:
         "one_class", [Entry((names[0],))] if len(names) == 1 else [], "there is only one class",
         "add another one, for example of pictures that do not show the first", wrong=True,
     )  # fmt: skip
-    # A file of labels may have pictures of some classes only for validation or for a test.
+    # A label file may have pictures of some classes only for validation or for a test.
     whole = survey.listing is None or not survey.listing.from_file
     absent = [
         (part, name)

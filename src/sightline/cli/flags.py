@@ -28,7 +28,7 @@ CHOOSERS = {
 NUMBERED = re.compile(r"(.*?[a-z])(\d+)(v2)?")
 # Named without a flag: sightline train DATA.
 POSITIONAL = ("data",)
-# Where the images are, and what a file of labels has in which column.
+# Where the images are, and what a label file has in which column.
 DATA = ("data_dir", "labels", "image_column", "label_column", "split_column", "group_column")
 # Settings that most people set, which help shows first.
 USUAL = (

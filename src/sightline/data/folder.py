@@ -1,4 +1,4 @@
-"""Pictures of one's own, read: a folder's, an archive's, or those that a file of labels names.
+"""Pictures of one's own, read: a folder's, an archive's, or those that a label file names.
 
 `data.source` finds them, `data.layout` and `data.labelled` list them; here they are decoded, once, into image sets.
 """

@@ -1,4 +1,4 @@
-"""A file of labels, CSV, TSV or JSON Lines: its encoding, its rows, and which column says what.
+"""A label file, CSV, TSV or JSON Lines: its encoding, its rows, and which column says what.
 
 Columns go by their names, as people give them; where names tell nothing, by what is in them. UTF-8 is read with or
 without a byte order mark; whatever else a file is read as stands in its notes.
@@ -87,14 +87,14 @@ class Columns:
 
 
 def read_table(path: Path) -> Table:
-    """Read a file of labels. Raises DataError for one that cannot be read, is empty, or has rows of other lengths."""
+    """Read a label file. Raises DataError for one that cannot be read, is empty, or has rows of other lengths."""
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DataError(str(path), f"it cannot be read ({error.strerror})", "a file of labels") from None
+        raise DataError(str(path), f"it cannot be read ({error.strerror})", "a label file") from None
     text, encoding = _decoded(content, str(path))
     if not text.strip():
-        raise DataError(str(path), "it is empty", "a file of labels, a row for each picture")
+        raise DataError(str(path), "it is empty", "a label file, a row for each picture")
     lines_of_json = has_suffix(path.name, (".jsonl", ".ndjson"))
     columns, rows, lines = _read_json(path, text) if lines_of_json else _read_csv(path, text)
     if not rows:

@@ -175,7 +175,7 @@ def _store_explanations(
 
 
 def _source(settings: DataSettings) -> str:
-    """Tell data apart by more than the name: a dataset's name, or the path of a folder, with its file of labels."""
+    """Tell data apart by more than the name: a dataset's name, or the path of a folder, with its label file."""
     if settings.name in READERS:
         return settings.name
     path = str(data_room.folder_path(settings.name).resolve())

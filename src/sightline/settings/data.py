@@ -160,7 +160,7 @@ def has_suffix(name: str, suffixes: Sequence[str]) -> bool:
 
 
 def is_own_pictures(name: str) -> bool:
-    """Tell whether there is a folder, a file of labels or an archive at the path `name`."""
+    """Tell whether there is a folder, a label file or an archive at the path `name`."""
     path = Path(name).expanduser()
     return path.is_dir() or (has_suffix(name, ARCHIVES + LABEL_FILES) and path.is_file())
 
