@@ -343,4 +343,4 @@ def test_the_settings_of_a_longer_run_are_refused(tmp_path: Path, capsys: pytest
     path = tmp_path / "settings.yaml"
     path.write_text("recipe: null\nextended_from_step: 7\ndata: {name: digits}\n")
     assert run(["train", "--recipe", str(path)]) == 4
-    assert "made longer later" in capsys.readouterr().err
+    assert "extended later" in capsys.readouterr().err

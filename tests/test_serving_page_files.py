@@ -48,7 +48,7 @@ def test_pictures_are_chosen_and_answered_one_below_the_other(visit, pictures, t
     page.wait_for_selector(".card")
     assert page.locator(".card h3").all_inner_texts() == ["white.png", "broken.png", "black.png"]
     assert [text.split()[0] for text in page.locator(".best").all_inner_texts()] == ["light", "dark"]
-    assert "cannot be read as a picture" in page.locator(".card").nth(1).inner_text()
+    assert "not a readable picture" in page.locator(".card").nth(1).inner_text()
     assert page.locator(".card").nth(0).locator(".bars .name").first.inner_text() == "light"
 
 

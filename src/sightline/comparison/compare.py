@@ -173,7 +173,7 @@ def resume_comparison(
             )
         _check(chosen, None, plan.confidence, jobs)
         if missing := [str(seed) for seed in plan.seeds if seed not in chosen]:
-            raise UsageError("--seeds", f"seed {', '.join(missing)} is left out", "all seeds that it has, and more")
+            raise UsageError("--seeds", f"seed {', '.join(missing)} is missing", "all seeds that it has, and more")
         plan = replace(plan, seeds=chosen)
         place.write_plan(plan)
     if plan.runs:
@@ -198,7 +198,7 @@ def compare_runs(
     _check((0,), None, confidence, 1)
     sides = _grouped(runs)
     if len(sides) < 2:
-        raise UsageError("RUN", f"all runs have the settings of {sides[0].name}", "runs of two sides or more")
+        raise UsageError("RUN", f"all runs have the settings of {sides[0].name}", "runs of two contestants or more")
     folder = ComparisonFolder.create(comparisons, name or "-".join(_short(side.name) for side in sides[:3]))
     seeds = sorted({seed for side in sides for seed in side.runs})
     plan = ComparisonPlan(

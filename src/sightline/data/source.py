@@ -216,5 +216,5 @@ def list_test_part(source: Source, settings: DataSettings) -> tuple[Part, tuple[
     listed = list_source(source, settings)
     part = listed.parts.get("test") or (listed.parts["train"] if listed.is_whole else None)
     if part is None:
-        raise DataError(str(source.table), "its split column has no test picture", "one at least")
+        raise DataError(str(source.table), "its split column has no test picture", "at least one")
     return part, listed.notes

@@ -162,7 +162,7 @@ def _calibrate(
     if splits.validation is None:
         raise DataError(
             str(path),
-            "this run has no validation images, and test images must not be fitted to",
+            "this run has no validation images, and a temperature must not be fitted to test images",
             advice="Train with --validation 0.1 and without --watch-test.",
         )
     backend, _ = torch_backend.from_file(file, module, find_device(device))

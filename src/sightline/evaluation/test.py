@@ -192,7 +192,7 @@ def _folder_for(run: RunFolder, settings: DataSettings) -> TestFolder:
 def _views(path: Path, run: RunFolder | None, classifier: Classifier) -> AveragedViews:
     """The views of an image that its run's augmentation holds for the same."""
     if run is None:
-        raise UsageError("--tta", f"{path} is a model file, which knows of no augmentation", "a run's folder")
+        raise UsageError("--tta", f"{path} is a model file, which does not store the augmentation", "a run's folder")
     augment = run.settings().augment
     views = AveragedViews(classifier, augment.flip in ("random", "alternate"), augment.shift > 0)
     if views.count == 1:

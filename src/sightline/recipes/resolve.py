@@ -80,7 +80,10 @@ def load_recipe(name: str, subject: str = "--recipe") -> Recipe:
     if own and isinstance(content, dict) and content.pop("extended_from_step", 0):
         advice = "Repeat its first part, then make it longer with --resume."
         raise FileError(
-            name, "it holds the settings of a run that was made longer later", "those of a run in one piece", advice
+            name,
+            "it holds the settings of a run that was extended later",
+            "those of a run that was not extended",
+            advice,
         )
     began_from = content.pop("recipe", None) if own and isinstance(content, dict) else None
     if not isinstance(content, dict) or not all(isinstance(part, dict) for part in content.values()):

@@ -77,7 +77,7 @@ def _refuse_foreign(path: Path) -> None:
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
-        raise UsageError("--out", f"{path} exists and is no card", "a new file", advice) from None
+        raise UsageError("--out", f"{path} exists and is not a model card", "a new file", advice) from None
     seal = SEAL.search(text)
     if seal is None:
         raise UsageError("--out", f"{path} was not written by sightline card", "a new file", advice)

@@ -66,7 +66,7 @@ def serve(
         from sightline.serving.running import address, hosts_of, is_local, listen, run
     if not (allow_remote or is_local(host)):
         raise UsageError(
-            "--host", f"{host} can be reached from other machines", advice="Add --allow-remote if that is meant."
+            "--host", f"{host} can be reached from other machines", advice="Add --allow-remote to allow this."
         )
     with listen(host, port) as listener:
         classifier = _load(Path(model), compute.device, compute.threads)

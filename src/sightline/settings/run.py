@@ -35,7 +35,7 @@ class Settings(Section):
     @model_validator(mode="after")
     def _something_learns(self) -> Self:
         if self.training.epochs == 0 and self.finetune.head != "fitted":
-            raise ValueError("epochs is 0, but only a fitted head learns without any")
+            raise ValueError("epochs is 0, but only a fitted head can be trained without epochs")
         return self
 
     @model_validator(mode="after")

@@ -87,7 +87,7 @@ class TrainingSettings(Section):
                 f"epochs is {self.epochs} and steps is {self.steps}, but exactly one of them must be given"
             )
         if self.time is not None and self.epochs is None:
-            raise ValueError("time decides how many epochs there are, but steps are asked for")
+            raise ValueError("time sets the number of epochs, but steps is given")
         if self.select == "last" and self.patience is not None:
             raise ValueError("patience needs a metric to wait for, but select is last")
         return self
@@ -117,7 +117,7 @@ class FinetuneSettings(Section):
         if self.unfreeze_epoch is not None and self.freeze == "none":
             raise ValueError("unfreeze_epoch needs a frozen backbone, but freeze is none")
         if self.head == "fitted" and self.pretrained is None:
-            raise ValueError("a fitted head needs features that are worth it, but pretrained is not given")
+            raise ValueError("a fitted head needs pretrained features, but pretrained is not given")
         return self
 
 

@@ -102,7 +102,7 @@ def _check_start(run: RunFolder) -> None:
     expected, advice = "a run that began with pretrained weights", "Train with --recipe photos or with --pretrained."
     if settings.model is None or settings.finetune.pretrained is None or not run.has(Pretrained):
         raise UsageError(
-            subject, "its network was trained from nothing, so its features know every training image", expected, advice
+            subject, "its network was trained from scratch, so its features know every training image", expected, advice
         )
     source = RunFolder(Path(settings.finetune.pretrained).expanduser())
     if source.has(SplitsRecord) and source.read(SplitsRecord).parts.get("train") == run.read(SplitsRecord).parts.get(
@@ -110,7 +110,7 @@ def _check_start(run: RunFolder) -> None:
     ):
         raise UsageError(
             subject,
-            f"it began from {source.path}, which was trained on the same images",
+            f"it started from {source.path}, which was trained on the same images",
             f"{expected} of others",
             advice,
         )
@@ -175,7 +175,7 @@ def _backbone(run: RunFolder, settings: Settings, splits: Splits, compute: Compu
     report = load_pretrained(network, settings.model, settings.finetune.pretrained)
     if report.sha256 != run.read(Pretrained).sha256:
         advice = "Bring the old file back, or start a new run."
-        raise FileError(report.source, "the file has changed since the run began from it", advice=advice)
+        raise FileError(report.source, "the file has changed since the run started from it", advice=advice)
     backbone = FrozenBackbone.of(network, fit_preprocessing(splits.train, settings.data), compute)
     if backbone is None:
         raise UsageError(

@@ -125,7 +125,7 @@ def _longer(folder: RunFolder, lengths: Mapping[str, int]) -> Settings:
         raise UsageError(f"--{flag}", f"this run counts in {other}", advice=advice)
     new = old + asked if adds else asked
     if new < old:
-        raise UsageError(f"--{flag}", f"{asked} found", f"{old} or more, since a run can only be made longer")
+        raise UsageError(f"--{flag}", f"{asked} found", f"{old} or more, since a run can only be extended")
     if new == old:
         return settings
     start = _finished_step(folder)

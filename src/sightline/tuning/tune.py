@@ -112,7 +112,7 @@ def tune(
     check_tracking(base)
     loaded = images.load(base.data)
     if base.data.validation == 0 and loaded.val is None:
-        raise UsageError("--validation", "0 found", "validation images, which alone decide between trials")
+        raise UsageError("--validation", "0 found", "validation images, which judge the trials")
     if chosen_space is None:
         augment = base.augment.replace(flip="auto")
         flip = resolve_augment(augment, data_name(base.data), loaded.train.class_names)[0].flip
