@@ -32,10 +32,10 @@ CELLS_A_PROBLEM = 8
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a check found, as check.json holds it, and how to look at the pictures in question.
+    """The result of a check, as in check.json, with access to the pictures concerned.
 
-    Each problem has `kind`, `count`, `wrong`, `text`, `advice` and `entries`, its cases: each with `files`, one path or
-    a pair of them relative to the folder, and `note`, what there is to say of them.
+    Each problem has `kind`, `count`, `wrong`, `text`, `advice` and `entries`. Each entry has `files`, one path or a
+    pair of paths relative to the folder, and `note`, a remark about them.
     """
 
     data: str
@@ -58,7 +58,7 @@ class CheckResult:
 
     @property
     def wrong(self) -> bool:
-        """Whether something is wrong that should be put right before training, and not only worth knowing."""
+        """Whether there are problems that should be fixed before training."""
         return any(problem.wrong for problem in self.problems)
 
     def to_dict(self) -> dict[str, Any]:

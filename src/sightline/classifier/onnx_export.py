@@ -62,7 +62,7 @@ class Parity:
 
 @dataclass(frozen=True)
 class ExportResult:
-    """An ONNX file that was published, `bytes` long. `images` pictures were compared, `images_from` says which."""
+    """A written ONNX file with `bytes` bytes. `images` pictures were compared; `images_from` says which."""
 
     path: Path
     max_difference: float

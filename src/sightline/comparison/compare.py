@@ -44,8 +44,8 @@ NUMBERED = re.compile(r"(-s\d+)?-\d{3}$")
 class ComparisonResult(ComparisonRecord):
     """A finished comparison: its folder, and its results.
 
-    `sides` holds the accuracies of each side, in the order given, and `pairs` the difference and the verdict of each
-    pair of them: first and second, first and third, and so on.
+    `sides` has the accuracies of each side, in the given order. `pairs` has the difference and the verdict of each
+    pair: first and second, first and third, and so on.
     """
 
     folder: Path

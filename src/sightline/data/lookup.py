@@ -164,9 +164,9 @@ class _DownloadBar(ProgressBar):
 
 @dataclass(frozen=True)
 class DatasetStatus:
-    """A dataset with a name. `found`: embedded, generated, a folder, or None where it must be downloaded.
+    """A built-in dataset. `found`: embedded, generated, a folder, or None if it must be downloaded.
 
-    `size` is (H, W, C), `classes`, `train` and `test` are counts; each is None where the user chooses it.
+    `size` is (H, W, C); `classes`, `train` and `test` are counts; each is None if the user chooses it.
     """
 
     name: str

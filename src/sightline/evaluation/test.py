@@ -38,9 +38,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TestResult:
-    """A test: `report` is what metrics.json holds, `folder` where the files are, None where none were written,
-    `images` how many test images there are, of which the first `n` were looked at, `notes` where other data than the
-    run's own were found.
+    """The result of a test. `report` has the content of metrics.json.
+
+    `folder` has the files, and is None if none were written. `images` is the number of test images, of which the first
+    `n` were tested. `notes` describe where data other than the run's own were found.
     """
 
     __test__ = False
@@ -53,7 +54,7 @@ class TestResult:
 
     @property
     def accuracy(self) -> float:
-        """Fraction of the images that were answered correctly."""
+        """Fraction of the images that were classified correctly."""
         return self.report.accuracy
 
     @property
@@ -63,7 +64,7 @@ class TestResult:
 
     @property
     def n(self) -> int:
-        """How many images were looked at."""
+        """Number of tested images."""
         return self.report.n
 
     @property
@@ -83,12 +84,12 @@ class TestResult:
 
     @property
     def tta(self) -> AveragedAccuracy | None:
-        """Views, accuracy and interval with test-time augmentation, None where it was not asked for."""
+        """Accuracy and interval with test-time augmentation, and its number of variants; None without it."""
         return self.report.tta
 
     @property
     def files(self) -> list[Path]:
-        """What was written and can be looked at: the metrics, the predictions, and the pictures."""
+        """The written files: metrics, predictions and pictures."""
         return [] if self.folder is None else TestFolder(self.folder).files()
 
     def to_dict(self) -> dict[str, Any]:

@@ -50,7 +50,7 @@ class CrossValidationResult(FoldsRecord):
 
     @property
     def answers(self) -> Path:
-        """The table of all answers, the most doubtful label first."""
+        """The table of all predictions, the most doubtful label first."""
         return FoldsFolder(self.folder).answers_path
 
     def to_dict(self) -> dict[str, Any]:

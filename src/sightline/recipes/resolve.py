@@ -26,11 +26,11 @@ NO_RECIPE = "none"
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe as it stands in its file.
+    """A recipe, as in its file.
 
-    `about` has title, command and accuracy, where that was measured time, hardware and date, and where they apply
-    default_for (the datasets whose default it is) and better (the recipe that does the same task well); `settings` is
-    nested by section, `text` the whole file.
+    `about` has title, command and accuracy; time, hardware and date if it was measured; default_for, the datasets that
+    use it by default; and better, the recipe that does the same task well. `settings` is nested by section, and `text`
+    is the whole file.
     """
 
     name: str

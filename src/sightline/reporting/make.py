@@ -26,7 +26,7 @@ HTML, SLIDES, MARKDOWN, PICTURES = "report.html", "slides.pptx", "report.md", "r
 
 @dataclass(frozen=True)
 class ReportResult:
-    """What was written, the HTML first, and notes on what could not be as asked for."""
+    """The written files, the HTML file first, and notes on requests that could not be met."""
 
     files: tuple[Path, ...]
     notes: tuple[str, ...]

@@ -63,7 +63,7 @@ class ListedRun:
 
 @dataclass(frozen=True)
 class RunList:
-    """Runs in the order asked for, and the folders that were left out, each with the reason."""
+    """Runs in the requested order, and the folders that were left out, each with the reason."""
 
     runs: tuple[ListedRun, ...]
     left_out: Mapping[Path, str]

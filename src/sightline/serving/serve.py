@@ -23,7 +23,7 @@ PACKAGES = ("starlette", "uvicorn", "h11", "python_multipart", "prometheus_clien
 
 @dataclass(frozen=True)
 class ServerInfo:
-    """A running server: its address, its port, and the largest number of pictures that it computes at once."""
+    """A running server: its address, its port, and the maximum number of pictures per batch."""
 
     url: str
     port: int

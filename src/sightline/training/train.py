@@ -36,9 +36,10 @@ OWN_PARTS, NAMED_DATA = "arrays and an ImageData have parts of their own", "a da
 
 @dataclass(frozen=True)
 class TrainResult:
-    """A finished run. Accuracies are fractions; val_accuracy is the selected epoch's, test_accuracy that of the same
-    weights, with its 95 % Wilson interval, and `test_report` all figures of that test; None where there were no such
-    images.
+    """A finished run. Accuracies are fractions.
+
+    `val_accuracy` is that of the selected epoch. `test_accuracy` is that of the same weights, with its 95 % Wilson
+    interval, and `test_report` has all metrics of that test. Each is None if there were no such images.
     """
 
     run: Path
