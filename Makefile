@@ -11,12 +11,12 @@ help:
 	@echo "make demo         train, test and predict on the embedded digits"
 	@echo "make setup        the environment for working on Sightline"
 	@echo "make test         all tests"
-	@echo "make check        style, types, layers, the rules of the house and the lock on the help"
-	@echo "make hooks        run the same before each commit"
-	@echo "make parity       compare with torchvision, Keras and TensorFlow, in environments of their own"
-	@echo "make bench        how fast, beside Keras, PyTorch and others, under 15 minutes"
-	@echo "make bench-full   the same with every training in it, hours"
-	@echo "make update-help  take the help as it is now into the lock"
+	@echo "make check        style, types, layers, structure, and whether the help is up to date"
+	@echo "make hooks        run make check before each commit"
+	@echo "make parity       compare with torchvision, Keras and TensorFlow, in separate environments"
+	@echo "make bench        speed compared with Keras, PyTorch and others, under 15 minutes"
+	@echo "make bench-full   the same with all trainings, hours"
+	@echo "make update-help  update the stored help texts in tests/help"
 	@echo "make docs         write docs/python.md from the docstrings"
 
 demo: $(INSTALLED)

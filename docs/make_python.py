@@ -23,8 +23,8 @@ for answer in classifier.predict(["one.png", "two.png"]):
     print(answer.source, answer.label, answer.probability)
 ```
 
-Everything that `import sightline` offers, from its docstrings (`make docs` writes this page). Settings are those of the
-command line, by the names of their flags: `--batch-size 64` is `batch_size=64`. Importing is quick and loads no torch.
+`make docs` writes this page from the docstrings of everything that `import sightline` offers. Settings are named like
+the flags of the command line: `--batch-size 64` is `batch_size=64`. Importing is quick and does not load torch.
 """
 
 

@@ -33,17 +33,17 @@ def main() -> None:
     print("\nLook at")
     for path, what in (
         (run / "curves.png", "accuracy and loss, epoch by epoch"),
-        (run / "test" / "confusion_matrix.png", "which digits are taken for which"),
-        (PICTURE, "what was just predicted"),
+        (run / "test" / "confusion_matrix.png", "which digits are confused with which"),
+        (PICTURE, "the picture that was just classified"),
     ):
         print(f"  {path!s:44}  {what}")
-    print("\nType next")
+    print("\nNext commands")
     for command, what in (
         (". .venv/bin/activate", ""),
         ("sightline train mnist", "MNIST, downloaded on first use"),
         ("sightline train FOLDER", "your own pictures, one folder per class"),
-        ("sightline recipes", "runs that have a name"),
-        ("sightline train --help", "every setting"),
+        ("sightline recipes", "ready-made settings"),
+        ("sightline train --help-all", "every setting"),
     ):
         print(f"  {command:44}  {what}".rstrip())
 

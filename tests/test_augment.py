@@ -157,7 +157,7 @@ def test_auto_flips_own_folders_whose_names_are_harmless(names):
     assert settings.flip == "alternate"
     assert lines == [
         "augmentation: none",
-        "flips every second epoch, since nothing in the 2 class names tells left from right",
+        "flips every second epoch, since the 2 class names do not distinguish left from right",
     ]
 
 
@@ -169,7 +169,7 @@ def test_auto_flips_own_folders_whose_names_are_harmless(names):
         (["zero", "One", "two"], "digits"),
         (["00001", "00002"], "numbers"),
         (["A", "B", "other"], "'A' looks like a sign"),
-        (["turn_left", "straight", "turn_right"], "'turn_left' tells left from right"),
+        (["turn_left", "straight", "turn_right"], "'turn_left' distinguishes left from right"),
         (["handLeft", "handUp"], "'handLeft'"),
         (["左转", "直行"], "'左转'"),
         (["arm-L", "arm-R"], "'arm-L' and 'arm-R'"),
@@ -210,7 +210,7 @@ def test_images_turned_over_are_warned_of_where_classes_tell():
     for names in (["thumb_up", "thumb_down"], ["6", "9"], ["朝上", "朝下"], ["UpperJaw", "other"]):
         settings, lines = resolve_augment(asked, "own", names)
         assert settings == asked and lines[0] == "augmentation: upside down at random"
-        assert lines[1].startswith("warning: turned upside down as asked, though ")
+        assert lines[1].startswith("warning: upside down as requested, but ")
     assert len(resolve_augment(asked, "own", ["cell", "setup"])[1]) == 1
 
 
@@ -236,11 +236,11 @@ def test_lines_are_short_and_say_everything():
     assert resolve_augment(AugmentSettings(), "own", names)[1] == ["augmentation: none"]
     settings = AugmentSettings(mixup=0.2, cutmix=1, **PHOTOGRAPHS)
     assert resolve_augment(settings, "own", ["cat", "dog"])[1] == [
-        "augmentation: a random part of 8 to 100 % of the area, RandAugment with 2 operations of magnitude 9, black",
+        "augmentation: random crops of 8 to 100 % of the area, RandAugment with 2 operations of magnitude 9, black",
         "  edges, upside down at random, saturation by up to 40 %, hue by up to 36 degrees, mixup or cutmix",
     ]
     lines = resolve_augment(AugmentSettings(level="light"), "own", ["cat", "dog"])[1]
-    assert lines[0].startswith("augmentation, level light: a random part of 50 to 100 % of the area, brightness")
+    assert lines[0].startswith("augmentation, level light: random crops of 50 to 100 % of the area, brightness")
 
 
 # The picture

@@ -173,7 +173,7 @@ def test_written_it_is_in_every_answer(copy: Path, trained: Path, capsys: pytest
     answers = zip(plain.predict(list(pixels)), calibrated.predict(list(pixels)), strict=True)
     assert all(a.label == b.label and a.probability != b.probability for a, b in answers)
 
-    # The run was tested anew, as sightline test does it.
+    # The run was tested again, as sightline test does it.
     old, new = RunFolder(trained), RunFolder(copy)
     reports = [json.loads(folder.test_folder.metrics_path.read_text()) for folder in (old, new)]
     for report, when in zip(reports, ("before", "after"), strict=True):
@@ -202,7 +202,7 @@ def test_an_exported_file_is_told_to_be_older(copy: Path, capsys: pytest.Capture
     exported.write_bytes(b"of the uncalibrated weights")
     for words, said in (
         ([], ""),
-        (["--write"], f"warning: {exported} is older and does not have this temperature; write it anew with "
+        (["--write"], f"warning: {exported} is older and lacks this temperature; write it again with "
          f"sightline export {copy} --force\n"),
     ):  # fmt: skip
         assert run(["calibrate", str(copy), *words]) == 0
@@ -307,7 +307,7 @@ def test_what_is_no_calibrated_run_is_one_line(copy: Path, tmp_path: Path, capsy
 
 
 def _few(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calibration, "FEWEST_IMAGES", 145)
+    monkeypatch.setattr(calibration, "FEWEST_TO_CALIBRATE", 145)
 
 
 def _all_right(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -337,10 +337,10 @@ def _wrong(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("doubtful", "message"),
     [
-        (_few, "144 validation images are too few"),
+        (_few, "only 144 validation images"),
         (_all_right, "all 144 validation images"),
         (_guesses, "to 100 open"),
-        (_wrong, "none from 0.01 to 100"),
+        (_wrong, "no temperature from 0.01 to 100"),
     ],
 )
 def test_a_doubt_is_told_and_nothing_written(

@@ -94,7 +94,7 @@ def test_a_dataset_of_the_hub_is_named_as_it_is_there(copy: Path) -> None:
     head, text = taken_apart(card(copy).path)
     assert head["datasets"] == ["ylecun/mnist"]
     assert head["model-index"][0]["results"][0]["dataset"]["type"] == "ylecun/mnist"
-    assert "BY-SA 3.0" in text and "dataset's own test part" in text
+    assert "BY-SA 3.0" in text and "dataset's own test split" in text
 
 
 def test_every_known_dataset_has_its_origin() -> None:
@@ -109,7 +109,7 @@ def test_data_of_ones_own_come_from_nowhere_known_even_under_a_known_name(copy: 
         assert isinstance(run, Run) and origin_of(run) is None
         head, text = taken_apart(card(copy).path)
         assert "datasets" not in head and head["model-index"][0]["results"][0]["dataset"]["type"] == "imagefolder"
-        assert "Source: not known." in text and "Licence: not known." in text
+        assert "Source: not known." in text and "License: not known." in text
 
 
 # Every number
@@ -231,7 +231,7 @@ def test_a_run_without_a_test_has_no_results(copy: Path) -> None:
 def test_weights_that_it_began_with_are_named(copy: Path) -> None:
     source = Pretrained("imagenet", "resnet18.pth", "ab12", "torchvision", (), (), (), (1000, 10), (3, 1), "imagenet")
     RunFolder(copy).write(source)
-    assert "It began with the weights of resnet18.pth (SHA-256 ab12)." in taken_apart(card(copy).path)[1]
+    assert "Training started from the weights of resnet18.pth (SHA-256 ab12)." in taken_apart(card(copy).path)[1]
 
 
 def test_what_is_no_run_is_refused_in_one_line(

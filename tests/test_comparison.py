@@ -85,7 +85,7 @@ def test_a_recipe_s_dataset_holds_where_none_is_named() -> None:
     [
         (["mnist-cnn"], {}, "1 found"),
         (["mnist-cnn", "mnist-cnm"], {}, "Did you mean mnist-cnn"),
-        (["cnn", "cnn:lrr=0.1"], {}, "'lrr' is no setting"),
+        (["cnn", "cnn:lrr=0.1"], {}, "'lrr' is not a setting"),
         (["cnn", "cnn:lr=fast"], {}, "cnn:lr=fast: --lr"),
         (["cnn", "cnn:seed=3"], {}, "it changes seed, which a comparison sets itself. Use --seeds."),
         (["cnn", "cnn:split_seed=3"], {}, "Use --split-seed"),
@@ -192,7 +192,7 @@ def test_more_seeds_leave_the_others_as_they_are_and_are_remembered_as_a_look(tm
     for before, after in zip(first.sides, more.sides, strict=True):
         assert after.accuracies[:2] == before.accuracies and after.n == 3
     assert more.looks == (2, 3)
-    with pytest.raises(sl.UsageError, match="seed 2 is left out"):
+    with pytest.raises(sl.UsageError, match="seed 2 is missing"):
         sl.resume_comparison(first.folder, seeds=2, quiet=True)
 
 
@@ -374,7 +374,7 @@ def test_seconds_become_steps_by_each_side_s_own_pace(tmp_path: Path) -> None:
         (["cnn", "cnn:lr=0.2", "--seeds", "0"], 2, "--seeds"),
         (["cnn", "cnn:lr=0.2", "--confidence", "95"], 2, "at least 0.5 and below 1"),
         (["cnn", "cnn:lr=0.2", "--seconds", "3", "--epochs", "2"], 2, "given together with --epochs"),
-        (["cnn", "cnn:epochs=6", "--seconds", "3"], 2, "cnn:epochs=6 names its own length"),
+        (["cnn", "cnn:epochs=6", "--seconds", "3"], 2, "cnn:epochs=6 has its own length"),
         (["cnn", "cnn:lr=0.2", "--seconds", "3", "--own-lengths"], 2, "given together with --seconds"),
         (["cnn", "cnn:lr=0.2", "--epochs", "3", "--own-lengths"], 2, "given together with --epochs"),
         (["cnn", "cnn:lr=0.2", "--jobs", "0"], 2, "1 or more"),

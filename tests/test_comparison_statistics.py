@@ -136,15 +136,15 @@ def test_what_is_not_distinguishable_says_how_many_seeds_would_settle_it():
     needed = math.ceil(TTestPower().solve_power(effect, power=0.8, alpha=0.05))
     assert pair.verdict.seeds_needed == needed
     assert pair.verdict.sentence == (
-        f"A and B are not distinguishable with 5 seeds; about {needed} seeds on each side would settle a difference of "
-        f"{100 * pair.difference:.2f} points, the one seen"
+        f"A and B are not distinguishable with 5 seeds; about {needed} seeds each would be needed to confirm the "
+        f"observed difference of {100 * pair.difference:.2f} points"
     )
 
 
 def test_more_seeds_than_anyone_runs_are_not_counted():
     verdict = pair_of(by_seed([0.90, 0.92, 0.91, 0.93]), by_seed([0.92, 0.90, 0.93, 0.9101])).verdict
     assert verdict.seeds_needed is None
-    assert "more than 1,000 seeds on each side" in verdict.sentence
+    assert "more than 1,000 seeds each" in verdict.sentence
 
 
 def test_equal_means_promise_no_number_of_seeds():
@@ -158,7 +158,7 @@ def test_equal_means_promise_no_number_of_seeds():
 def test_one_seed_says_nothing():
     pair = pair_of({0: 0.99}, {0: 0.5})
     assert (pair.verdict.outcome, pair.verdict.reason, pair.test) == ("no verdict", "one seed", None)
-    assert pair.verdict.sentence == "no verdict on A and B: one seed says nothing"
+    assert pair.verdict.sentence == "no verdict on A and B: a single seed does not show how much results vary"
     assert pair.difference == pytest.approx(0.49)
     assert (pair.p_value, pair.interval) == (None, None)
     several = pair_of(by_seed(A), {3: 0.5})

@@ -44,9 +44,9 @@ def test_clean_images(clean):
     assert found.duplicates.across == CopiesAcross(pairs=0, other_label=0, with_test=0, named=[])
     assert set(found.duplicates.inside.values()) == {CopiesInside(0, 0)}
     assert audit_lines(found) == [
-        "train: 40 images in 2 classes, 20 a class",
-        "validation: 10 images in 2 classes, 5 a class",
-        "test: 12 images in 2 classes, 6 a class",
+        "train: 40 images in 2 classes, 20 per class",
+        "validation: 10 images in 2 classes, 5 per class",
+        "test: 12 images in 2 classes, 6 per class",
     ]
 
 
@@ -74,7 +74,7 @@ def test_planted_duplicates(clean):
     lines = audit_lines(audit(clean))
     assert "3 exact duplicates inside train, 1 with another label" in lines
     assert any(
-        line.startswith("3 exact duplicates across parts, 1 with another label: train/10 = val/4") for line in lines
+        line.startswith("3 exact duplicates across splits, 1 with another label: train/10 = val/4") for line in lines
     )
 
 
@@ -101,9 +101,9 @@ def test_imbalance_skipped_and_ignored(clean):
     assert found.skipped == {"train/cat/x.jpg": "cut short"}
     lines = audit_lines(found)
     assert any(
-        line.startswith("the largest class has 3.0 times the images of the smallest: accuracy") for line in lines
+        line.startswith("the largest class has 3.0 times as many images as the smallest: accuracy") for line in lines
     )
-    assert "1 unreadable picture left out: train/cat/x.jpg" in lines
+    assert "1 unreadable picture skipped: train/cat/x.jpg" in lines
     assert "4 files without a picture's suffix ignored" in lines
     alone = audit(Splits(clean.train.select(np.array([0, 2])), None, None))
     assert alone.imbalance is None

@@ -42,7 +42,7 @@ def test_the_command_says_it_in_eighty_columns(tmp_path, rng, capsys, monkeypatc
     assert "6 files cannot be read" in text and "and 3 more" in text
     assert f"Written to {out}: check.json and contact_sheet.png\n" in text
     assert "\x1b[31m" not in text
-    assert text.splitlines()[-1].startswith("1 thing is wrong. What next:")
+    assert text.splitlines()[-1].startswith("1 thing is wrong. Next:")
     assert json.loads((out / "check.json").read_text("utf-8"))["unreadable"] == 6
     with Image.open(out / "contact_sheet.png") as sheet:
         assert sheet.width > 1000
@@ -88,7 +88,7 @@ def test_strict_json_and_exit_codes(tmp_path, rng, capsys):
     assert json.loads(capsys.readouterr().out)["problems"] == []
     assert not (tmp_path / "out" / "contact_sheet.png").exists()
     assert run(["check", str(root)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == f"Nothing is wrong. What next: sightline train {root}"
+    assert capsys.readouterr().out.splitlines()[-1] == f"Nothing is wrong. Next: sightline train {root}"
     (root / "train" / "cat" / "bad.jpg").write_bytes(b"")
     assert run(["check", str(root), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["wrong"] is True

@@ -19,7 +19,7 @@ def test_what_is_no_dataset_is_refused(tmp_path):
     refused(paint(tmp_path / "file.png"), "it is a file")
     (tmp_path / "nothing").mkdir()
     refused(tmp_path / "nothing", "no class folders")
-    refused(make(tmp_path / "one", classes=("cat",)), "one class only, cat")
+    refused(make(tmp_path / "one", classes=("cat",)), "only one class, cat")
     refused(make(tmp_path / "untrained", ("test",)), "test/ but no train/")
     both = tmp_path / "both"
     (both / "train").mkdir(parents=True)

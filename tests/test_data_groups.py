@@ -110,8 +110,8 @@ def test_near_duplicates_are_kept_together_and_told(people: Path, tmp_path: Path
 
 def test_the_report_and_the_card_say_how_it_was_split(people: Path, tmp_path: Path) -> None:
     run = sl.train(people, group="parent", runs=tmp_path, **QUICK).run
-    assert "belong together by parent, 12 groups of them" in sl.report(run).files[0].read_text("utf-8")
-    assert "in 12 groups, lies in one part only" in (sl.card(run).path).read_text("utf-8")
+    assert "(rule: parent; 12 groups)" in sl.report(run).files[0].read_text("utf-8")
+    assert "(rule: parent; 12 groups)" in (sl.card(run).path).read_text("utf-8")
 
 
 def test_one_group_alone_cannot_be_split(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_one_group_alone_cannot_be_split(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "said"), [("(", "no regular expression"), (r"q\d", "does not occur in left/p00/0.png and 59 more")]
+    ("rule", "said"), [("(", "not a regular expression"), (r"q\d", "does not occur in left/p00/0.png and 59 more")]
 )
 def test_wrong_rules_are_told(people: Path, rule: str, said: str) -> None:
     with pytest.raises(UsageError, match="--group") as caught:

@@ -199,7 +199,7 @@ def test_a_file_elsewhere_over_a_folder(tmp_path):
     assert loaded.name == "photos"
     with pytest.raises(UsageError, match=r"--labels: .*gone\.csv is not there"):
         load(tmp_path / "photos", labels=str(tmp_path / "gone.csv"))
-    with pytest.raises(UsageError, match="is a file of labels itself"):
+    with pytest.raises(UsageError, match="is a label file itself"):
         load(table, labels=str(table))
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a file of labels: one line that names it, and what a check says of the same."""
+"""What is wrong with a label file: one line that names it, and what a check says of the same."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ HEAD = ("image", "label")
         (b"image,label\np00.png,cat\np01.png,\n", "one of its rows has no label, the first in line 3"),
         (b"image,label\n,cat\np01.png,dog\n,dog\n", "2 of its 3 rows have no picture, the first in line 2"),
         (b"image,image\np00.png,cat\n", "the column 'image' twice"),
-        (b'image,label\np00.png,"cat\n', "no table that can be read"),
-        (b"image,label\np00.png,cat\np01.png,cat\n", "it has one class only, cat"),
+        (b'image,label\np00.png,"cat\n', "not a readable table"),
+        (b"image,label\np00.png,cat\np01.png,cat\n", "it has only one class, cat"),
         (b"image,x,y1\np00.png,a,1\np02.png,a,1\np01.png,b,2\np03.png,b,2\n", "could be in x, y1"),
         (b"image,x,z\np00.png,a,1\np02.png,b,2\np01.png,c,3\n", "none of its columns has labels, but image, x, z"),
         (b"what,label\nfoo,cat\nbar,dog\n", "none of its columns names pictures that are there, but what, label"),
-        (b"image,label,split\np00.png,cat,train\np01.png,dog,extra\n", "line 3: its part is 'extra'"),
+        (b"image,label,split\np00.png,cat,train\np01.png,dog,extra\n", "line 3: its split is 'extra'"),
         (b"image,label,split\np00.png,cat,test\np01.png,dog,test\n", "no training picture"),
         (b"image,label,split\np00.png,cat,train\np01.png,dog,train\np02.png,eel,test\n", "test: class eel is extra"),
         (b"\xff\xfei\0m\0x", "no whole UTF-16 text"),
@@ -43,7 +43,7 @@ def test_what_is_no_table_is_refused(tmp_path, content, said):
 @pytest.mark.parametrize("line", ["[1]", "{", '"x"', "[" * 100_000])
 def test_lines_that_are_no_json_objects(tmp_path, line):
     (tmp_path / "x.jsonl").write_text('{"image": "p00.png", "label": 1}\n' + line)
-    refused(tmp_path / "x.jsonl", "line 2: it is no JSON object")
+    refused(tmp_path / "x.jsonl", "line 2: it is not a JSON object")
 
 
 def test_a_label_that_is_no_text(tmp_path):
@@ -96,7 +96,7 @@ def test_several_files_of_labels_are_named(tmp_path):
     rows = pictures(tmp_path, folder="images")
     for name in ("train.csv", "sample_submission.csv"):
         write(tmp_path / name, [HEAD, *rows])
-    refused(tmp_path, r"several files of labels, sample_submission\.csv, train\.csv .*--labels")
+    refused(tmp_path, r"several label files, sample_submission\.csv, train\.csv .*--labels")
     assert load(tmp_path, labels="train.csv").class_names == ("cat", "dog")
 
 
@@ -108,5 +108,5 @@ def test_a_column_called_set_without_parts_is_no_split(tmp_path):
 
 def test_what_is_no_kind_of_data(tmp_path):
     (tmp_path / "x.7z").write_bytes(b"7z")
-    refused(tmp_path / "x.7z", r"it is a file \(expected a folder, a file of labels .* or an archive")
+    refused(tmp_path / "x.7z", r"it is a file \(expected a folder, a label file .* or an archive")
     refused(tmp_path / "x.csv", "no such file")

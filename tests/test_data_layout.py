@@ -96,9 +96,9 @@ def test_a_folder_inside_is_taken_and_told(tmp_path, inner, parts):
 
 def test_one_class_is_not_looked_into_for_classes_that_are_none(tmp_path):
     make(tmp_path / "pets", ("",), classes=("cat",))
-    refused(tmp_path / "pets", "it has one class only, cat")
+    refused(tmp_path / "pets", "it has only one class, cat")
     make(tmp_path / "more", ("val",))
-    refused(tmp_path / "more", "it has one class only, val")
+    refused(tmp_path / "more", "it has only one class, val")
 
 
 def test_what_systems_leave_behind_is_ignored(tmp_path):

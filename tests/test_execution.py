@@ -46,19 +46,19 @@ def test_the_length_of_the_run_decides(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("flags", "compiled", "recorded", "told"),
     [
-        ({"execution": "eager"}, False, False, "steps run eagerly: as asked"),
-        ({"execution": "graph"}, False, True, "as a CUDA graph: as asked; an epoch's last batch, of 6, eagerly"),
-        ({"execution": "graph", "last_batch": "wrap"}, False, True, "steps run as a CUDA graph: as asked"),
-        ({"execution": "compile"}, True, True, "steps run compiled, as a CUDA graph: as asked"),
-        ({"execution": "compile", "precision": "fp16"}, True, False, "as asked; no graph, since the loss scaling"),
-        ({"execution": "graph", "precision": "fp16"}, False, False, "graph was asked for; no graph, since the loss"),
+        ({"execution": "eager"}, False, False, "steps run eagerly: as requested"),
+        ({"execution": "graph"}, False, True, "as requested; the last batch of an epoch, of 6, runs eagerly"),
+        ({"execution": "graph", "last_batch": "wrap"}, False, True, "steps run as a CUDA graph: as requested"),
+        ({"execution": "compile"}, True, True, "steps run compiled, as a CUDA graph: as requested"),
+        ({"execution": "compile", "precision": "fp16"}, True, False, "as requested; no graph, since the loss scaling"),
+        ({"execution": "graph", "precision": "fp16"}, False, False, "graph was requested; no graph, since the loss"),
         ({"optimizer": "adadelta"}, False, False, "adadelta is none here"),
         ({"fused": False}, False, False, "sgd is none here"),
         ({"optimizer": "adam", "eps_hat": True}, False, False, "eps_hat sets another eps"),
         ({"batch_size": 200}, False, False, "no batch has the full size"),
         ({"own": True}, False, False, "a module of your own may ask the host"),
-        ({"own": True, "execution": "graph"}, False, True, "as asked"),
-        ({}, False, True, f"1,000 steps, and recording pays from {GRAPH_FROM_STEPS} on"),
+        ({"own": True, "execution": "graph"}, False, True, "as requested"),
+        ({}, False, True, f"1,000 steps, and recording pays off from {GRAPH_FROM_STEPS}"),
     ],
 )
 def test_what_stands_against_recording_is_told(

@@ -180,7 +180,7 @@ def test_a_run_is_told_what_more_pictures_would_bring(copy: Path, capsys: pytest
 
     assert command(["forecast", str(copy), "--repeats", "1"]) == 0
     shown = capsys.readouterr().out
-    assert "forecast: 2 times as many" in shown and "measured on 344" in shown and "read the gain" in shown
+    assert "forecast: 2 times as many" in shown and "Measured on 344" in shown and "Rely on the gain" in shown
     assert {**to_json(folder.read(Forecast)), "seconds": 0} == {**kept, "seconds": 0}
 
 
@@ -250,7 +250,7 @@ def test_what_is_no_run_that_began_with_weights_is_one_line(
         (onnx, UsageError, "does not know the training images"),
         (tmp_path / "nowhere", FileError, "no such run folder"),
         (tmp_path / "empty", FileError, "it has no settings.yaml"),
-        (weights, UsageError, "trained from nothing"),
+        (weights, UsageError, "trained from scratch"),
     ):
         error = refused(path)
         assert isinstance(error, kind) and said in str(error), error
@@ -279,7 +279,7 @@ def test_pictures_that_moved_and_weights_that_changed_are_told(
     (other / "settings.yaml").write_text(text.replace(str(weights), str(moved)))
     shutil.copyfile(begun / "weights" / "best.safetensors", moved / "weights" / "best.safetensors")
     error = refused(other)
-    assert isinstance(error, FileError) and "has changed since the run began from it" in str(error)
+    assert isinstance(error, FileError) and "has changed since the run started from it" in str(error)
 
 
 def test_weights_that_saw_the_same_pictures_are_refused(weights: Path, tmp_path: Path) -> None:

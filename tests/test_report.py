@@ -145,12 +145,12 @@ def remove(*names: str) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("change", "said", "sections"),
     [
-        (remove("network.json"), "not described in this folder", 10),
-        (remove("samples.npz"), "No training images were kept", 10),
-        (remove("test/mistakes.npz"), "Their pictures are not kept", 10),
+        (remove("network.json"), "no description of the network", 10),
+        (remove("samples.npz"), "holds no training images", 10),
+        (remove("test/mistakes.npz"), "does not hold their pictures", 10),
         (remove("test"), "has not been tested", 8),
         (remove("test", "weights/last.safetensors"), "training has not ended", 8),
-        (remove("test", "weights", "results.csv", "checkpoints"), "No epoch has been finished", 8),
+        (remove("test", "weights", "results.csv", "checkpoints"), "No epoch has finished", 8),
         (remove("network.json", "samples.npz", "test", "weights", "results.csv"), "training has not ended", 8),
     ],
 )

@@ -73,6 +73,18 @@ def test_the_commands_of_a_study_repeat_it(searched: Path, tmp_path: Path, monke
     assert found[0] == found[1]
 
 
+def test_a_search_that_found_nothing_keeps_the_seeds_that_it_was_given(searched: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(searched, tmp_path / "nothing")
+    changed_json(folder / "results.json", final=None, changes={}, before={}, importance={})
+    given, kept = (re.findall(r"sightline tune [^<]*--seeds (\S+)", page_of(place)[1]) for place in (searched, folder))
+    assert given == kept != []
+
+
+def test_calibration_is_suggested_only_where_it_can_help(copy: Path) -> None:
+    changed_json(copy / "test/metrics.json", ece=0.001)
+    assert "can fit a temperature" not in page_of(copy)[1]
+
+
 @pytest.mark.parametrize(
     ("change", "said"), [({"extended_from_step": 20}, "no single command"), ({"model": None}, "a module of its own")]
 )

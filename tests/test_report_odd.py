@@ -163,9 +163,9 @@ def test_test_images_among_the_others_are_told_however_many_there_are(copy: Path
     named = [{"parts": ["train", "validation"], "images": ["a", "b"], "same_label": True}] * 20
     across = {"pairs": 150, "other_label": 0, "with_test": 50, "named": named}
     changed_json(copy / "audit.json", duplicates={**audit["duplicates"], "across": across})
-    assert "How it does without the test images that are also among those" in page_of(copy)[1]
+    assert "The accuracy without the test images that were also used" in page_of(copy)[1]
     changed_json(copy / "audit.json", duplicates={**audit["duplicates"], "across": {**across, "with_test": 0}})
-    assert "How it does without the test images that are also among those" not in page_of(copy)[1]
+    assert "The accuracy without the test images that were also used" not in page_of(copy)[1]
 
 
 def test_what_runs_of_a_comparison_differ_in_is_told(compared: Path, tmp_path: Path) -> None:

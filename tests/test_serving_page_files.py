@@ -48,7 +48,7 @@ def test_pictures_are_chosen_and_answered_one_below_the_other(visit, pictures, t
     page.wait_for_selector(".card")
     assert page.locator(".card h3").all_inner_texts() == ["white.png", "broken.png", "black.png"]
     assert [text.split()[0] for text in page.locator(".best").all_inner_texts()] == ["light", "dark"]
-    assert "cannot be read as a picture" in page.locator(".card").nth(1).inner_text()
+    assert "not a readable picture" in page.locator(".card").nth(1).inner_text()
     assert page.locator(".card").nth(0).locator(".bars .name").first.inner_text() == "light"
 
 
@@ -103,10 +103,10 @@ def test_what_goes_wrong_is_said_and_taken_back(visit, pictures, tmp_path):
     assert page.locator("#message").is_hidden()
     choose("white", "white", "white", "no")
     page.wait_for_selector("#message:not([hidden])")
-    assert page.locator("#message").inner_text() == "At most 3 pictures at once; the first 3 were taken."
+    assert page.locator("#message").inner_text() == "At most 3 pictures at once; only the first 3 are used."
     page.context.set_offline(True)
     choose("white")
-    page.wait_for_function("() => document.getElementById('message').textContent.includes('does not answer')")
+    page.wait_for_function("() => document.getElementById('message').textContent.includes('does not respond')")
 
 
 def test_names_of_files_are_text_and_nothing_else(visit, pictures):

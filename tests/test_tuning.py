@@ -81,9 +81,9 @@ def test_a_range_with_steps_holds_each_of_them(low: float, high: float, step: fl
         ({"lr": {"low": 0.1}}, "low and high"),
         ({"lr": {"low": 0.1, "high": 1, "sort": "even"}}, "low and high"),
         ({"flip": {"choices": ["none"]}}, "two choices or more"),
-        ({"seed": {"low": 0, "high": 9}}, "no part of what is searched"),
-        ({"validation": {"low": 0.1, "high": 0.5}}, "no part of what is searched"),
-        ({"threads": {"low": 1, "high": 2}}, "no part of what is searched"),
+        ({"seed": {"low": 0, "high": 9}}, "it cannot be searched"),
+        ({"validation": {"low": 0.1, "high": 0.5}}, "it cannot be searched"),
+        ({"threads": {"low": 1, "high": 2}}, "it cannot be searched"),
     ],
 )
 def test_a_wrong_space_is_told_in_one_line(content: Any, words: str) -> None:

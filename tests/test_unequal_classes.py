@@ -88,5 +88,5 @@ def test_the_command_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     flags = ["--recipe", "none", "--epochs", "1", "--threads", "1", "--runs", str(tmp_path / "runs")]
     assert command(["train", str(tmp_path / "data"), *flags]) == 0
     out, err = capsys.readouterr()
-    assert "times the images of the smallest: accuracy alone says little" in err
+    assert "times as many images as the smallest: accuracy alone says little" in err
     assert "balanced " in out and "worst class " in out

@@ -44,15 +44,15 @@ def resolve_augment(
             lines.append(f"flips every second epoch, since mirror images of {data_name} keep their class")
         else:
             count = f"the {len(class_names)} class names"
-            lines.append(f"flips every second epoch, since nothing in {count} tells left from right")
+            lines.append(f"flips every second epoch, since {count} do not distinguish left from right")
     elif settings.flip != "none":
         parts.append("flips at random" if settings.flip == "random" else "flips every second epoch")
         if harm:
-            lines.append(f"warning: flips as asked, though {harm}")
+            lines.append(f"warning: flips as requested, but {harm}")
     if settings.flip_vertical and (harm := _signs(class_names) or _ends(class_names)):
-        lines.append(f"warning: turned upside down as asked, though {harm}")
+        lines.append(f"warning: upside down as requested, but {harm}")
     if settings.rotate > 90 and _are_signs(class_names):
-        lines.append(f"warning: turned by up to {settings.rotate:g} degrees, signs such as 6 and 9 are the same")
+        lines.append(f"warning: with rotations up to {settings.rotate:g} degrees, signs such as 6 and 9 look the same")
     level = "" if settings.level == "none" else f", level {settings.level}"
     done = f"augmentation{level}: " + (", ".join(parts) or "none")
     return settings, [*textwrap.wrap(done, LONGEST_LINE, subsequent_indent="  "), *lines]
@@ -62,7 +62,7 @@ def _parts(settings: AugmentSettings) -> list[str]:
     """Say what is done but for flips from left to right."""
     parts: list[str] = []
     if settings.random_crop:
-        parts.append("a random part of {:.3g} to {:.3g} % of the area".format(*(100 * p for p in settings.crop_area)))
+        parts.append("random crops of {:.3g} to {:.3g} % of the area".format(*(100 * p for p in settings.crop_area)))
     if settings.shift:
         parts.append(f"shift up to {settings.shift} pixel{'s' if settings.shift > 1 else ''}")
     if settings.rotate:
@@ -87,7 +87,7 @@ def _parts(settings: AugmentSettings) -> list[str]:
     if settings.hue:
         parts.append(f"hue by up to {360 * settings.hue:.3g} degrees")
     if settings.erase:
-        parts.append(f"noise over a part of {100 * settings.erase:.3g} % of images")
+        parts.append(f"random erasing of {100 * settings.erase:.3g} % of images")
     if settings.cutout:
         parts.append(f"a black square of {settings.cutout} pixel{'s' if settings.cutout > 1 else ''}")
     if settings.mixup or settings.cutmix:
@@ -108,18 +108,18 @@ def _harm(data_name: str, class_names: Sequence[str]) -> str:
     return (
         _signs(class_names)
         or _sides(class_names)
-        or ("patterns mirrored belong to no class" if _is_named(data_name, class_names) else "")
+        or ("mirrored patterns belong to no class" if _is_named(data_name, class_names) else "")
     )
 
 
 def _signs(class_names: Sequence[str]) -> str:
     names = [unicodedata.normalize("NFKC", name).strip().casefold() for name in class_names]
     if all(len(name) == 1 and name.isdecimal() for name in names) or DIGIT_WORDS.issuperset(names):
-        return "digits mirrored are other signs or none"
+        return "mirrored digits are other signs, or none"
     if all(name.isdecimal() for name in names):
         return "class names that are numbers do not say whether mirror images keep their class"
     if (single := _single(class_names)) is not None:
-        return f"'{single}' looks like a sign, which mirrored is another or none"
+        return f"'{single}' looks like a sign, and mirrored it is another sign, or none"
     return ""
 
 
@@ -136,7 +136,7 @@ def _are_signs(class_names: Sequence[str]) -> bool:
 def _ends(class_names: Sequence[str]) -> str:
     for name in class_names:
         if ENDS.intersection(_words(name)) or any(end in name for end in CHINESE_ENDS):
-            return f"the class '{_short(name)}' tells up from down"
+            return f"the class '{_short(name)}' distinguishes up from down"
     return ""
 
 
@@ -144,7 +144,7 @@ def _sides(class_names: Sequence[str]) -> str:
     words = {name: _words(name) for name in class_names}
     for name, found in words.items():
         if SIDES.intersection(found) or any(side in name for side in CHINESE_SIDES):
-            return f"the class '{_short(name)}' tells left from right"
+            return f"the class '{_short(name)}' distinguishes left from right"
     whole = {tuple(found): name for name, found in words.items()}
     for name, found in words.items():
         for at, word in enumerate(found):

@@ -67,16 +67,16 @@ def audit_lines(audit: Audit) -> list[str]:
     for name, part in audit.parts.items():
         counts = list(part.classes.values())
         spread = f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,} to {max(counts):,}"
-        lines.append(f"{name}: {part.images:,} images in {len(counts)} classes, {spread} a class")
+        lines.append(f"{name}: {part.images:,} images in {len(counts)} classes, {spread} per class")
         if absent := [label for label, count in part.classes.items() if count == 0]:
             lines.append(f"{name} has no image of {_some(absent)}")
     if audit.imbalance is not None and audit.imbalance >= IMBALANCE_WORTH_TELLING:
         advice = ": accuracy alone says little; see --class-weights, --sampler and --select balanced_accuracy"
         told = advice if audit.imbalance >= UNEQUAL else ""
-        lines.append(f"the largest class has {audit.imbalance:.1f} times the images of the smallest{told}")
+        lines.append(f"the largest class has {audit.imbalance:.1f} times as many images as the smallest{told}")
     if audit.skipped:
         skipped = _counted(len(audit.skipped), "unreadable picture")
-        lines.append(f"{skipped} left out: {_some(list(audit.skipped))}")
+        lines.append(f"{skipped} skipped: {_some(list(audit.skipped))}")
     if audit.ignored_files:
         lines.append(f"{_counted(audit.ignored_files, 'file')} without a picture's suffix ignored")
     for name, copies in audit.duplicates.inside.items():
@@ -87,7 +87,7 @@ def audit_lines(audit: Audit) -> list[str]:
     if across.pairs:
         names = _some([" = ".join(pair.images) for pair in across.named], across.pairs)
         duplicates = _counted(across.pairs, "exact duplicate")
-        lines.append(f"{duplicates} across parts{_conflicts(across.other_label)}: {names}")
+        lines.append(f"{duplicates} across splits{_conflicts(across.other_label)}: {names}")
     return lines
 
 

@@ -32,10 +32,10 @@ CELLS_A_PROBLEM = 8
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a check found, as check.json holds it, and how to look at the pictures in question.
+    """The result of a check, as in check.json, with access to the pictures concerned.
 
-    Each problem has `kind`, `count`, `wrong`, `text`, `advice` and `entries`, its cases: each with `files`, one path or
-    a pair of them relative to the folder, and `note`, what there is to say of them.
+    Each problem has `kind`, `count`, `wrong`, `text`, `advice` and `entries`. Each entry has `files`, one path or a
+    pair of paths relative to the folder, and `note`, a remark about them.
     """
 
     data: str
@@ -52,13 +52,13 @@ class CheckResult:
     picture: Callable[[str], Pixels] = field(repr=False, compare=False)
     """Gives a picture's pixels, uint8 (H, W, 1 or 3), by its path in an entry."""
     notes: tuple[str, ...] = ()
-    """Where the pictures of an archive were found, and which columns of a file of labels were taken."""
+    """Where the pictures of an archive were found, and which columns of a label file were taken."""
     written: tuple[Path, ...] = ()
     """check.json, and contact_sheet.png where there is a picture to show; empty without `out`."""
 
     @property
     def wrong(self) -> bool:
-        """Whether something is wrong that should be put right before training, and not only worth knowing."""
+        """Whether there are problems that should be fixed before training."""
         return any(problem.wrong for problem in self.problems)
 
     def to_dict(self) -> dict[str, Any]:
@@ -86,12 +86,12 @@ def check(
     quiet: bool = False,
     **settings: Any,
 ) -> CheckResult:
-    """Find what is wrong with a dataset with a name, or with pictures of one's own, as `train` takes them.
+    """Find problems in a dataset, or in your own pictures as `train` accepts them.
 
-    `out`: a folder for check.json, which holds `to_dict()`, and contact_sheet.png, the pictures in question.
-    `near`: search for near duplicates too, whose thumbnails correlate by `alike` at least (0.5 to 1). `settings`:
-    settings of the data by their flat names, e.g. `data_dir`. Raises UsageError, DataError where there is no dataset
-    at all, ResourceError where `out` cannot be written; never for what is in a picture.
+    `out`: a folder for check.json, which has the content of `to_dict()`, and contact_sheet.png, which shows the
+    pictures concerned. `near`: also search for near duplicates, whose thumbnails correlate by at least `alike` (0.5 to
+    1). `settings`: data settings by name, e.g. `data_dir`. Raises UsageError; DataError if there is no dataset;
+    ResourceError if `out` cannot be written. A bad picture raises no error.
     """
     data_settings = build_settings(None, {**settings, "data": str(data)}).data
     result = _look_over(data_settings, near=near, alike=alike, quiet=quiet)

@@ -28,11 +28,11 @@ class Listed(NamedTuple):
 
 @dataclass(frozen=True)
 class Listing:
-    """All of a folder, or all that a file of labels names.
+    """All of a folder, or all that a label file names.
 
     `classes`: each part's class folders, in order, those without a picture too. `ignored`: files that are no pictures
     by their suffix; `loose`: pictures outside of any class's folder; `unlisted`: folders, and links that may lead to
-    one, that the system does not let us see, with its reason; `from_file`: a file of labels names them, and `twice` are
+    one, that the system does not let us see, with its reason; `from_file`: a label file names them, and `twice` are
     its rows that repeat an earlier one, with that; `notes`: what people should know of where the pictures were found.
     """
 
@@ -58,7 +58,7 @@ def list_data(settings: DataSettings, *, quiet: bool) -> Listing:
 
 
 def _list_labelled(labelled: Labelled, source: Source) -> Listing:
-    """List what a file of labels says; a picture of it that is not there is found missing when it is read."""
+    """List what a label file says; a picture of it that is not there is found missing when it is read."""
     labels: dict[str, set[str]] = {}
     for row in labelled.rows:
         labels.setdefault(row.part or WHOLE, set()).add(row.label)

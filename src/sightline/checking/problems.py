@@ -1,4 +1,4 @@
-"""From what `sightline check` saw to what it says: problems, the gravest first, each with what to do about it."""
+"""The problems that `sightline check` reports: the most serious first, each with advice."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WITHOUT_PICTURES = frozenset({
 
 
 def find_problems(survey: Survey, exact: list[Pair], near: list[Pair]) -> tuple[Problem, ...]:
-    """List what is wrong, then what is only worth knowing."""
+    """List what is wrong, then what is worth knowing."""
     everything = [
         *_file_problems(survey),
         *_part_problems(survey),
@@ -59,16 +59,16 @@ def _in_number(text: str, count: int) -> str:
 
 
 def _file_problems(survey: Survey) -> Iterator[Problem]:
-    repair = "repair or remove them; training leaves them out with --skip-bad"
+    repair = "repair or remove them; with --skip-bad, training skips them"
     yield _problem(
         "unreadable", (Entry((name,), why) for name, why in survey.bad.items()),
         "{n} file[s] cannot be read", repair, wrong=True,
     )  # fmt: skip
     facts = list(zip(survey.ids, survey.facts, strict=False))
     yield _problem(
-        "cut_short", (Entry((name,), f"{fact.format} without its end") for name, fact in facts if fact.cut_short),
-        "{n} file[s] [is|are] cut short, though [its|their] pixels can be read",
-        "fetch them again: a copy was broken off", wrong=True,
+        "cut_short", (Entry((name,), f"{fact.format}, end missing") for name, fact in facts if fact.cut_short),
+        "{n} file[s] [is|are] truncated, but [its|their] pixels could be read",
+        "download or copy them again", wrong=True,
     )  # fmt: skip
     listing = survey.listing
     if listing is None:
@@ -77,41 +77,41 @@ def _file_problems(survey: Survey) -> Iterator[Problem]:
     yield _problem(
         "two_labels", (Entry((later.id,), f"{first.label} in line {first.line}, {later.label} in line {later.line}")
                        for first, later, same in repeated if not same),
-        "{n} row[s] [gives|give] a picture another label than an earlier row", "look at them, and keep one label",
-        wrong=True,
+        "{n} row[s] [gives|give] a picture a different label than an earlier row",
+        "look at the pictures, and keep one label", wrong=True,
     )  # fmt: skip
     yield _problem(
         "repeated", (Entry((later.id,), f"lines {first.line} and {later.line}")
                      for first, later, same in repeated if same),
-        "{n} row[s] [repeats|repeat] an earlier one", "remove them from the file of labels", wrong=True,
+        "{n} row[s] [repeats|repeat] an earlier one", "remove them from the label file", wrong=True,
     )  # fmt: skip
     yield _problem(
         "unlisted", (Entry((name,), why) for name, why in listing.unlisted.items()),
-        "{n} folder[s] or link[s] cannot be looked into", "give yourself the right to, or remove them", wrong=True,
+        "{n} folder[s] or link[s] cannot be read", "change the permissions, or remove them", wrong=True,
     )  # fmt: skip
     yield _problem(
         "loose", (Entry((name,)) for name in listing.loose),
-        "{n} picture[s] [lies|lie] outside of any class's folder, and will not be used",
-        "move them into a class's folder", wrong=True,
+        "{n} picture[s] [is|are] outside any class folder and will not be used",
+        "move them into a class folder", wrong=True,
     )  # fmt: skip
     lies = ((name, fact) for name, fact in facts if not fact.suits(PurePosixPath(name).suffix))
     yield _problem(
         "suffix", (Entry((name,), f"is {fact.format}", format=fact.format) for name, fact in lies),
-        "{n} file[s] [is|are] of another format than [its|their] suffix says",
-        "rename them; Sightline goes by the content, other programs may not", wrong=False,
+        "{n} file[s] [has|have] another format than [its|their] suffix says",
+        "rename them; Sightline reads the content, but other programs may rely on the suffix", wrong=False,
     )  # fmt: skip
     yield _problem(
         "frames", (Entry((name,), f"{fact.frames} pictures", frames=fact.frames) for name, fact in facts
                    if fact.frames > 1),
         "{n} file[s] [holds|hold] several pictures, of which only the first is used",
-        "save the picture that you mean alone", wrong=False,
+        "save the picture that you need as a single file", wrong=False,
     )  # fmt: skip
     kinds = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in listing.ignored)
     most = ", ".join(f"{count:,} {suffix}" for suffix, count in kinds.most_common(3))
     yield _problem(
         "ignored", (Entry((name,)) for name in listing.ignored),
-        "{n} file[s] [is no picture by its suffix|are no pictures by their suffixes]",
-        "nothing to do, unless they are pictures: then save them as JPEG or PNG", wrong=False, more=f" ({most})",
+        "{n} file[s] [does|do] not have the suffix of a picture",
+        "if they are pictures, save them as JPEG or PNG", wrong=False, more=f" ({most})",
     )  # fmt: skip
 
 
@@ -121,20 +121,21 @@ def _part_problems(survey: Survey) -> Iterator[Problem]:
         named[part_of(part)].append(part)
     if named["test"] and not named["train"]:
         found = [Entry((part,)) for part in named["test"]]
-        yield _problem("no_train", found, "there is a test part but none for training", "add train/", wrong=True)
+        yield _problem("no_train", found, "there is a test split but no training split", "add train/", wrong=True)
     yield _problem(
         "no_classes", (Entry((part,)) for part, classes in survey.classes.items() if not classes),
-        "{n} part[s] [has|have] no class folder",
-        "every part needs a folder for each class: move the pictures into them, or remove the part", wrong=True,
+        "{n} split[s] [has|have] no class folder",
+        "every split needs a folder for each class: move the pictures into such folders, or remove the split",
+        wrong=True,
     )  # fmt: skip
     several = [(part, kind) for kind, parts_ in named.items() if kind and len(parts_) > 1 for part in parts_]
     yield _problem(
         "several_val", (Entry((part,)) for part, kind in several if kind == "val"),
-        "{n} folders are there for the validation pictures", "training takes one: remove the others", wrong=True,
+        "there are {n} folders for validation pictures", "training uses only one: remove the others", wrong=True,
     )  # fmt: skip
     yield _problem(
-        "several_parts", (Entry((part,), f"a {kind} part") for part, kind in several if kind != "val"),
-        "{n} folders are there for one part", "training takes one of a kind: remove the others", wrong=True,
+        "several_parts", (Entry((part,), f"a {kind} folder") for part, kind in several if kind != "val"),
+        "there are {n} folders for the same split", "training uses only one per split: remove the others", wrong=True,
     )  # fmt: skip
 
 
@@ -143,10 +144,10 @@ def _class_problems(survey: Survey) -> Iterator[Problem]:
     names = list(dict.fromkeys(name for _, classes in parts for name in classes))
     used = set(zip((survey.part_names[part] for part in survey.parts), survey.labels, strict=True))
     yield _problem(
-        "one_class", [Entry((names[0],))] if len(names) == 1 else [], "there is one class only",
-        "add another, if only of pictures that show nothing of it", wrong=True,
+        "one_class", [Entry((names[0],))] if len(names) == 1 else [], "there is only one class",
+        "add another one, for example of pictures that do not show the first", wrong=True,
     )  # fmt: skip
-    # A file of labels may have pictures of some classes only for validation or for a test.
+    # A label file may have pictures of some classes only for validation or for a test.
     whole = survey.listing is None or not survey.listing.from_file
     absent = [
         (part, name)
@@ -157,17 +158,17 @@ def _class_problems(survey: Survey) -> Iterator[Problem]:
     ]
     yield _problem(
         "missing_class", (Entry((f"{part}/{name}",), f"no {name} in {part}") for part, name in absent),
-        "{n} class[es] [is|are] missing from a part", "every part needs the same classes: add pictures, or take the "
-        "class out of all", wrong=True,
+        "{n} class[es] [is|are] missing from a split", "every split needs the same classes: add pictures, or remove "
+        "the class from all splits", wrong=True,
     )  # fmt: skip
     empty = [(part, name) for part, classes in parts for name in classes if (part, name) not in used]
     yield _problem(
         "empty_class", (Entry((name if part == WHOLE else f"{part}/{name}",)) for part, name in empty),
-        "{n} class[es] [has|have] no picture that can be read", "fill or remove them", wrong=True,
+        "{n} class[es] [has|have] no readable picture", "add pictures, or remove the class", wrong=True,
     )  # fmt: skip
     yield _problem(
         "not_utf8", (Entry((name,)) for name in names if not is_utf8(name)),
-        "{n} class[es] [has|have] a name that is no UTF-8, which a model file cannot hold", "rename the folder",
+        "{n} class[es] [has|have] a name that is not UTF-8, which a model file cannot store", "rename the folder",
         wrong=True,
     )  # fmt: skip
     alike: dict[str, list[str]] = defaultdict(list)
@@ -176,8 +177,8 @@ def _class_problems(survey: Survey) -> Iterator[Problem]:
     twins = [group for group in alike.values() if len(group) > 1]
     yield _problem(
         "class_names", (Entry(tuple(group), " and ".join(f"'{name}'" for name in group)) for group in twins),
-        "{n} class[es] [has|have] several names that differ by case, blanks or hyphens only",
-        "give each class one name", wrong=True,
+        "{n} class[es] [has|have] several names that differ only in case, spaces or hyphens",
+        "use one name per class", wrong=True,
     )  # fmt: skip
 
 
@@ -193,20 +194,20 @@ def _pair_problems(survey: Survey, exact: list[Pair], near: list[Pair]) -> Itera
             sorts[_sort(survey, pair)].append(_pair_entry(survey, pair, word))
         yield _problem(
             f"{word}_other_label", sorts["other_label"],
-            f"{{n}} pair[s] of {word} duplicates bear[s|] different labels",
+            f"{{n}} pair[s] of {word} duplicates [has|have] different labels",
             "look at them: one label of each pair is wrong, or the classes overlap", wrong=True,
         )  # fmt: skip
         yield _problem(
             f"{word}_across", sorts["across"],
-            f"{{n}} pair[s] of {word} duplicates lie[s|] in different parts",
-            "remove them from the part that trains: a test on known pictures flatters", wrong=True,
+            f"{{n}} pair[s] of {word} duplicates [is|are] in different splits",
+            "remove them from the training split: otherwise the test result is too optimistic", wrong=True,
         )  # fmt: skip
         # What is held out of the whole, by chance, would part the pairs.
         whole = survey.part_names == [WHOLE]
         yield _problem(
             f"{word}_inside", sorts["inside"],
-            f"{{n}} pair[s] of {word} duplicates lie[s|] in one part",
-            "keep one of each: the images held out of this part may be copies of those that train",
+            f"{{n}} pair[s] of {word} duplicates [is|are] in one split",
+            "keep one of each: images held out of this split may be copies of training images",
             wrong=whole,
         )  # fmt: skip
 
@@ -220,7 +221,7 @@ def _sort(survey: Survey, pair: Pair) -> str:
 def _pair_entry(survey: Survey, pair: Pair, word: str) -> Entry:
     first, later = pair.first, pair.later
     labels = survey.labels[first], survey.labels[later]
-    note = "equal" if word == "exact" else f"{100 * pair.similarity:.1f}% alike"
+    note = "equal" if word == "exact" else f"{100 * pair.similarity:.1f}% similar"
     if labels[0] != labels[1]:
         note += f", {labels[0]} and {labels[1]}"
     return Entry(
@@ -235,8 +236,8 @@ def _pair_entry(survey: Survey, pair: Pair, word: str) -> Entry:
 def _picture_problems(survey: Survey) -> Iterator[Problem]:
     shade = flat(survey.thumbnails)
     yield _problem(
-        "flat", (Entry((survey.ids[row],), "one colour") for row in np.flatnonzero(shade)),
-        "{n} picture[s] show[s|] one colour only", "see whether they are blank by mistake", wrong=False,
+        "flat", (Entry((survey.ids[row],), "one color") for row in np.flatnonzero(shade)),
+        "{n} picture[s] [shows|show] a single color", "check whether they are blank by mistake", wrong=False,
     )  # fmt: skip
     if not survey.facts:
         return
@@ -248,13 +249,13 @@ def _picture_problems(survey: Survey) -> Iterator[Problem]:
     width, height = np.median(sides, axis=0)
     yield _problem(
         "size", _sized(survey, odd),
-        f"{{n}} picture[s] [is|are] far from the usual size of {width:.0f} x {height:.0f}",
-        "see whether they belong here; a small one blown up shows little", wrong=False,
+        f"the size of {{n}} picture[s] differs strongly from the median, {width:.0f} x {height:.0f}",
+        "check whether they belong here; an enlarged small picture shows few details", wrong=False,
     )  # fmt: skip
     long = (aspects > LONGEST_ASPECT) & (np.median(aspects) <= LONGEST_ASPECT)
     yield _problem(
         "aspect", _sized(survey, long), f"{{n}} picture[s] [is|are] more than {LONGEST_ASPECT:g} times as long as wide",
-        "cut them, or see what --fit crop and --fit pad make of them", wrong=False,
+        "crop them, or try --fit crop and --fit pad", wrong=False,
     )  # fmt: skip
     counts = Counter(kind for fact in survey.facts for kind in fact.kinds)
     for kind, count in counts.items():
@@ -264,16 +265,16 @@ def _picture_problems(survey: Survey) -> Iterator[Problem]:
             yield _problem(
                 "kind", (Entry((name,), kind, picture_kind=kind) for name in rows),
                 f"{{n}} picture[s] [is|are] {KIND_WORDS[kind]}, the others are not",
-                "a class with more of them than the others could be told by that alone", wrong=False,
+                "if one class has more of them, the network may recognize it by that alone", wrong=False,
             )  # fmt: skip
 
 
 KIND_WORDS = {
     "gray": "gray",
-    "alpha": "in part transparent",
-    "CMYK": "in CMYK colours",
-    "16-bit": "of more than 8 bits",
-    "palette": "of few colours (a palette)",
+    "alpha": "partly transparent",
+    "CMYK": "in CMYK colors",
+    "16-bit": "deeper than 8 bits",
+    "palette": "in palette colors",
     "1-bit": "black and white only",
 }
 
@@ -292,16 +293,16 @@ def _balance_problems(survey: Survey) -> Iterator[Problem]:
     yield _problem(
         "few", (Entry((label if part == WHOLE else f"{part}/{label}",), f"{count}") for label, count in few),
         f"{{n}} class[es] [has|have] fewer than {FEW_PICTURES} pictures; validation may get none of them",
-        "add pictures, or bring a val/ of your own", wrong=False,
+        "add pictures, or provide your own val/", wrong=False,
     )  # fmt: skip
     uneven: list[Entry] = []
     for number, group in groupby(sorted(counts.items()), key=lambda item: item[0][0]):
         sizes = sorted(((count, label) for (_, label), count in group), key=lambda pair: pair[0])
         (least, smallest), (most, largest) = sizes[0], sizes[-1]
         if most >= IMBALANCE_WORTH_TELLING * least:
-            note = f"{largest} {most:,}, {smallest} {least:,}: {most / least:.1f} times"
+            note = f"{largest} {most:,}, {smallest} {least:,}: {most / least:.1f} times as many"
             uneven.append(Entry((survey.part_names[number],), note, imbalance=round(most / least, 3)))
     yield _problem(
-        "imbalance", uneven, "{n} part[s] [has|have] classes of very different sizes",
-        "look at balanced accuracy and macro F1 beside accuracy", wrong=False,
+        "imbalance", uneven, "{n} split[s] [has|have] classes of very different sizes",
+        "look at balanced accuracy and macro F1, not only at accuracy", wrong=False,
     )  # fmt: skip

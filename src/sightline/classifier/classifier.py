@@ -32,7 +32,7 @@ class Backend(Protocol):
 
 @dataclass(frozen=True)
 class Prediction:
-    """One picture's answer. `probabilities` has every class, in the model's order; `source` names the picture."""
+    """The prediction for one picture. `probabilities` has every class in the model's order; `source` is the picture."""
 
     source: str
     label: str
@@ -55,9 +55,9 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained network that carries its preprocessing and class names.
+    """A trained network with its preprocessing and class names.
 
-    `temperature` tells by how much the back end divides the logits: 1 unless the model file was calibrated.
+    `temperature` is the divisor of the logits: 1 unless the model file was calibrated.
     """
 
     backend: Backend
@@ -68,12 +68,12 @@ class Classifier:
 
     @property
     def size(self) -> tuple[int, int, int]:
-        """(H, W, C) of the images the network takes."""
+        """(H, W, C) of the network's input images."""
         return self.preprocessing.height, self.preprocessing.width, self.preprocessing.channels
 
     @property
     def batch_size(self) -> int:
-        """Images a batch when none is asked for: about a million pixels."""
+        """Default number of images per batch: about a million pixels."""
         return max(8, min(1000, PIXELS_A_BATCH // (self.preprocessing.height * self.preprocessing.width)))
 
     def probabilities(self, pixels: NDArray[np.uint8], batch_size: int | None = None) -> NDArray[np.float32]:

@@ -21,9 +21,9 @@ def load(
 ) -> Classifier:
     """Load a model file, the selected weights of a run folder, or an ONNX file, which needs no torch.
 
-    `module`: an instance of your own class, for a file that holds one. `threads`: how many compute an ONNX file, None
-    for as many as there are cores; torch has a number of its own. Raises FileError (exit code 4) for a file that is
-    truncated, of another format or version, a pickle, or that refers to other files; and for weights where torch is not
+    `module`: an instance of your own class, for a file that contains one. `threads`: number of threads for an ONNX
+    file, None for as many as there are cores; torch has its own setting. Raises FileError (exit code 4) for a file that
+    is truncated, has another format or version, is a pickle, or refers to other files; and for weights if torch is not
     installed.
     """
     path = Path(path)

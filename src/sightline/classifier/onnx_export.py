@@ -62,7 +62,7 @@ class Parity:
 
 @dataclass(frozen=True)
 class ExportResult:
-    """An ONNX file that was published, `bytes` long. `images` pictures were compared, `images_from` says which."""
+    """A written ONNX file with `bytes` bytes. `images` pictures were compared; `images_from` says which."""
 
     path: Path
     max_difference: float
@@ -103,16 +103,16 @@ def export(
     module: nn.Module | None = None,
     **settings: Any,
 ) -> ExportResult:
-    """Write a run's selected weights, or a model file, as one ONNX file: uint8 (N, H, W, C) in, probabilities out.
+    """Write a run's selected weights, or a model file, as an ONNX file: uint8 (N, H, W, C) in, probabilities out.
 
-    It is written to `out`, else to RUN/model.onnx or beside the model file, and only if its answers for `images`
-    pictures are the classifier's: the run's own test images, those of `data`, or random ones where there are none.
-    `force` lets it replace a file. `module`: an instance of your own class, where the file holds one. `settings`:
-    settings of the data by their flat names, e.g. `data_dir`.
+    The file is written to `out`, or to RUN/model.onnx, or next to the model file, and only if its predictions for
+    `images` pictures match the classifier's. These are the run's own test images, those of `data`, or random pictures
+    if there are none. `force` replaces an existing file. `module`: an instance of your own class, if the file contains
+    one. `settings`: data settings by name, e.g. `data_dir`.
 
-    Needs ONNX and ONNX Runtime: the extra `export`. Raises UsageError without them, for a file that
-    exists and for a network that cannot be exported, FileError where `path` is neither run nor model file,
-    NumericError where the answers differ, and then nothing is written.
+    Needs ONNX and ONNX Runtime: the extra `export`. Raises UsageError without them, for a file that exists and for a
+    network that cannot be exported, FileError if `path` is neither a run nor a model file, NumericError if the
+    predictions differ; then nothing is written.
     """
     path = Path(path)
     named, changes = build_data_settings({**settings, "data": data})

@@ -37,12 +37,12 @@ def summary(
     classes: int | None = None,
     **settings: Any,
 ) -> ModelSummary:
-    """Tell a network's parts, the shape that each gives for one image, its parameters and multiply-adds.
+    """Describe a network: its parts, their output shapes for one image, parameters and multiply-adds.
 
-    `model`: a preset, a family, a recipe, a run's folder or a model file; a known name is meant even where a folder is
-    called so, and `./NAME` is the folder. `input`: channels, height and width of an image, or as in "1x224x224"; left
-    out, those that the network was trained with or made for. `classes`: how many, left out the model's or 10.
-    `settings`: settings of the network by their flat names, for one that is not trained.
+    `model`: a preset, a family, a recipe, a run's folder or a model file. A known name takes precedence over a folder
+    with the same name; `./NAME` is the folder. `input`: channels, height and width of an image, or a string such as
+    "1x224x224"; by default, what the network was trained with or made for. `classes`: number of classes; by default the
+    model's, or 10. `settings`: network settings by name, for a network that is not trained.
 
     Raises UsageError for an unknown name, setting or shape, FileError for a damaged file.
     """

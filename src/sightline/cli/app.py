@@ -46,8 +46,8 @@ COMMANDS = (
         "sightline train [DATA] [--recipe R] [--model M] [flags]\n"
         "       sightline train DATA --folds K [flags]\n"
         "       sightline train --resume RUN [--epochs N | --add-epochs N | ...]",
-        "Defaults stand in brackets, each with the model, optimizer or schedule that has\n"
-        "it. A recipe's values replace them, and flags replace both.\n\n"
+        "Defaults are in brackets; some depend on the model, optimizer or schedule. A\n"
+        "recipe's values override the defaults, and flags override both.\n\n"
         "Examples\n"
         "  sightline train digits\n"
         "  sightline train mnist --epochs 5 --json\n"
@@ -66,23 +66,23 @@ COMMANDS = (
     Command(
         "calibrate",
         "sightline.cli.calibrate:calibrate",
-        "Make probabilities mean what they say, answers staying as they are.",
+        "Calibrate a model's probabilities; its predictions do not change.",
         "sightline calibrate RUN [--write] [flags]",
         "Examples\n  sightline calibrate runs/digits-001\n  sightline calibrate runs/digits-001 --write",
     ),
     Command(
         "forecast",
         "sightline.cli.forecast:forecast",
-        "Tell what twice and four times as many training images would bring.",
+        "Estimate the accuracy with 2x and 4x as many training images.",
         "sightline forecast RUN [--repeats N] [flags]",
-        "Heads are fitted to the frozen features that the run began from, on fewer\n"
-        "images, and the curve of their accuracy is drawn on.\n\n"
+        "Fits classifier heads to the run's frozen pretrained features, on subsets of\n"
+        "the images, and extrapolates their accuracy.\n\n"
         "Example\n  sightline forecast runs/pictures-photos-001",
     ),
     Command(
         "predict",
         "sightline.cli.predict:predict",
-        "Say what is on pictures: files, folders, a list on stdin.",
+        "Classify pictures: files, folders, or a list on stdin.",
         "sightline predict RUN|MODEL|MODEL.onnx IMAGE|FOLDER|- ... [flags]",
         "Examples\n"
         "  sightline predict runs/digits-001 digit.png\n"
@@ -92,7 +92,7 @@ COMMANDS = (
     Command(
         "serve",
         "sightline.cli.serve:serve",
-        "Serve a model over HTTP, with a page to try it.",
+        "Serve a model over HTTP, with a web page to try it.",
         "sightline serve RUN|MODEL|MODEL.onnx [--port N] [flags]",
         "Examples\n"
         "  sightline serve runs/digits-001\n"
@@ -103,9 +103,9 @@ COMMANDS = (
     Command(
         "export",
         "sightline.cli.export:export",
-        "Write one ONNX file that gives the same answers, without torch.",
+        "Write an ONNX file that gives the same predictions without torch.",
         "sightline export RUN|MODEL [--out FILE] [--force] [flags]",
-        "The file is written only if its answers are those of the classifier.\n\n"
+        "The file is written only if its predictions match the classifier's.\n\n"
         "Examples\n"
         "  sightline export runs/digits-001\n"
         "  sightline export runs/digits-001 --out digits.onnx\n"
@@ -114,12 +114,12 @@ COMMANDS = (
     Command(
         "compare",
         "sightline.cli.compare:compare",
-        "Tell whether one network is better than another: seeds, and a verdict.",
-        "sightline compare SIDE SIDE ... [--data DATA] [--seeds N] [flags]\n"
+        "Find out which model is better: several seeds each, and a verdict.",
+        "sightline compare CONTESTANT CONTESTANT ... [--data DATA] [flags]\n"
         "       sightline compare RUN RUN ...\n"
         "       sightline compare --resume COMPARISON [--seeds N]",
-        "Defaults stand in brackets. A recipe's values replace them, flags replace both\n"
-        "for all sides, and a side's own changes come last.\n\n"
+        "Defaults are in brackets. A recipe's values override them, flags override both for\n"
+        "all contestants, and a contestant's own changes override the flags.\n\n"
         "Examples\n"
         "  sightline compare cnn resnet20 --data digits\n"
         "  sightline compare mnist-cnn:lr=0.01 mnist-cnn:lr=0.1 --epochs 3 --seeds 10\n"
@@ -130,10 +130,10 @@ COMMANDS = (
     Command(
         "tune",
         "sightline.cli.tune:tune",
-        "Search for better settings on validation images, then compare.",
+        "Search for better settings on validation images, then compare them.",
         "sightline tune DATA [--recipe R] [--trials N] [--seconds X] [flags]\n"
         "       sightline tune --resume STUDY [--trials N] [--seconds X]",
-        "Flags of settings say where the search begins, and hold for what is not searched.\n\n"
+        "Setting flags define the start of the search and all settings not searched.\n\n"
         "Examples\n"
         "  sightline tune digits --trials 20\n"
         "  sightline tune pictures/ --epochs 5 --seconds 3600 --space space.yaml\n"
@@ -143,7 +143,7 @@ COMMANDS = (
     Command(
         "report",
         "sightline.cli.report:report",
-        "Make a report of a run, a comparison or a study, and slides.",
+        "Write a report, and slides, about a run, a comparison or a study.",
         "sightline report FOLDER [--slides] [--markdown] [--lang en|zh] [flags]",
         "Examples\n"
         "  sightline report runs/digits-001\n"
@@ -152,7 +152,7 @@ COMMANDS = (
     Command(
         "card",
         "sightline.cli.card:card",
-        "Write a model card of a run, as the Hugging Face Hub has them.",
+        "Write a model card for a run, in the format of the Hugging Face Hub.",
         "sightline card RUN [--out FILE] [--license NAME] [--force] [flags]",
         "Examples\n"
         "  sightline card runs/digits-001\n"
@@ -161,7 +161,7 @@ COMMANDS = (
     Command(
         "check",
         "sightline.cli.check:check",
-        "Find what is wrong with a dataset: bad files, duplicates, classes.",
+        "Find problems in a dataset: bad files, duplicates, classes.",
         "sightline check DATA [--strict] [--out DIR] [flags]",
         "Examples\n"
         "  sightline check my-pictures/ --out checked\n"
@@ -176,7 +176,7 @@ COMMANDS = (
     Command(
         "runs",
         "sightline.cli.runs:runs",
-        "List the runs with their figures, finished or not.",
+        "List finished and unfinished runs with their metrics.",
         "sightline runs [FOLDER ...] [--all] [--sort ORDER] [flags]",
         "Examples\n"
         "  sightline runs\n"
@@ -186,20 +186,20 @@ COMMANDS = (
     Command(
         "recipes",
         "sightline.cli.recipes:recipes",
-        "List the recipes, with the accuracy and time to expect, or show one.",
+        "List recipes with their expected accuracy and time, or show one.",
         "sightline recipes [NAME] [--json]",
         "Examples\n  sightline recipes\n  sightline recipes mnist > mine.yaml\n  sightline train --recipe mine.yaml",
     ),
     Command(
         "data list",
         "sightline.cli.data:list_datasets",
-        "List the datasets, their sizes and where their files are.",
+        "List the datasets, their sizes and the location of their files.",
         "sightline data list [--data-dir DIR] [--json]",
     ),
     Command(
         "data get",
         "sightline.cli.data:get_dataset",
-        "Find or download a dataset's files, and check their hashes.",
+        "Find or download a dataset's files and check their hashes.",
         "sightline data get NAME [--data-dir DIR] [--json]",
     ),
 )
@@ -207,7 +207,7 @@ COMMANDS = (
 # What an environment made by requirements-serve.txt leaves out: the module's name and the package's.
 NOT_FOR_SERVING = {name: name for name in ("torch", "scipy", "matplotlib", "safetensors")} | {"sklearn": "scikit-learn"}
 
-GROUPS = {"data": "List the datasets, or fetch one."}
+GROUPS = {"data": "List the datasets, or download one."}
 HELP_ALL = "--help-all"
 # cyclopts takes a lone hyphen for a flag without a name, so it goes by this one.
 STDIN = "<stdin>"
@@ -311,13 +311,12 @@ def overview() -> str:
         [
             "Usage: sightline COMMAND ...",
             "",
-            "Sightline goes the short way from labelled images to a classifier that people",
-            "can trust.",
+            "Sightline turns labelled images into a classifier that people can trust.",
             "",
             *section("Commands", rows, width=80),
             "",
-            "A command's flags: sightline COMMAND --help. The version: sightline --version.",
-            "To begin: sightline train digits",
+            "Flags of a command: sightline COMMAND --help. Version: sightline --version.",
+            "To get started: sightline train digits",
         ]
     )
 

@@ -1,4 +1,4 @@
-"""`sightline calibrate`: one temperature that makes a run's probabilities mean what they say."""
+"""`sightline calibrate`: fit one temperature that calibrates a run's probabilities."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CALIBRATE = Group("Calibrate", sort_key=1)
 
 
 def calibrate(
-    run: Annotated[Path, Parameter(group=CALIBRATE, help="A run's folder: it knows the validation images.")],
+    run: Annotated[Path, Parameter(group=CALIBRATE, help="The folder of a run.")],
     /,
     *,
     write: Annotated[
@@ -32,8 +32,8 @@ def calibrate(
         Parameter(
             group=CALIBRATE,
             negative="",
-            help="Put the temperature into the run's model file, and test the run anew: all that uses the file then "
-            "gives calibrated probabilities.",
+            help="Store the temperature in the run's model file and test the run again. Everything that uses the file "
+            "then gives calibrated probabilities.",
         ),
     ] = False,
     flags: DataFlags = NONE_GIVEN,
@@ -46,8 +46,8 @@ def calibrate(
         result = sightline.calibrate(run, write=write, **given(flags))
     exported = result.outdated_export
     if exported is not None:
-        advice = f"write it anew with sightline export {run} --force"
-        print(f"warning: {exported} is older and does not have this temperature; {advice}", file=sys.stderr)
+        advice = f"write it again with sightline export {run} --force"
+        print(f"warning: {exported} is older and lacks this temperature; {advice}", file=sys.stderr)
     if output.json:
         print_json(result.to_dict())
     else:
@@ -72,10 +72,10 @@ def _show(result: CalibrationResult) -> None:
     table(["images", "", "NLL", "ECE", "Brier", "accuracy"], rows)
     print()
     if result.test and result.temperature is not None:
-        print("The validation images chose the temperature; the test images are the honest figure.")
+        print("The temperature was fitted on the validation images, so only the test rows are an unbiased measure.")
     if result.doubt:
-        print(f"Of no use here: {result.doubt}.")
+        print(f"Calibration does not help here: {result.doubt}.")
     elif result.stored:
-        print(f"Written to {result.stored}; the run was tested anew.")
+        print(f"Written to {result.stored}; the run was tested again.")
     else:
-        print("Nothing was changed; --write puts the temperature into the model file.")
+        print("Nothing was changed; --write stores the temperature in the model file.")

@@ -1,4 +1,4 @@
-"""`sightline card`: a model card of a run, for whoever gets the model."""
+"""`sightline card`: write a model card for the people who get the model."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def card(
     run: Annotated[Path, Parameter(group=CARD, help="The folder of a run.")],
     /,
     *,
-    out: Annotated[Path | None, Parameter(group=CARD, metavar="FILE", help="The card. [RUN/README.md]")] = None,
+    out: Annotated[Path | None, Parameter(group=CARD, metavar="FILE", help="File to write. [RUN/README.md]")] = None,
     license: Annotated[
-        str, Parameter(group=CARD, metavar="NAME", help="The license that you give the model, by the Hub's name.")
+        str, Parameter(group=CARD, metavar="NAME", help="License of the model, as the Hub names it.")
     ] = "other",
     force: Annotated[
-        bool, Parameter(group=CARD, negative="", help="Replace a file that it did not write, or that was changed.")
+        bool, Parameter(group=CARD, negative="", help="Replace the file even if somebody else wrote or changed it.")
     ] = False,
     output: Output = AS_TEXT,
 ) -> None:

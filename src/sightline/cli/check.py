@@ -1,4 +1,4 @@
-"""`sightline check`: what is wrong with a dataset, before anything is trained on it."""
+"""`sightline check`: find problems in a dataset before training."""
 
 from __future__ import annotations
 
@@ -29,31 +29,31 @@ NAMED, WIDEST, NARROWEST = 3, 100, 40
 
 
 def check(
-    data: Annotated[str, Parameter(group=CHECK, help="A dataset's name, or a folder.")],
+    data: Annotated[str, Parameter(group=CHECK, help="A dataset's name, or a path to your pictures.")],
     /,
     *,
     near: Annotated[
         bool,
         Parameter(
             group=CHECK,
-            help="Search for near duplicates too: encoded anew, resized, darker or brighter. The time for it grows "
-            "with the square of the pictures.",
+            help="Also search for near duplicates: re-encoded, resized, darker or brighter copies. The time grows with "
+            "the square of the number of pictures.",
         ),
     ] = True,
     alike: Annotated[
         float | None,
-        Parameter(group=CHECK, metavar="X", help="How alike near duplicates are at least, 0.5 to 1. [0.97]"),
+        Parameter(group=CHECK, metavar="X", help="Minimum similarity of near duplicates, 0.5 to 1. [0.97]"),
     ] = None,
     strict: Annotated[
         bool,
-        Parameter(group=CHECK, negative="", help="End with exit code 3 if something is wrong, not only worth knowing."),
+        Parameter(group=CHECK, negative="", help="End with exit code 3 if anything is listed as wrong."),
     ] = False,
     out: Annotated[
         Path | None,
-        Parameter(group=CHECK, metavar="DIR", help="Folder for check.json and contact_sheet.png. [none is written]"),
+        Parameter(group=CHECK, metavar="DIR", help="Folder for check.json and contact_sheet.png. [not written]"),
     ] = None,
     flags: CheckFlags = NONE_GIVEN,
-    quiet: Annotated[bool, Parameter(negative="", group=OUTPUT, help="No progress.")] = False,
+    quiet: Annotated[bool, Parameter(negative="", group=OUTPUT, help="Show no progress.")] = False,
     output: Output = AS_TEXT,
 ) -> None:
     """Check, and print what was found."""
@@ -77,7 +77,7 @@ def _show(result: CheckResult, data: str, out: Path | None) -> None:
     from sightline.cli.tables import table
 
     width = max(NARROWEST, min(Console().width, WIDEST))
-    table(["part", "pictures", "classes", "a class"], [_row(name, part) for name, part in result.parts.items()])
+    table(["split", "pictures", "classes", "per class"], [_row(name, part) for name, part in result.parts.items()])
     for title, wrong in (("Wrong", True), ("Worth knowing", False)):
         chosen = [problem for problem in result.problems if problem.wrong is wrong]
         if chosen:
@@ -89,12 +89,12 @@ def _show(result: CheckResult, data: str, out: Path | None) -> None:
     if out is not None:
         print(f"Written to {out}: {' and '.join(path.name for path in result.written)}")
     elif result.problems:
-        print(f"All of it, with the pictures: sightline check {data} --out DIR")
+        print(f"Full list, with the pictures: sightline check {data} --out DIR")
     if result.wrong:
         kinds = _things_wrong(result)
-        print("\n".join(wrap(f"{kinds} wrong. What next: go through the list from the top, then check again.", width)))
+        print("\n".join(wrap(f"{kinds} wrong. Next: work through the list from the top, then check again.", width)))
     else:
-        print(f"Nothing is wrong. What next: sightline train {data}")
+        print(f"Nothing is wrong. Next: sightline train {data}")
 
 
 def _things_wrong(result: CheckResult) -> str:

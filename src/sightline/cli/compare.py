@@ -1,4 +1,4 @@
-"""`sightline compare`: several seeds of several sides, and a verdict in words."""
+"""`sightline compare`: several seeds of each contestant, and a verdict in words."""
 
 from __future__ import annotations
 
@@ -33,49 +33,47 @@ LONGEST_IN_TABLE = 34
 @Parameter(name="*")
 @dataclass(frozen=True)
 class ComparisonFlags:
-    """What a comparison is, besides its sides and their settings."""
+    """The settings of a comparison, besides its contestants and their settings."""
 
     data: Annotated[
         str | None,
-        Parameter(group=COMPARE, metavar="DATA", help="A dataset or a folder for all. [that of the recipes]"),
+        Parameter(group=COMPARE, metavar="DATA", help="Dataset or folder for all contestants. [that of the recipes]"),
     ] = None
     seeds: Annotated[
         str | None,
-        Parameter(group=COMPARE, metavar="N", help="How many seeds, from 0; or which, as in 3,4,5 or 3,. [5]"),
+        Parameter(group=COMPARE, metavar="N", help="Number of seeds, or a list of them, as in 3,4,5 (3, for one). [5]"),
     ] = None
     seconds: Annotated[
         float | None,
         Parameter(
             group=COMPARE,
             metavar="X",
-            help="Train each side for as many steps as it does in X seconds here, validation apart; instead of "
-            "--epochs or --steps, which are the same for all.",
+            help="Give each contestant the number of steps that it completes in X seconds on this machine, without "
+            "validation; instead of --epochs or --steps.",
         ),
     ] = None
     own_lengths: Annotated[
         bool | None,
-        Parameter(group=COMPARE, negative="", help="Leave each recipe its own number of epochs or steps."),
+        Parameter(group=COMPARE, negative="", help="Train each recipe for its own number of epochs or steps."),
     ] = None
     confidence: Annotated[
-        float | None, Parameter(group=COMPARE, metavar="X", help="How sure a verdict must be. [0.95]")
+        float | None, Parameter(group=COMPARE, metavar="X", help="Confidence level of the verdicts. [0.95]")
     ] = None
-    jobs: Annotated[
-        int, Parameter(group=COMPARE, metavar="N", help="Runs at a time, each in a process of its own.")
-    ] = 1
+    jobs: Annotated[int, Parameter(group=COMPARE, metavar="N", help="Runs in parallel, each in its own process.")] = 1
     resume: Annotated[
         Path | None,
         Parameter(
             group=COMPARE,
             metavar="DIR",
-            help="Go on with this comparison; with --seeds, give it more seeds.",
+            help="Continue this comparison; --seeds adds seeds to it.",
         ),
     ] = None
     comparisons: Annotated[
-        Path | None, Parameter(group=COMPARE, metavar="DIR", help="Folder that comparisons are kept in. [comparisons]")
+        Path | None, Parameter(group=COMPARE, metavar="DIR", help="Folder for comparisons. [comparisons]")
     ] = None
     name: Annotated[
         str | None,
-        Parameter(group=COMPARE, metavar="NAME", help="The comparison's name. [dataset and sides, counted up]"),
+        Parameter(group=COMPARE, metavar="NAME", help="Name of the comparison. [dataset and contestants, numbered]"),
     ] = None
 
 
@@ -87,15 +85,17 @@ def compare(
         list[str] | None,
         Parameter(
             group=COMPARE,
-            help="Two or more: a recipe, a network or a recipe's file, changed as in mnist-cnn:lr=0.05,batch_size=256. "
-            "Or the folders of finished runs, of which those that differ in nothing but the seed are one side.",
+            name="contestant",
+            help="Two or more recipes, networks or recipe files, each with optional changes, as in "
+            "mnist-cnn:lr=0.05,batch_size=256. Or the folders of finished runs: runs that differ only in the seed "
+            "form one contestant.",
         ),
     ] = None,
     /,
     *,
     comparison: ComparisonFlags = NO_COMPARISON,
     flags: CompareFlags = NONE_GIVEN,
-    quiet: Annotated[bool, Parameter(negative="", group=OUTPUT, help="No progress.")] = False,
+    quiet: Annotated[bool, Parameter(negative="", group=OUTPUT, help="Show no progress.")] = False,
     output: Output = AS_TEXT,
 ) -> None:
     """Compare, or go on, and print the verdict."""
@@ -109,8 +109,8 @@ def compare(
         import sightline
 
         if resume is not None:
-            leave_out({"SIDE": sides or None, **{flag_of(name): value for name, value in chosen.items()}},
-                      "--resume", "a comparison keeps everything but its seeds")  # fmt: skip
+            leave_out({"CONTESTANT": sides or None, **{flag_of(name): value for name, value in chosen.items()}},
+                      "--resume", "only the seeds of a comparison can change")  # fmt: skip
             found = sightline.resume_comparison(resume, **work)
         else:
             found = sightline.compare(sides or [], **work, **chosen)
@@ -121,7 +121,7 @@ def compare(
 
 
 def show_comparison(result: ComparisonResult) -> None:
-    """Print the table of the sides, the verdicts, and what stands behind them."""
+    """Print the table of the contestants, the verdicts, and the statistics behind them."""
     from rich.console import Console
 
     from sightline.cli.tables import table_with_notes
@@ -136,7 +136,7 @@ def show_comparison(result: ComparisonResult) -> None:
         rows.append([str(number) if numbered else side.name, f"{POINTS * side.mean:.2f}{spread}", between, str(side.n)])
         notes.append(", ".join([side.name] * numbered + _costs(side)))
     confidence = f"{POINTS * result.confidence:g}%"
-    table_with_notes(["side", "test accuracy, %", f"{confidence} interval", "seeds"], rows, notes)
+    table_with_notes(["contestant", "test accuracy, %", f"{confidence} interval", "seeds"], rows, notes)
     width = Console().width
     print()
     for pair in result.pairs:
@@ -147,23 +147,23 @@ def show_comparison(result: ComparisonResult) -> None:
     looks = result.looks
     if len(looks) > 1:
         counts = ", ".join(map(str, looks))
-        print(fill(f"Looked at with {counts} seeds: adding seeds after a look finds differences more often than the "
-                   "confidence says.", width))  # fmt: skip
+        print(fill(f"The results were looked at with {counts} seeds. Looking and then adding seeds inflates false "
+                   "positives.", width))  # fmt: skip
     images = f"{result.test_images:,} test images"
-    print(f"{images}, every side on the same. Written to {result.folder}")
+    print(f"{images}, the same for every contestant. Written to {result.folder}")
 
 
 def _costs(side: SideRecord) -> list[str]:
     costs = [side.length]
     if side.seconds_per_epoch is not None:
-        costs.append(f"{side.seconds_per_epoch:.3g} s an epoch")
-    costs.append(f"{side.train_seconds:.3g} s a run")
+        costs.append(f"{side.seconds_per_epoch:.3g} s per epoch")
+    costs.append(f"{side.train_seconds:.3g} s per run")
     if side.parameters is not None:
         costs.append(f"{side.parameters:,} parameters")
     if side.macs is not None:
         costs.append(f"{side.macs / 1e6:,.3g} M MACs")
     if side.latency_ms is not None:
-        costs.append(f"{side.latency_ms:.2g} ms a picture")
+        costs.append(f"{side.latency_ms:.2g} ms per picture")
     return costs
 
 
@@ -174,10 +174,10 @@ def _details(pair: PairRecord) -> list[str]:
         text = f"difference {POINTS * pair.difference:+.2f} points, {POINTS * pair.confidence:.3g}% interval "
         text += f"{POINTS * low:+.2f} to {POINTS * high:+.2f}, p-value {p_value(pair.p_value)}"
         if pair.adjusted_p_value is not None and pair.adjusted_p_value != pair.p_value:
-            text += f", by Holm {p_value(pair.adjusted_p_value)}"
+            text += f", Holm-adjusted {p_value(pair.adjusted_p_value)}"
         lines.append(f"{text} ({pair.test} test, n = {' and '.join(map(str, pair.counts))})")
     low, high = POINTS * pair.bootstrap.low, POINTS * pair.bootstrap.high
-    lines.append(f"these networks on other images of the same source: {low:+.2f} to {high:+.2f} points (bootstrap)")
+    lines.append(f"on other images of the same source: {low:+.2f} to {high:+.2f} points (bootstrap)")
     if pair.mcnemar:
         p_values = ", ".join(p_value(row.p_value) for row in pair.mcnemar)
         lines.append(f"McNemar's exact test, seed by seed: p-values {p_values}")

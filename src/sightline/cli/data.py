@@ -1,4 +1,4 @@
-"""`sightline data list` and `sightline data get`: the datasets that have a name."""
+"""`sightline data list` and `sightline data get`: list and download the built-in datasets."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def list_datasets(*, flags: DataDirFlag = NONE_GIVEN, output: Output = AS_TEXT) 
     for line in found:
         size = "x".join(map(str, (line.size[2], *line.size[:2]))) if line.size else "any"
         counts = ["any" if count is None else f"{count:,}" for count in (line.classes, line.train, line.test)]
-        rows.append([line.name, size, *counts, line.found or "to be downloaded"])
+        rows.append([line.name, size, *counts, line.found or "not downloaded yet"])
     head = ["data", "image", "classes", "train", "test", "where"]
     table_with_notes(head, rows, [line.title for line in found])
-    print("\nTrain on one with: sightline train NAME, or on your own folder: sightline train FOLDER")
+    print("\nTo train on one: sightline train NAME. On your own folder: sightline train FOLDER")
 
 
 def get_dataset(
@@ -47,7 +47,7 @@ def get_dataset(
     flags: DataDirFlag = NONE_GIVEN,
     output: Output = AS_TEXT,
 ) -> None:
-    """Bring a dataset's files here."""
+    """Find or download a dataset's files."""
     with output.working():
         import sightline
 

@@ -1,4 +1,4 @@
-"""`sightline export`: one ONNX file that answers as the classifier does, without torch."""
+"""`sightline export`: an ONNX file that gives the classifier's predictions without torch."""
 
 from __future__ import annotations
 
@@ -28,25 +28,24 @@ def export(
     *,
     out: Annotated[
         Path | None,
-        Parameter(group=EXPORT, metavar="FILE", help="The ONNX file. [RUN/model.onnx, or beside the model file]"),
+        Parameter(group=EXPORT, metavar="FILE", help="ONNX file to write. [RUN/model.onnx, or next to the model file]"),
     ] = None,
-    force: Annotated[bool, Parameter(group=EXPORT, negative="", help="Replace the file where there is one.")] = False,
+    force: Annotated[bool, Parameter(group=EXPORT, negative="", help="Replace the file if it exists.")] = False,
     data: Annotated[
         str | None,
         Parameter(
             group=EXPORT,
             metavar="DATA",
-            help="A dataset or a folder whose test images the answers are compared on. [the run's own, else random "
-            "pictures]",
+            help="Dataset or folder whose test images are used for the comparison. [the run's own, or random pictures]",
         ),
     ] = None,
     images: Annotated[
-        int, Parameter(group=EXPORT, metavar="N", help="Pictures to compare the answers on, at most.")
+        int, Parameter(group=EXPORT, metavar="N", help="Maximum number of pictures for the comparison.")
     ] = 1000,
     flags: DataFlags = NONE_GIVEN,
     output: Output = AS_TEXT,
 ) -> None:
-    """Export, compare, and print what was found."""
+    """Export, compare the predictions, and print the result."""
     with output.working():
         import sightline
 
@@ -64,8 +63,8 @@ def _show(result: ExportResult) -> None:
     facts(
         [
             ("compared on", f"{result.images:,} {result.images_from}"),
-            ("largest difference", f"{result.max_difference:.1e} of a probability"),
-            ("same answers", percent(result.top1_agreement)),
+            ("largest difference", f"{result.max_difference:.1e} in a probability"),
+            ("same predictions", percent(result.top1_agreement)),
             *accuracy,
             ("opset", str(result.opset)),
             ("size", f"{result.bytes:,} bytes"),

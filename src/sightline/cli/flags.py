@@ -21,14 +21,14 @@ from sightline.settings.text import choices, kinds_of_value, value_of_text
 
 # Two parts of a setting that a docstring cannot hold, since the field that chooses a section has one value in each.
 CHOOSERS = {
-    "model": "The network: a preset's or a family's name, or timm/NAME for any classifier of timm (the extra timm).",
+    "model": "The network: a preset, a family, or timm/NAME for any timm classifier (extra timm).",
     "optimizer": "The optimizer.",
     "schedule": "How the learning rate changes.",
 }
 NUMBERED = re.compile(r"(.*?[a-z])(\d+)(v2)?")
 # Named without a flag: sightline train DATA.
 POSITIONAL = ("data",)
-# Where the images are, and what a file of labels has in which column.
+# Where the images are, and what a label file has in which column.
 DATA = ("data_dir", "labels", "image_column", "label_column", "split_column", "group_column")
 # Settings that most people set, which help shows first.
 USUAL = (

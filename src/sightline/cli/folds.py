@@ -1,4 +1,4 @@
-"""`sightline train --folds`: a cross-validation from its settings, or one taken up again."""
+"""`sightline train --folds`: start or resume a cross-validation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 POINTS = 100
 MOST_FOLDS = 10
-MEANING = "The spread says how much folds differ. It is no error of the mean: their models share training pictures."
+MEANING = (
+    "The standard deviation shows how much the folds differ. It is not the standard error of the mean, because the "
+    "folds share training pictures."
+)
 
 
 def resume_folds(data: str | None, run: Mapping[str, Any], settings: Mapping[str, Any], *, quiet: bool
@@ -23,12 +26,12 @@ def resume_folds(data: str | None, run: Mapping[str, Any], settings: Mapping[str
     import sightline
 
     others = {flag_of(name): value for name, value in {**run, **settings}.items() if name != "resume"}
-    leave_out({"DATA": data, **others}, "--resume", "a cross-validation keeps all that it began with")
+    leave_out({"DATA": data, **others}, "--resume", "the settings of a cross-validation cannot change")
     return sightline.resume_cross_validation(run["resume"], quiet=quiet)
 
 
 def show_folds(result: CrossValidationResult) -> None:
-    """Print what all answers come to, and what the figure is not."""
+    """Print the accuracy over all pictures, and how to read it."""
     from rich.console import Console
 
     from sightline.cli.tables import facts, percent, percent_interval
@@ -41,11 +44,11 @@ def show_folds(result: CrossValidationResult) -> None:
         ("folds", f"{result.folder}, {len(each)} folds of {result.images:,} pictures{groups}"),
         ("model", f"{result.model} on {result.data}"),
         ("accuracy", f"{percent(result.accuracy)}{percent_interval(result.interval)}"),
-        ("of folds", f"{percent(result.mean)} ± {POINTS * result.sd:.2f}: {', '.join(each[:MOST_FOLDS])}{more}"),
+        ("per fold", f"{percent(result.mean)} ± {POINTS * result.sd:.2f}: {', '.join(each[:MOST_FOLDS])}{more}"),
         ("balanced", f"{percent(result.balanced_accuracy)}  (mean over the classes)"),
-        ("worst class", f"{result.worst_class}: {percent(result.worst_class_recall)} of its {support:,} found"),
-        ("mistakes", f"{result.mistakes:,}; {result.answers.name} has every answer, the most doubtful label first"),
+        ("worst class", f"{result.worst_class}: recall {percent(result.worst_class_recall)} of {support:,} pictures"),
+        ("mistakes", f"{result.mistakes:,}; {result.answers.name} lists all pictures, the most doubtful label first"),
     ]
     facts(rows)
     print()
-    print(fill(f"Each picture was answered by a model that never saw it. {MEANING}", Console().width))
+    print(fill(f"Each picture was classified by a model that never saw it. {MEANING}", Console().width))

@@ -1,4 +1,4 @@
-"""`sightline forecast`: what twice and four times as many pictures would bring."""
+"""`sightline forecast`: estimate the accuracy with two and four times as many training images."""
 
 from __future__ import annotations
 
@@ -24,19 +24,17 @@ FORECAST = Group("Forecast", sort_key=1)
 
 
 def forecast(
-    run: Annotated[
-        Path, Parameter(group=FORECAST, help="The folder of a run that began with pretrained weights, as photos does.")
-    ],
+    run: Annotated[Path, Parameter(group=FORECAST, help="The folder of a run that started from pretrained weights.")],
     /,
     *,
     repeats: Annotated[
         int,
-        Parameter(group=FORECAST, help="How often each image is measured, by heads fitted to other draws."),
+        Parameter(group=FORECAST, help="Number of times that each image is used for measuring, with different heads."),
     ] = 2,
     flags: DataFlags = NONE_GIVEN,
     output: Output = AS_TEXT,
 ) -> None:
-    """Fit heads to fewer images, and print what more of them would bring."""
+    """Fit heads to fewer images, and print the accuracy to expect with more."""
     with output.working():
         import sightline
 
@@ -53,7 +51,7 @@ def _show(result: ForecastResult) -> None:
     found = result.forecast
     head = ["training images", "", "accuracy", f"{100 * found.confidence:g}% interval", "gain in points", "interval"]
     rows = [[f"{size.images:,.0f}", "measured", percent(size.accuracy), "", "", ""] for size in found.measured]
-    rows.append([f"{found.now.images:,}", "as many as now", *_level(found.now), "", ""])
+    rows.append([f"{found.now.images:,}", "current number", *_level(found.now), "", ""])
     for point in found.predictions:
         what = f"forecast: {point.images / found.images:g} times as many"
         rows.append(
@@ -62,13 +60,13 @@ def _show(result: ForecastResult) -> None:
     table(head, rows)
     print()
     print(
-        f"Heads fitted to the frozen features of {found.weights}, measured on {found.asked:,} training and validation "
-        "images that each was fitted without."
+        f"Measured on {found.asked:,} training and validation images, with heads fitted to the frozen features of "
+        f"{found.weights}. No head was fitted to the images that it was measured on."
     )
     if result.accuracy is not None:
         print(
-            f"The run's own network answers {percent(result.accuracy)} of its validation images rightly, this head is "
-            f"expected to answer {percent(found.now.accuracy)}: read the gain, not the level."
+            f"The run's own network has a validation accuracy of {percent(result.accuracy)}; this head is expected to "
+            f"reach {percent(found.now.accuracy)}. Rely on the gain, not on the absolute accuracy."
         )
     print(f"Written to {', '.join(map(str, result.files))}.")
 

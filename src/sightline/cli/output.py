@@ -1,4 +1,4 @@
-"""What every command has in common: --json, --debug, and where its output goes."""
+"""What all commands share: --json, --debug and the output streams."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Output:
     """Flags of every command."""
 
     json: Annotated[
-        bool, Parameter(negative="", group=OUTPUT, help="Print the result as JSON on stdout, and nothing else there.")
+        bool, Parameter(negative="", group=OUTPUT, help="Print the result, and nothing else, as JSON on stdout.")
     ] = False
-    debug: Annotated[bool, Parameter(negative="", group=OUTPUT, help="Show where an error comes from.")] = False
+    debug: Annotated[bool, Parameter(negative="", group=OUTPUT, help="Show the traceback of an error.")] = False
 
     @contextlib.contextmanager
     def working(self) -> Generator[None]:

@@ -1,4 +1,4 @@
-"""Words that do not parse, said in Sightline's one line instead of cyclopts' panel."""
+"""Report words that do not parse in one line, instead of cyclopts' panel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sightline predict`: what is on pictures."""
+"""`sightline predict`: classify pictures."""
 
 from __future__ import annotations
 
@@ -35,28 +35,25 @@ def predict(
         Parameter(
             group=PREDICT,
             name="picture",
-            help="A picture, a folder or archive (with all that is in it), a file of labels, or - for a list of paths "
-            "on stdin.",
+            help="A picture, a folder or archive, a label file, or - for a list of paths on stdin.",
         ),
     ],
-    top_k: Annotated[int, Parameter(group=PREDICT, metavar="K", help="How many of the likeliest classes to show.")] = 3,
+    top_k: Annotated[int, Parameter(group=PREDICT, metavar="K", help="Number of most likely classes to show.")] = 3,
     format: Annotated[
         Literal["table", "csv", "json"] | None,
         Parameter(group=PREDICT, metavar="NAME", help="One of table, csv, json. [table]"),
     ] = None,
     skip_bad: Annotated[
         bool,
-        Parameter(
-            negative="", group=PREDICT, help="Leave unreadable pictures out, and name them, instead of stopping."
-        ),
+        Parameter(negative="", group=PREDICT, help="Skip unreadable pictures and list them, instead of stopping."),
     ] = False,
     batch_size: Annotated[
-        int | None, Parameter(group=PREDICT, metavar="N", help="Pictures computed at once. [by their size]")
+        int | None, Parameter(group=PREDICT, metavar="N", help="Pictures per batch. [depends on their size]")
     ] = None,
     flags: PredictFlags = NONE_GIVEN,
     output: Output = AS_TEXT,
 ) -> None:
-    """Predict, and print the answers."""
+    """Predict, and print the predictions."""
     if output.json and format not in (None, "json"):
         raise UsageError("--format", f"{format} found together with --json", advice="Give one of them.")
     if top_k < 1:

@@ -1,4 +1,4 @@
-"""`sightline recipes`: the named runs that come with Sightline."""
+"""`sightline recipes`: the ready-made settings that come with Sightline."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ RECIPES = Group("Recipes", sort_key=1)
 
 def recipes(
     name: Annotated[
-        str | None, Parameter(group=RECIPES, help="A recipe, or a YAML file: show it as a recipe file. [list all]")
+        str | None, Parameter(group=RECIPES, help="A recipe or YAML file to print as a recipe file. [list all]")
     ] = None,
     /,
     *,
     output: Output = AS_TEXT,
 ) -> None:
-    """List the recipes, or show one, from which to start one's own."""
+    """List the recipes, or print one as a starting point for your own."""
     import sightline
 
     if name is not None:
@@ -32,7 +32,7 @@ def recipes(
             print_json(recipe.to_dict())
         else:
             print(recipe.text.rstrip())
-            print(f"\n# A recipe of your own: sightline recipes {name} > mine.yaml, change it, then")
+            print(f"\n# To make your own recipe: sightline recipes {name} > mine.yaml, edit it, then")
             print("# sightline train --recipe mine.yaml")
         return
     everything = sightline.list_recipes()

@@ -1,4 +1,4 @@
-"""`sightline report`: a hand-in made from the files of a run, or of several."""
+"""`sightline report`: a report from the files of one or several runs."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ def report(
     ],
     /,
     *,
-    slides: Annotated[bool, Parameter(group=REPORT, negative="", help="Also slides.pptx, 8 to 12 slides.")] = False,
+    slides: Annotated[
+        bool, Parameter(group=REPORT, negative="", help="Also write slides.pptx, 8 to 12 slides.")
+    ] = False,
     markdown: Annotated[
-        bool, Parameter(group=REPORT, negative="", help="Also report.md, with its pictures in a folder.")
+        bool, Parameter(group=REPORT, negative="", help="Also write report.md, with its pictures in a folder.")
     ] = False,
     lang: Annotated[
         Literal["en", "zh"],
-        Parameter(group=REPORT, metavar="NAME", help="The report's language, its plots' too: en or zh."),
+        Parameter(group=REPORT, metavar="NAME", help="Language of the report and its plots: en or zh."),
     ] = "en",
     out: Annotated[
         Path | None, Parameter(group=REPORT, metavar="DIR", help="Folder to write to. [the folder itself]")

@@ -1,4 +1,4 @@
-"""`sightline runs`: what was trained, how far it is, and what came of it."""
+"""`sightline runs`: list runs with their progress and metrics."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def runs(
         list[Path] | None,
         Parameter(
             group=RUNS,
-            help="Folders of runs; comparisons, cross-validations, studies, or folders of them; or runs. [runs]",
+            help="Runs, or folders that hold runs, comparisons, cross-validations or studies. [runs]",
         ),
     ] = None,
     /,
     *,
     all: Annotated[
-        bool, Parameter(group=RUNS, negative="", help="The runs in runs/, comparisons/, folds/ and studies/ here.")
+        bool, Parameter(group=RUNS, negative="", help="List the runs in runs/, comparisons/, folds/ and studies/ here.")
     ] = False,
     data: Annotated[str | None, Parameter(group=RUNS, metavar="NAME", help="Only the runs on this data.")] = None,
     model: Annotated[str | None, Parameter(group=RUNS, metavar="NAME", help="Only the runs of this network.")] = None,
@@ -41,12 +41,12 @@ def runs(
         Parameter(
             group=RUNS,
             metavar="ORDER",
-            help="date, the newest last; name; or accuracy, the best last, by validation images where there are any.",
+            help="date (newest last), name, or accuracy (best last; validation accuracy if there is one).",
         ),
     ] = "date",
     output: Output = AS_TEXT,
 ) -> None:
-    """List runs with their figures."""
+    """List runs with their metrics."""
     import sightline
 
     found = sightline.list_runs(*(folders or []), data=data, model=model, sort=sort, everywhere=all)
@@ -61,7 +61,7 @@ def runs(
 
 
 def _show(found: Sequence[ListedRun]) -> None:
-    """Print a line for each run; on a terminal that is too narrow for that, each run's name above its figures."""
+    """Print a line for each run; on a narrow terminal, each run's name above its metrics."""
     from rich.cells import cell_len
     from rich.console import Console
 
@@ -92,7 +92,7 @@ def _show(found: Sequence[ListedRun]) -> None:
 
 
 def _progress(run: ListedRun) -> str:
-    """Say how many epochs are done; of a run that is not done also of how many, and its state."""
+    """Say how many epochs are done; for an unfinished run also the planned number and its state."""
     if run.state == "done":
         return str(run.epochs)
     if run.planned_steps is not None:

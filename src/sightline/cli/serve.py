@@ -1,4 +1,4 @@
-"""`sightline serve`: a trained model behind HTTP, and a page to try it."""
+"""`sightline serve`: serve a trained model over HTTP, with a page to try it."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ else:
 @Parameter(name="*")
 @dataclass(frozen=True)
 class ServerFlags:
-    """Where it listens, to whom, and what it logs."""
+    """The address, access and log of the server."""
 
     host: Annotated[
-        str, Parameter(group=SERVE, metavar="ADDRESS", help="Where to listen. Others need --allow-remote.")
+        str, Parameter(group=SERVE, metavar="ADDRESS", help="Address to listen on. See --allow-remote.")
     ] = "127.0.0.1"
     allow_remote: Annotated[
-        bool, Parameter(negative="", group=SERVE, help="Let --host be an address that other machines reach.")
+        bool, Parameter(negative="", group=SERVE, help="Allow a --host that other machines can reach.")
     ] = False
-    port: Annotated[int, Parameter(group=SERVE, metavar="N", help="The port; 0 takes any that is free.")] = 8000
+    port: Annotated[int, Parameter(group=SERVE, metavar="N", help="Port; 0 picks a free one.")] = 8000
     allow_origins: Annotated[
         tuple[str, ...],
         Parameter(
@@ -50,7 +50,7 @@ class ServerFlags:
             name="--allow-origin",
             metavar="ORIGIN",
             show_default=False,
-            help="A page's origin elsewhere that may call it; can be given again.",
+            help="Origin of another web page that may call the server; can be repeated.",
         ),
     ] = ()
     log: Annotated[
@@ -79,7 +79,7 @@ def serve(
                 print_json(vars(info))
             else:
                 print(f"{model} is served at {info.url}")
-                print(f"Calls are answered in batches of up to {info.max_batch} pictures. Ctrl-C ends.")
+                print(f"Requests are processed in batches of up to {info.max_batch} pictures. Ctrl-C stops the server.")
         stdout.flush()  # whoever started this waits for the address
 
     with output.working():

@@ -1,4 +1,4 @@
-"""`sightline summary`: a network part by part."""
+"""`sightline summary`: the parts of a network."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def summary(
     *,
     input: Annotated[
         str | None,
-        Parameter(group=SUMMARY, metavar="CxHxW", help="Channels, height and width of an image. [the network's usual]"),
+        Parameter(
+            group=SUMMARY, metavar="CxHxW", help="Channels, height and width of an image. [the network's default]"
+        ),
     ] = None,
     classes: Annotated[int | None, Parameter(group=SUMMARY, metavar="N", help="Number of classes. [10]")] = None,
     flags: ModelFlags = NONE_GIVEN,
@@ -61,7 +63,7 @@ def _show(found: ModelSummary) -> None:
     rows = [("input", _dimensions(found.input)), ("weights", f"{4 * found.parameters / 2**20:.1f} MiB in float32")]
     idle = sum(part.parameters for part in found.parts if part.output is None)
     if idle:
-        rows.append(("auxiliary", f"{idle:,} parameters are of heads that run in training only"))
+        rows.append(("auxiliary", f"{idle:,} parameters belong to heads that run in training only"))
     facts(rows)
 
 

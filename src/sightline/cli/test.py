@@ -1,4 +1,4 @@
-"""`sightline test`: how good a trained classifier is on test images."""
+"""`sightline test`: evaluate a trained classifier on test images."""
 
 from __future__ import annotations
 
@@ -27,18 +27,19 @@ def test(
     /,
     *,
     data: Annotated[
-        str | None, Parameter(group=TEST, metavar="DATA", help="A dataset's name, or a folder. [the run's own]")
+        str | None,
+        Parameter(group=TEST, metavar="DATA", help="A dataset's name, or a path to your pictures. [the run's own]"),
     ] = None,
     out: Annotated[
-        Path | None, Parameter(group=TEST, metavar="DIR", help="Folder for the figures. [in the run's folder]")
+        Path | None, Parameter(group=TEST, metavar="DIR", help="Folder for the results. [in the run's folder]")
     ] = None,
     steps: Annotated[
         int | None,
         Parameter(
             group=TEST,
             metavar="N",
-            help="Look only at the first N batches, of the run's batch size. Such figures are printed, and written "
-            "only to --out. [all images]",
+            help="Test only the first N batches, of the run's batch size. The results are printed, and written only to "
+            "--out. [all images]",
         ),
     ] = None,
     tta: Annotated[
@@ -46,8 +47,8 @@ def test(
         Parameter(
             group=TEST,
             negative="",
-            help="Test-time augmentation: tell also the accuracy of the mean answer for views of each image, moved and "
-            "mirrored where the run's training images were.",
+            help="Test-time augmentation: also report the accuracy of predictions averaged over variants of each "
+            "image, shifted or mirrored if the run's training images were.",
         ),
     ] = False,
     explain: Annotated[
@@ -55,13 +56,13 @@ def test(
         Parameter(
             group=TEST,
             metavar="N",
-            help="Also draw, for the N worst mistakes, what in the picture spoke for the answer (Grad-CAM).",
+            help="For the N worst mistakes, also draw which regions led to the prediction (Grad-CAM).",
         ),
     ] = None,
     flags: TestFlags = NONE_GIVEN,
     output: Output = AS_TEXT,
 ) -> None:
-    """Test, and print the figures."""
+    """Test, and print the results."""
     with output.working():
         import sightline
 
@@ -83,7 +84,7 @@ def _show(result: TestResult) -> None:
         rows.append(("step", f"{report.step:,}"))
     rows.append(("accuracy", f"{percent(result.accuracy)}{percent_interval(result.interval)}"))
     if (tta := result.tta) is not None:
-        rows.append((f"with {tta.views} views", f"{percent(tta.accuracy)}{percent_interval(tta.interval)}"))
+        rows.append((f"with TTA, {tta.views} variants", f"{percent(tta.accuracy)}{percent_interval(tta.interval)}"))
     rows += [
         (f"top {report.top_k}", percent(report.top_k_accuracy)),
         ("balanced accuracy", percent(report.balanced_accuracy)),

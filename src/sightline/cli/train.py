@@ -1,4 +1,4 @@
-"""`sightline train`: a run from its settings, or a run taken up again."""
+"""`sightline train`: start or resume a run."""
 
 from __future__ import annotations
 
@@ -26,25 +26,26 @@ else:
     NONE_GIVEN = SettingFlags()
 
 RUN = Group("Run", sort_key=1)
-# All that may change when a run is taken up again.
+# What may change when a run is resumed.
 LONGER = ("epochs", "steps")
 
 
 @Parameter(name="*")
 @dataclass(frozen=True)
 class RunFlags:
-    """What a run begins with, besides its settings."""
+    """The flags of a run that are not settings."""
 
     recipe: Annotated[
-        str | None, Parameter(group=RUN, metavar="NAME", help="A recipe's name, a YAML file, or none. [DATA's own]")
+        str | None,
+        Parameter(group=RUN, metavar="NAME", help="A recipe's name, a YAML file, or none. [the default for DATA]"),
     ] = None
     resume: Annotated[
         Path | None,
         Parameter(
             group=RUN,
             metavar="RUN",
-            help="Go on with this run from its latest checkpoint; --epochs or --steps name a larger total. Or go on "
-            "with this cross-validation.",
+            help="Resume this run from its latest checkpoint, or this cross-validation. For a run, --epochs or --steps "
+            "set a larger total.",
         ),
     ] = None
     add_epochs: Annotated[
@@ -52,28 +53,28 @@ class RunFlags:
         Parameter(
             group=RUN,
             metavar="N",
-            help="With --resume: so many epochs more than the run was to have, whether it was finished or interrupted.",
+            help="With --resume: train N epochs beyond the planned length.",
         ),
     ] = None
     add_steps: Annotated[
         int | None,
-        Parameter(group=RUN, metavar="N", help="The same in steps, for a run that counts in steps."),
+        Parameter(group=RUN, metavar="N", help="With --resume: the same, for a run planned in steps."),
     ] = None
     folds: Annotated[
         int | None,
         Parameter(
             group=RUN,
             metavar="K",
-            help="Cross-validate: part all pictures but those of a test part into K folds, and test on each a model "
-            "that was trained on the others. --time is shared out among them.",
+            help="Cross-validate: divide all pictures, except a test split, into K folds, and test on each fold a "
+            "model trained on the others. The folds share --time.",
         ),
     ] = None
     runs: Annotated[
         Path | None,
-        Parameter(group=RUN, metavar="DIR", help="Folder that runs are kept in. [runs; with --folds folds]"),
+        Parameter(group=RUN, metavar="DIR", help="Folder for runs. [runs; with --folds folds]"),
     ] = None
     name: Annotated[
-        str | None, Parameter(group=RUN, metavar="NAME", help="The run's name. [recipe or dataset, counted up]")
+        str | None, Parameter(group=RUN, metavar="NAME", help="Name of the run. [recipe or dataset, numbered]")
     ] = None
 
 
@@ -81,17 +82,15 @@ NO_RUN = RunFlags()
 
 
 def train(
-    data: Annotated[
-        str | None, Parameter(group=RUN, help="A dataset's name, or a folder. It replaces the recipe's.")
-    ] = None,
+    data: Annotated[str | None, Parameter(group=RUN, help="A dataset's name, or a path to your pictures.")] = None,
     /,
     *,
     run: RunFlags = NO_RUN,
     flags: SettingFlags = NONE_GIVEN,
-    quiet: Annotated[bool, Parameter(negative="", group=OUTPUT, help="No progress.")] = False,
+    quiet: Annotated[bool, Parameter(negative="", group=OUTPUT, help="Show no progress.")] = False,
     output: Output = AS_TEXT,
 ) -> None:
-    """Train, or resume, and print what came of it."""
+    """Train or resume, and print the results."""
     settings = given(flags)
     begin = {name: value for name, value in typed(run).items() if name in ("recipe", "runs", "name")}
     with output.working():
@@ -139,11 +138,16 @@ def _count(settings: Mapping[str, Any], name: str) -> int | None:
     return getattr(build_settings({}, {name: settings[name]}).training, name) if name in settings else None
 
 
+def _many(count: str, noun: str) -> str:
+    return f"{count} {noun}{'' if count == '1' else 's'}"
+
+
 def _show(result: TrainResult) -> None:
     from sightline.cli.tables import facts, percent, percent_interval
 
+    length = f"{_many(f'{result.epochs:g}', 'epoch')}, {_many(str(result.steps), 'step')}"
     rows = [("run", str(result.run)), ("model", f"{result.model} on {result.data}")]
-    rows.append(("trained", f"{result.epochs:g} epochs, {result.steps} steps, {result.train_seconds:.1f} s"))
+    rows.append(("trained", f"{length}, {result.train_seconds:.1f} s"))
     if result.val_accuracy is not None:
         rows.append(("validation", percent(result.val_accuracy)))
     if result.test_accuracy is not None:
@@ -151,6 +155,6 @@ def _show(result: TrainResult) -> None:
     if (report := result.test_report) is not None and report.is_unequal:
         worst = report.worst_class
         rows.append(("balanced", f"{percent(report.balanced_accuracy)}  (mean over the classes)"))
-        rows.append(("worst class", f"{worst.name}: {percent(worst.recall)} of its {worst.support:,} found"))
+        rows.append(("worst class", f"{worst.name}: recall {percent(worst.recall)} of {worst.support:,} pictures"))
     facts(rows)
     print(f"\nTry it: sightline predict {result.run} PICTURE")

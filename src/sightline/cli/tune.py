@@ -1,4 +1,4 @@
-"""`sightline tune`: a search for better settings, and an honest comparison of what it found."""
+"""`sightline tune`: search for better settings, and compare the result with the start."""
 
 from __future__ import annotations
 
@@ -24,19 +24,21 @@ else:
     NONE_GIVEN = TuneFlags()
 
 TUNE = Group("Tune", sort_key=1)
-# All that may change when a study is taken up again.
+# What may change when a study is resumed.
 BUDGET = ("trials", "seconds", "seeds")
 
 
 @Parameter(name="*")
 @dataclass(frozen=True)
 class StudyFlags:
-    """What a study is, besides the settings that its search begins from."""
+    """The flags of a study that are not settings."""
 
     recipe: Annotated[
         str | None,
         Parameter(
-            group=TUNE, metavar="NAME", help="Where the search begins: a recipe, a YAML file, or none. [DATA's own]"
+            group=TUNE,
+            metavar="NAME",
+            help="Start of the search: a recipe, a YAML file, or none. [the default for DATA]",
         ),
     ] = None
     space: Annotated[
@@ -44,19 +46,19 @@ class StudyFlags:
         Parameter(
             group=TUNE,
             metavar="FILE",
-            help="What is searched, in YAML: settings with low and high, or with choices. [learning rate, batch size, "
-            "width, depth and augmentation around where it begins]",
+            help="Search space, in YAML: settings with low and high, or with choices. [learning rate, batch size, "
+            "width, depth and augmentation, around the start]",
         ),
     ] = None
     trials: Annotated[
-        int | None, Parameter(group=TUNE, metavar="N", help="Trials the study is to have, each one run. [30]")
+        int | None, Parameter(group=TUNE, metavar="N", help="Total number of trials; each is one run. [30]")
     ] = None
     seconds: Annotated[
         float | None,
         Parameter(
             group=TUNE,
             metavar="X",
-            help="End the search with the trial in which X seconds are over; with --resume, X more.",
+            help="End the search after the trial during which X seconds pass; with --resume, X more seconds.",
         ),
     ] = None
     seeds: Annotated[
@@ -64,27 +66,27 @@ class StudyFlags:
         Parameter(
             group=TUNE,
             metavar="N",
-            help="Seeds of the comparison at the end, the only look at the test images: how many, or which; 0 for "
-            "none. [5]",
+            help="Seeds of the final comparison, which alone uses the test images: a number or a list; 0 skips the "
+            "comparison. [5]",
         ),
     ] = None
     storage: Annotated[
         str | None,
         Parameter(
-            group=TUNE, metavar="URL", help="Where machines that search together keep the trials. [in the folder]"
+            group=TUNE,
+            metavar="URL",
+            help="Database for the trials, if several machines share a search. [in the study's folder]",
         ),
     ] = None
     study: Annotated[str | None, Parameter(group=TUNE, metavar="NAME", help="The study's name in --storage.")] = None
     resume: Annotated[
         Path | None,
-        Parameter(group=TUNE, metavar="DIR", help="Go on with this study; what is left out stays as it was."),
+        Parameter(group=TUNE, metavar="DIR", help="Continue this study; flags that are not given keep their values."),
     ] = None
-    studies: Annotated[
-        Path | None, Parameter(group=TUNE, metavar="DIR", help="Folder that studies are kept in. [studies]")
-    ] = None
+    studies: Annotated[Path | None, Parameter(group=TUNE, metavar="DIR", help="Folder for studies. [studies]")] = None
     name: Annotated[
         str | None,
-        Parameter(group=TUNE, metavar="NAME", help="The study folder's name. [dataset and network, counted up]"),
+        Parameter(group=TUNE, metavar="NAME", help="Name of the study's folder. [dataset and network, numbered]"),
     ] = None
 
 
@@ -92,15 +94,15 @@ NO_STUDY = StudyFlags()
 
 
 def tune(
-    data: Annotated[str | None, Parameter(group=TUNE, help="A dataset's name, or a folder.")] = None,
+    data: Annotated[str | None, Parameter(group=TUNE, help="A dataset's name, or a path to your pictures.")] = None,
     /,
     *,
     study: StudyFlags = NO_STUDY,
     flags: TuneFlags = NONE_GIVEN,
-    quiet: Annotated[bool, Parameter(negative="", group=OUTPUT, help="No progress.")] = False,
+    quiet: Annotated[bool, Parameter(negative="", group=OUTPUT, help="Show no progress.")] = False,
     output: Output = AS_TEXT,
 ) -> None:
-    """Search, compare, and print what came of it."""
+    """Search, compare, and print the results."""
     chosen = typed(study)
     resume = chosen.pop("resume", None)
     budget = {name: chosen.pop(name) for name in BUDGET if name in chosen}
@@ -114,7 +116,7 @@ def tune(
             leave_out(
                 {"DATA": data, **{flag_of(name): value for name, value in chosen.items()}},
                 "--resume",
-                "a study keeps what it searches",
+                "the search space of a study cannot change",
             )
             found = sightline.resume_study(resume, quiet=quiet, **budget)
         elif data is None:
@@ -133,7 +135,7 @@ def _show(result: TuneResult) -> None:
     from sightline.cli.compare import show_comparison
     from sightline.cli.tables import facts, percent, table
 
-    counts = ((result.complete, "complete"), (result.pruned, "given up early"), (result.failed, "failed"))
+    counts = ((result.complete, "complete"), (result.pruned, "stopped early"), (result.failed, "failed"))
     trials = ", ".join(f"{count} {word}" for count, word in counts if count)
     rows = [("study", str(result.folder)), ("trials", trials)]
     rows.append(("best", f"trial {result.best_trial}: {percent(result.validation)} on validation"))
@@ -142,14 +144,17 @@ def _show(result: TuneResult) -> None:
     facts(rows)
     print()
     if not result.changes:
-        print("Nothing was found that is better than where the search began.")
+        print("The search found nothing better than its start.")
         return
     table(["setting", "before", "found", "importance"], _changes(result))
     if result.comparison is not None:
         print()
         show_comparison(result.comparison)
     else:
-        print("\nA trial's accuracy on the images that chose it flatters it. Give --seeds N to compare it.")
+        print(
+            "\nThe best trial's validation accuracy is too optimistic, since these images selected it. "
+            "Use --seeds N to compare it on test images."
+        )
 
 
 def _changes(result: TuneResult) -> list[list[str]]:

@@ -44,8 +44,8 @@ NUMBERED = re.compile(r"(-s\d+)?-\d{3}$")
 class ComparisonResult(ComparisonRecord):
     """A finished comparison: its folder, and its results.
 
-    `sides` holds the accuracies of each side, in the order given, and `pairs` the difference and the verdict of each
-    pair of them: first and second, first and third, and so on.
+    `sides` has the accuracies of each side, in the given order. `pairs` has the difference and the verdict of each
+    pair: first and second, first and third, and so on.
     """
 
     folder: Path
@@ -69,17 +69,18 @@ def compare(
     quiet: bool = False,
     **settings: Any,
 ) -> ComparisonResult:
-    """Tell whether one classifier is better than another: several seeds of each side, and a verdict on each pair.
+    """Find out which classifier is better: train several seeds of each, and give a verdict on each pair.
 
-    `sides`: two or more recipes, networks or recipe files, each with changes: `"mnist-cnn:lr=0.05,batch_size=256"`; or
-    the folders of finished runs, of which those that differ in nothing but the seed are one side. All have the images
-    of the first, and the same length. `seeds`: how many, from 0, or which; left out, five. `settings`: settings of all
-    sides by their flat names, `epochs` or `steps` among them; `seconds` gives each side as many steps as it does in
-    that time here; `own_lengths` leaves each recipe its own. `jobs`: runs at a time, the cores shared out. A comparison
-    that was stopped goes on with `resume_comparison`.
+    `sides`: two or more recipes, networks or recipe files, each with optional changes:
+    `"mnist-cnn:lr=0.05,batch_size=256"`; or the folders of finished runs, where runs that differ only in the seed form
+    one side. All sides use the images of the first, and the same length. `seeds`: a number, counted from 0, or a list;
+    five by default. `settings`: settings for all sides by name, including `epochs` or `steps`. `seconds` instead gives
+    each side the number of steps that it completes in that time on this machine; `own_lengths` keeps the length of each
+    recipe. `jobs`: number of parallel runs, which share the cores. To continue an interrupted comparison, use
+    `resume_comparison`.
 
-    Raises UsageError where the sides cannot be compared, DataError for runs that were tested on different images,
-    Interrupted with all that was trained kept, and what `train` raises.
+    Raises UsageError if the sides cannot be compared, DataError for runs that were tested on different images,
+    Interrupted (all finished training is kept), and the errors of `train`.
     """
     texts, place = [str(side) for side in sides], Path(comparisons)
     if runs := _finished_runs(texts):
@@ -126,13 +127,19 @@ def compare_settings(
     if seconds is not None:
         sides = [_lasting(side, seconds, images, reporter) for side in sides]
     elif len({length(side.settings) for side in sides}) > 1:
-        reporter.note("the sides train for different lengths: " + ", ".join(length(side.settings) for side in sides))
+        reporter.note(
+            "the contestants train for different lengths: " + ", ".join(length(side.settings) for side in sides)
+        )
     plan = ComparisonPlan(tuple(sides), tuple(seeds), confidence, seconds)
     folder = ComparisonFolder.create(comparisons, name)
     folder.write_plan(plan)
     count = len(plan.seeds) * len(plan.sides)
-    reporter.note(f"{folder.path}: {len(plan.sides)} sides, {len(plan.seeds)} seeds, {count} runs")
+    reporter.note(f"{folder.path}: {len(plan.sides)} contestants, {_many(len(plan.seeds), 'seed')}, {count} runs")
     return _finish(folder, plan, processes, images, reporter)
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def seeds_of(path: Path, sides: Sequence[Side]) -> tuple[int, ...] | None:
@@ -150,10 +157,10 @@ def resume_comparison(
     quiet: bool = False,
     reporter: Reporter | None = None,
 ) -> ComparisonResult:
-    """Go on with a comparison that was stopped, or give it more seeds. Finished runs stay as they are.
+    """Continue an interrupted comparison, or add seeds to it. Finished runs stay as they are.
 
-    `reporter` is told of the progress; left out, it goes to stderr unless `quiet`. Raises FileError where `folder` is
-    no comparison, UsageError where `seeds` leaves out some that it has.
+    `reporter` receives the progress; by default it goes to stderr unless `quiet`. Raises FileError if `folder` is not a
+    comparison, UsageError if `seeds` lacks some of its seeds.
     """
     reporter = reporter or make_reporter(quiet=quiet)
     place = ComparisonFolder.open(Path(folder))
@@ -166,7 +173,7 @@ def resume_comparison(
             )
         _check(chosen, None, plan.confidence, jobs)
         if missing := [str(seed) for seed in plan.seeds if seed not in chosen]:
-            raise UsageError("--seeds", f"seed {', '.join(missing)} is left out", "all seeds that it has, and more")
+            raise UsageError("--seeds", f"seed {', '.join(missing)} is missing", "all seeds that it has, and more")
         plan = replace(plan, seeds=chosen)
         place.write_plan(plan)
     if plan.runs:
@@ -191,7 +198,7 @@ def compare_runs(
     _check((0,), None, confidence, 1)
     sides = _grouped(runs)
     if len(sides) < 2:
-        raise UsageError("RUN", f"all runs have the settings of {sides[0].name}", "runs of two sides or more")
+        raise UsageError("RUN", f"all runs have the settings of {sides[0].name}", "runs of two contestants or more")
     folder = ComparisonFolder.create(comparisons, name or "-".join(_short(side.name) for side in sides[:3]))
     seeds = sorted({seed for side in sides for seed in side.runs})
     plan = ComparisonPlan(
@@ -248,7 +255,7 @@ def _lasting(side: Side, seconds: float, images: ImagesOnce, reporter: Reporter)
     """Give a side as many steps as it does in `seconds` on this machine."""
     pace = training_pace(side.settings, images.load(side.settings.data), seconds)
     steps = max(1, round(seconds * pace))
-    reporter.note(f"{side.name}: {pace:,.4g} steps a second here, so {steps:,} steps in {seconds:g} s")
+    reporter.note(f"{side.name}: {pace:,.4g} steps per second here, so {steps:,} steps in {seconds:g} s")
     return replace(side, settings=side.settings.replace(steps=steps, epochs=None))
 
 

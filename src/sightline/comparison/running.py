@@ -79,7 +79,7 @@ def run_all(
     jobs = jobs_of(folder, plan)
     left = [job for job in jobs if job.finished() is None]
     if len(left) < len(jobs):
-        reporter.note(f"{len(jobs) - len(left)} of {len(jobs)} runs are there already")
+        reporter.note(f"{len(jobs) - len(left)} of {len(jobs)} runs are already finished")
     if processes > 1 and len(left) > 1:
         _run_apart(left, processes, reporter)
         return

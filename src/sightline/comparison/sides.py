@@ -82,12 +82,12 @@ def build_sides(
     if lengths == "one":
         _check_lengths(requests, built)
     elif lengths == "paced" and (odd := next((side for side in requests if side.has_own_length), None)):
-        raise UsageError("--seconds", f"{odd.text} names its own length", "one length", "Leave one of them out.")
+        raise UsageError("--seconds", f"{odd.text} has its own length", "one length", "Leave one of them out.")
     sides = [Side(side.text, settings) for side, settings in zip(requests, built, strict=True)]
     for index, side in enumerate(sides):
         for other in sides[:index]:
             if _do_the_same(side.settings, other.settings):
-                raise UsageError(side.name, f"it does the same as {other.name}", "sides that differ")
+                raise UsageError(side.name, f"it does the same as {other.name}", "different contestants")
     return sides, notes
 
 
@@ -114,8 +114,8 @@ def _parse(text: str) -> _SideRequest:
     if Path(what).is_dir():
         raise UsageError(
             text,
-            "it is a folder among sides that are to be trained",
-            advice="Give finished runs alone, or none of them.",
+            "it is a folder, but other contestants are still to be trained",
+            advice="Give only finished runs, or none.",
         )
     raise _with_form(unknown("SIDE", what, {*recipe_names(), *network_names()}))
 
@@ -131,9 +131,9 @@ def _changes(side: str, text: str | None) -> dict[str, Any]:
         name = name.replace("-", "_")
         if name not in flat_fields():
             error = unknown(side, name, flat_fields())
-            raise UsageError(side, f"'{name}' is no setting", error.expected, error.advice)
+            raise UsageError(side, f"'{name}' is not a setting", error.expected, error.advice)
         if name in SHARED:
-            raise UsageError(side, f"it changes {name}, which all sides share", advice=f"Use {flag_of(name)}.")
+            raise UsageError(side, f"it changes {name}, which all contestants share", advice=f"Use {flag_of(name)}.")
         if name in ("seed", "watch_test"):
             advice = "Use --seeds." if name == "seed" else ""
             raise UsageError(side, f"it changes {name}, which a comparison sets itself", advice=advice)
@@ -146,7 +146,7 @@ def _dataset(requests: Sequence[_SideRequest], flags: Mapping[str, Any]) -> str:
     named = {side.text: side.settings(None, flags).data.name for side in requests if side.recipe is not None}
     if len(set(named.values())) > 1:
         told = ", ".join(f"{name} is for {dataset}" for name, dataset in named.items())
-        raise UsageError("--data", told, "one dataset for all sides", "Name it with --data.")
+        raise UsageError("--data", told, "one dataset for all contestants", "Name it with --data.")
     return next(iter(named.values()), "digits")
 
 
@@ -164,7 +164,7 @@ def _same_images(requests: Sequence[_SideRequest], built: Sequence[Settings], no
         if settings.training.watch_test:
             changes.append("watch_test off: validation images are held out")
         if changes:
-            notes.append(f"{request.text}: {', '.join(changes)}, so that all sides have the same images")
+            notes.append(f"{request.text}: {', '.join(changes)}, so that all contestants use the same images")
         settled.append(settings.replace(**same, watch_test=False))
     return settled
 
@@ -176,7 +176,7 @@ def _check_lengths(requests: Sequence[_SideRequest], built: Sequence[Settings]) 
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{name} has {text}" for name, text in lengths.items())
         raise UsageError(
-            "--epochs", f"the sides train for different lengths ({found})", "one length for all",
+            "--epochs", f"the contestants train for different lengths ({found})", "one length for all",
             "Pass --epochs N, --steps N or --seconds X, or --own-lengths to compare the recipes as they are.",
         )  # fmt: skip
 

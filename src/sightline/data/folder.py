@@ -1,4 +1,4 @@
-"""Pictures of one's own, read: a folder's, an archive's, or those that a file of labels names.
+"""Pictures of one's own, read: a folder's, an archive's, or those that a label file names.
 
 `data.source` finds them, `data.layout` and `data.labelled` list them; here they are decoded, once, into image sets.
 """
@@ -57,10 +57,10 @@ def _load(source: Source, settings: DataSettings, *, quiet: bool, pool: bool) ->
     listed = list_source(source, settings)
     parts: dict[PartName, Part] = {name: part for name, part in listed.parts.items() if name != "test" or not pool}
     if "train" not in parts:
-        raise DataError(str(source.table), "its split column has no training picture", "one at least")
+        raise DataError(str(source.table), "its split column has no training picture", "at least one")
     names = parts["train"].class_names
     if len(names) == 1:
-        raise DataError(parts["train"].subject, f"it has one class only, {names[0]}", "two classes or more")
+        raise DataError(parts["train"].subject, f"it has only one class, {names[0]}", "two classes or more")
     for part in parts.values():
         same_classes(part.subject, part.class_names, names, "train/", all_of_them=source.table is None)
     pictures = [picture for part in parts.values() for picture in part.pictures]

@@ -60,7 +60,9 @@ def _matches(ids: Sequence[str], rule: str) -> list[str]:
     try:
         pattern = re.compile(rule)
     except re.error as error:
-        raise UsageError("--group", f"{rule!r} is no regular expression ({error})", "parent, or one that is") from None
+        raise UsageError(
+            "--group", f"{rule!r} is not a regular expression ({error})", "parent, or one that is"
+        ) from None
     found = [pattern.search(name) for name in ids]
     without = [name for name, match in zip(ids, found, strict=True) if match is None]
     if without:

@@ -79,5 +79,5 @@ def _labels(labels: Any, name: str) -> NDArray[Any]:
         found = found[:, 0]
     if found.ndim != 1 or found.dtype.kind not in "iubUf" or (found.dtype.kind == "f" and not np.isfinite(found).all()):
         said = f"their shape is {found.shape} and their type {found.dtype}"
-        raise UsageError(f"{name} labels", said, "numbers or texts of shape (N,)")
+        raise UsageError(f"{name} labels", said, "numbers or strings of shape (N,)")
     return found

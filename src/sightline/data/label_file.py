@@ -1,4 +1,4 @@
-"""A file of labels, CSV, TSV or JSON Lines: its encoding, its rows, and which column says what.
+"""A label file, CSV, TSV or JSON Lines: its encoding, its rows, and which column says what.
 
 Columns go by their names, as people give them; where names tell nothing, by what is in them. UTF-8 is read with or
 without a byte order mark; whatever else a file is read as stands in its notes.
@@ -87,14 +87,14 @@ class Columns:
 
 
 def read_table(path: Path) -> Table:
-    """Read a file of labels. Raises DataError for one that cannot be read, is empty, or has rows of other lengths."""
+    """Read a label file. Raises DataError for one that cannot be read, is empty, or has rows of other lengths."""
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DataError(str(path), f"it cannot be read ({error.strerror})", "a file of labels") from None
+        raise DataError(str(path), f"it cannot be read ({error.strerror})", "a label file") from None
     text, encoding = _decoded(content, str(path))
     if not text.strip():
-        raise DataError(str(path), "it is empty", "a file of labels, a row for each picture")
+        raise DataError(str(path), "it is empty", "a label file, a row for each picture")
     lines_of_json = has_suffix(path.name, (".jsonl", ".ndjson"))
     columns, rows, lines = _read_json(path, text) if lines_of_json else _read_csv(path, text)
     if not rows:
@@ -137,7 +137,7 @@ def _strict(content: bytes, encoding: str, subject: str) -> str:
     try:
         return content.decode(encoding)
     except UnicodeError:
-        raise DataError(subject, f"it is no whole {encoding.upper()} text", advice="Save it as UTF-8.") from None
+        raise DataError(subject, f"it is not valid {encoding.upper()} text", advice="Save it as UTF-8.") from None
 
 
 def _read_json(path: Path, text: str) -> tuple[tuple[str, ...], list[list[str]], list[int]]:
@@ -151,7 +151,7 @@ def _read_json(path: Path, text: str) -> tuple[tuple[str, ...], list[list[str]],
             record = None
         if not isinstance(record, dict):
             raise DataError(
-                f"{path}, line {number}", "it is no JSON object", 'one such as {"image": ..., "label": ...}'
+                f"{path}, line {number}", "it is not a JSON object", 'one such as {"image": ..., "label": ...}'
             )
         records.append((number, record))
     columns = tuple(dict.fromkeys(name for _, record in records for name in record))
@@ -174,7 +174,7 @@ def _read_csv(path: Path, text: str) -> tuple[tuple[str, ...], list[list[str]], 
             rows.append(row)
             lines.append(line)
     except csv.Error as error:
-        raise DataError(str(path), f"it is no table that can be read ({error})", "CSV, TSV or JSON Lines") from None
+        raise DataError(str(path), f"it is not a readable table ({error})", "CSV, TSV or JSON Lines") from None
     width = len(rows[0])
     for line, row in zip(lines, rows, strict=True):
         if len(row) != width:
@@ -302,7 +302,7 @@ def _split_column(table: Table, asked: str, image: int) -> tuple[int | None, lis
     if odd:
         line = table.lines[table.cells(place).index(odd[0])]
         advice = f"Correct it, or take no column with {FLAGS['split']} none."
-        raise DataError(f"{table.path}, line {line}", f"its part is '{odd[0]}'", "train, val or test", advice)
+        raise DataError(f"{table.path}, line {line}", f"its split is '{odd[0]}'", "train, val or test", advice)
     return place, []
 
 

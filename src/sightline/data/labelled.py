@@ -1,4 +1,4 @@
-"""The pictures that a file of labels names: where each lies, its class, its part and its group.
+"""The pictures that a label file names: where each lies, its class, its part and its group.
 
 A path is relative to the folder of pictures, or to the file. What does not lie there is looked for by the end of its
 path, with or without a suffix, in the folders beside: `0a3f` is `train_images/0a3f.jpg` where only one picture fits.
@@ -38,7 +38,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Labelled:
-    """All that a file of labels says, picture by picture.
+    """All that a label file says, picture by picture.
 
     `twice`: each repeated row with the first of its picture; some have another label than that.
     """
@@ -57,7 +57,7 @@ class Labelled:
 def read_labelled(
     path: Path, root: Path, settings: DataSettings, *, inside: Path | None = None, labels: bool = True
 ) -> Labelled:
-    """Read a file of labels for the pictures in `root`, to which the paths in it and the ids are relative.
+    """Read a label file for the pictures in `root`, to which the paths in it and the ids are relative.
 
     `inside`: the folder that no path may lead out of, where the file came in an archive. Without `labels` only the
     pictures are read. Raises UsageError for an unknown column, DataError for a file that is no table, a row without a

@@ -290,7 +290,7 @@ def list_part(root: Path, folder: Path) -> Part:
             str(folder), f"it has no pictures in class {some(empty)}", "at least one in each", "Fill it, or remove it."
         )
     if len(classes) == 1:
-        raise DataError(str(folder), f"it has one class only, {classes[0]}", "two classes or more")
+        raise DataError(str(folder), f"it has only one class, {classes[0]}", "two classes or more")
     return Part(str(folder), tuple(classes), pictures, ignored)
 
 

@@ -164,9 +164,9 @@ class _DownloadBar(ProgressBar):
 
 @dataclass(frozen=True)
 class DatasetStatus:
-    """A dataset with a name. `found`: embedded, generated, a folder, or None where it must be downloaded.
+    """A built-in dataset. `found`: embedded, generated, a folder, or None if it must be downloaded.
 
-    `size` is (H, W, C), `classes`, `train` and `test` are counts; each is None where the user chooses it.
+    `size` is (H, W, C); `classes`, `train` and `test` are counts; each is None if the user chooses it.
     """
 
     name: str
@@ -179,10 +179,10 @@ class DatasetStatus:
 
 
 def list_datasets(data_dir: str | Path | None = None) -> list[DatasetStatus]:
-    """List the datasets that have a name, and where the files of each are.
+    """List the built-in datasets, and where the files of each are.
 
-    The files are looked for in `data_dir`, in the folder that SIGHTLINE_DATA names, and in the user's cache; their
-    hashes are not checked. Raises UsageError where one of the first two is no folder.
+    Searches `data_dir`, the folder in SIGHTLINE_DATA, and the user's cache, without checking hashes. Raises UsageError
+    if one of the first two is not a folder.
     """
     places = _places(None if data_dir is None else str(data_dir))
     lines: list[DatasetStatus] = []
@@ -199,11 +199,11 @@ def list_datasets(data_dir: str | Path | None = None) -> list[DatasetStatus]:
 
 
 def get_dataset(name: str, data_dir: str | Path | None = None, *, quiet: bool = False) -> dict[str, Path]:
-    """Find or download the files of a dataset that has a name, and check their hashes.
+    """Find or download the files of a built-in dataset, and check their hashes.
 
-    Gives the path of each file by its name; nothing for a dataset that needs no files. A download shows its progress
-    on a terminal unless `quiet`. Raises UsageError for an unknown name or folder, DataError for a wrong hash and where
-    a file can neither be found nor downloaded, ResourceError where the download cannot be written.
+    Returns the path of each file by its name; empty for a dataset without files. A download shows its progress on a
+    terminal unless `quiet`. Raises UsageError for an unknown name or folder, DataError for a wrong hash or if a file
+    can neither be found nor downloaded, ResourceError if the download cannot be written.
     """
     if name not in DATASETS:
         raise unknown("data", name, DATASETS)

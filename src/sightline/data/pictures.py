@@ -21,13 +21,12 @@ def find_pictures(
     skip_bad: bool = False,
     tell: Callable[[str], object] | None = None,
 ) -> list[Path]:
-    """List the pictures that a path names: all that are in a folder or archive and in those inside it, sorted; those of
-    a file of labels (.csv, .tsv, .jsonl), in its order, by its column `image_column`; else the path.
+    """List the pictures of a path: of a folder or archive with its subfolders, sorted; of a label file, in its order.
 
-    Which files of a folder are pictures their suffixes tell; none is opened. `tell` is given what people should know of
-    how a file of labels was read. Raises DataError for a folder without any, for one that cannot be listed, for a
-    damaged archive, and for a file of labels with missing pictures unless `skip_bad`; UsageError for a column that is
-    not there.
+    A label file (.csv, .tsv, .jsonl) names its pictures in the column `image_column`. Any other path is returned as it
+    is. In a folder, pictures are recognized by their suffixes; no file is opened. `tell` receives messages about how a
+    label file was read. Raises DataError for a folder without pictures, for one that cannot be listed, for a damaged
+    archive, and for a label file with missing pictures unless `skip_bad`; UsageError for a column that does not exist.
     """
     is_file = os.path.isfile(path)  # noqa: PTH113 (Path.is_file raises where one may not look; decoding will name it)
     if is_file and has_suffix(str(path), LABEL_FILES):

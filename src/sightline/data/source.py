@@ -1,4 +1,4 @@
-"""Pictures of one's own, wherever they are: a folder, an archive, a file of labels, and which folder has them."""
+"""Pictures of one's own, wherever they are: a folder, an archive, a label file, and which folder has them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from sightline.files.atomic import sha256_of
 from sightline.settings.data import ARCHIVES, LABEL_FILES, DataSettings, has_suffix
 
 USUAL_STEM = "labels"
-KINDS = "a folder, a file of labels (.csv, .tsv, .jsonl) or an archive (.zip, .tar, .tar.gz)"
+KINDS = "a folder, a label file (.csv, .tsv, .jsonl) or an archive (.zip, .tar, .tar.gz)"
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def _called(name: str, inside: Path | None) -> Generator[None]:
 
 @dataclass(frozen=True)
 class Listed:
-    """The pictures of a source by part; `is_whole` where a file of labels has no parts, and all are listed as train."""
+    """The pictures of a source by part; `is_whole` where a label file has no parts, and all are listed as train."""
 
     parts: Mapping[PartName, Part]
     notes: tuple[str, ...]
@@ -98,7 +98,7 @@ def folder_path(name: str) -> Path:
 def find_source(settings: DataSettings, *, quiet: bool = False) -> Source:
     """Find where the pictures are that `settings` name, and what tells their labels; an archive is unpacked.
 
-    Raises DataError where there is nothing such, and as `unpacked` does; UsageError for a file of labels that is not
+    Raises DataError where there is nothing such, and as `unpacked` does; UsageError for a label file that is not
     there.
     """
     path = folder_path(settings.name)
@@ -112,7 +112,7 @@ def find_source(settings: DataSettings, *, quiet: bool = False) -> Source:
         files["archive"], inside = archive.sha256, archive.folder
     elif not is_folder(path) and path.is_file() and is_label_file(path):
         if settings.labels is not None:
-            raise UsageError("--labels", f"{path} is a file of labels itself", "one of them")
+            raise UsageError("--labels", f"{path} is a label file itself", "one of them")
         return Source(str(path), path.parent, path, None, {"labels": _hash(path)}, ())
     elif not is_folder(path):
         missing = "no such file" if has_suffix(path.name, ARCHIVES + LABEL_FILES) else "no such folder"
@@ -131,7 +131,7 @@ def _hash(table: Path) -> str:
     try:
         return sha256_of(table)
     except OSError as error:
-        raise DataError(str(table), f"it cannot be read ({error.strerror})", "a file of labels") from None
+        raise DataError(str(table), f"it cannot be read ({error.strerror})", "a label file") from None
 
 
 def _taken(top: Path, name: str, labels: str | None) -> tuple[Path, Path | None, tuple[str, ...]]:
@@ -140,7 +140,7 @@ def _taken(top: Path, name: str, labels: str | None) -> tuple[Path, Path | None,
         for table in (Path(labels).expanduser(), top / labels):
             if table.is_file():
                 return top, table, ()
-        raise UsageError("--labels", f"{labels} is not there", "a file of labels (.csv, .tsv, .jsonl)")
+        raise UsageError("--labels", f"{labels} is not there", "a label file (.csv, .tsv, .jsonl)")
     folder = top
     for _ in range(DEEPEST + 1):
         if _has_class_folders(folder):
@@ -157,7 +157,7 @@ def _taken(top: Path, name: str, labels: str | None) -> tuple[Path, Path | None,
 def _has_class_folders(folder: Path) -> bool:
     parts = part_folders(folder)
     if has_parts(folder):
-        # Kaggle's train/ and test/ may have pictures without class folders, and a file of labels beside them.
+        # Kaggle's train/ and test/ may have pictures without class folders, and a label file beside them.
         inside = [one for part in ("train", "test") for one in parts.get(part, ())]
         return any(has_classes(class_root(one)) for one in inside) or not _tables(folder)
     return has_classes(folder)
@@ -181,12 +181,12 @@ def _tables(folder: Path) -> list[Path]:
 
 
 def _only_table(folder: Path) -> Path | None:
-    """Give the folder's file of labels: the one called so, or the only one. Raises DataError for several."""
+    """Give the folder's label file: the one called so, or the only one. Raises DataError for several."""
     tables = _tables(folder)
     usual = [table for table in tables if table.name.partition(".")[0].lower() == USUAL_STEM]
     chosen = usual or tables
     if len(chosen) > 1:
-        found = f"it has no class folders but several files of labels, {some([table.name for table in chosen])}"
+        found = f"it has no class folders but several label files, {some([table.name for table in chosen])}"
         raise DataError(str(folder), found, "one of them", "Name it with --labels.")
     return chosen[0] if chosen else None
 
@@ -216,5 +216,5 @@ def list_test_part(source: Source, settings: DataSettings) -> tuple[Part, tuple[
     listed = list_source(source, settings)
     part = listed.parts.get("test") or (listed.parts["train"] if listed.is_whole else None)
     if part is None:
-        raise DataError(str(source.table), "its split column has no test picture", "one at least")
+        raise DataError(str(source.table), "its split column has no test picture", "at least one")
     return part, listed.notes

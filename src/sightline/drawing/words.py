@@ -1,4 +1,4 @@
-"""The words in drawings, in English; another language gives its own."""
+"""The English words in the plots; other languages replace them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Words:
-    """The words in the plots, to be given in another language."""
+    """The words in the plots; English by default."""
 
     epoch: str = "epoch"
     accuracy: str = "accuracy"
@@ -18,19 +18,19 @@ class Words:
     selected: str = "selected: epoch {epoch}"
     true_class: str = "true class"
     predicted_class: str = "predicted class"
-    share: str = "share of the true class"
-    confidence: str = "confidence: probability of the answer"
+    share: str = "fraction of the true class"
+    confidence: str = "confidence: probability of the predicted class"
     ece: str = "ECE {ece} over {bins} bins"
-    gap: str = "gap to confidence"
+    gap: str = "gap between accuracy and confidence"
     calibrated: str = "accuracy = confidence"
     images: str = "images"
-    test_accuracy: str = "test accuracy: seeds, mean and its interval"
-    difference: str = "difference in points, with its interval"
+    test_accuracy: str = "test accuracy: seeds, mean and confidence interval"
+    difference: str = "difference in points, with confidence interval"
     trial: str = "trial"
     best_so_far: str = "best so far"
-    given_up: str = "given up or failed"
+    given_up: str = "stopped early or failed"
     val_accuracy: str = "validation accuracy"
-    importance: str = "how much of the difference between trials each setting explains"
+    importance: str = "variation between trials that each setting explains"
     train_loss: str = "training loss"
     not_answer: str = "not {answer}, {confidence}"
     right_answer: str = "right, {confidence}"

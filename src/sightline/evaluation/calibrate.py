@@ -23,15 +23,14 @@ from sightline.errors import DataError, NumericError, UsageError
 from sightline.evaluation.predictions import evaluate, metrics, report_of, store_test
 from sightline.runs.folder import SPLITS, WEIGHTS, RunFolder
 from sightline.runs.images import images_of_run
-from sightline.runs.records import Calibration, CalibrationSummary, EffectSize
+from sightline.runs.records import FEWEST_TO_CALIBRATE, Calibration, CalibrationSummary, EffectSize
 from sightline.settings import build_data_settings
 
 if TYPE_CHECKING:
     from torch import nn
 
 LOWEST, HIGHEST = 0.01, 100.0
-NO_TEMPERATURE = f"the best temperature for these probabilities is none from {LOWEST:g} to {HIGHEST:g}"
-FEWEST_IMAGES = 100
+NO_TEMPERATURE = f"no temperature from {LOWEST:g} to {HIGHEST:g} is best for these probabilities"
 BATCH_SIZE = 256
 
 
@@ -45,12 +44,12 @@ class FittedTemperature:
 
 @dataclass(frozen=True)
 class CalibrationResult:
-    """A fitted temperature and its 95 % interval, both None where the validation images tell none.
+    """A fitted temperature and its 95 % interval, both None if the validation images do not determine one.
 
-    `validation` shows its effect on the images it was fitted on, `test`, which is the honest figure, on those it was
-    not; None where the run has none. Before is always without any temperature, also where the model file has one.
-    `doubt` says in one line why the temperature is of no use, and is empty where it is. `stored` is the model file that
-    holds it now, None where none was asked to.
+    `validation` has the effect on the images that the temperature was fitted on; `test` has the unbiased effect on the
+    test images, and is None without them. "Before" is always without a temperature, even if the model file has one.
+    `doubt` says in one line why the temperature does not help, and is empty if it does. `stored` is the model file that
+    contains it now, or None without `write`.
     """
 
     run: Path
@@ -63,7 +62,7 @@ class CalibrationResult:
 
     @property
     def outdated_export(self) -> Path | None:
-        """The run's ONNX file where it was written before the temperature was stored, and so does not have it."""
+        """The run's ONNX file, if it is older than the stored temperature and so lacks it."""
         exported = RunFolder(self.run).onnx_path
         return exported if self.stored is not None and exported.is_file() else None
 
@@ -132,17 +131,17 @@ def fit_temperature(labels: metrics.Labels, logits: NDArray[np.floating[Any]]) -
 def calibrate(
     run: str | Path, *, write: bool = False, module: nn.Module | None = None, device: str = "auto", **settings: Any
 ) -> CalibrationResult:
-    """Fit a temperature to a run's probabilities on its validation images, and tell what it does to the test images'.
+    """Fit a temperature to a run's probabilities on its validation images, and measure its effect on the test images.
 
-    Nothing is changed unless `write` puts the temperature into the model file of the run; answers stay the same then,
-    their probabilities do not. calibration.json gets the result, and the run is tested anew. The file of the last
-    weights has none: a temperature belongs to the weights it was fitted to. The run is held meanwhile, so that nothing
-    trains it and puts other weights there. `module`: an instance of your own class, where the run trained one.
-    `settings`: settings of the data by their flat names, e.g. `data_dir`.
+    Nothing changes unless `write` is set: then the temperature is stored in the run's model file, the result is written
+    to calibration.json, and the run is tested again. Predictions stay the same; probabilities change.
+    weights/last.safetensors gets no temperature, because a temperature belongs to the weights that it was fitted to.
+    With `write`, the run is locked, so that no other process can train it. `module`: an instance of your own class, if
+    the run trained one. `settings`: data settings by name, e.g. `data_dir`.
 
-    Raises UsageError for anything but a folder, FileError for one that is no run, DataError where there are no
-    validation images or they have changed, and where `write` is asked for and `doubt` says why the temperature is of no
-    use; ResourceError with `write` where another process trains the run.
+    Raises UsageError if `run` is not a folder, FileError if it is not a run, DataError if there are no validation
+    images, if they have changed, or if `write` is set and `doubt` says that the temperature does not help;
+    ResourceError with `write` if another process is training the run.
     """
     path = Path(run)
     _, changes = build_data_settings(settings)
@@ -163,7 +162,7 @@ def _calibrate(
     if splits.validation is None:
         raise DataError(
             str(path),
-            "this run has no validation images, and test images must not be fitted to",
+            "this run has no validation images, and a temperature must not be fitted to test images",
             advice="Train with --validation 0.1 and without --watch-test.",
         )
     backend, _ = torch_backend.from_file(file, module, find_device(device))
@@ -209,14 +208,16 @@ def _effect(labels: metrics.Labels, logits: NDArray[np.float32], temperature: fl
 
 def _doubt(fitted: FittedTemperature | None, validation: EffectSize) -> str | None:
     if validation.before.accuracy == 1:
-        return f"all {validation.n} validation images are answered rightly, so that no temperature is too low"
+        return (
+            f"all {validation.n} validation images are classified correctly, so the lowest temperature is always best"
+        )
     if fitted is None:
         return NO_TEMPERATURE
     low, high = fitted.interval
     if math.isclose(low, LOWEST) or math.isclose(high, HIGHEST):
-        return f"the validation images leave all temperatures from {low:.3g} to {high:.3g} open"
-    if validation.n < FEWEST_IMAGES:
-        return f"{validation.n} validation images are too few for a temperature, {FEWEST_IMAGES} are needed"
+        return f"the validation images allow all temperatures from {low:.3g} to {high:.3g}"
+    if validation.n < FEWEST_TO_CALIBRATE:
+        return f"there are only {validation.n} validation images, but {FEWEST_TO_CALIBRATE} are needed"
     return None
 
 

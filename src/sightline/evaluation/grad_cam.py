@@ -32,9 +32,7 @@ def grad_cam(classifier: Classifier, pixels: NDArray[np.uint8], classes: NDArray
         images = backend.prepared(pixels).requires_grad_()
         maps = LayerGradCam(backend.module, seen).attribute(images, target, relu_attributions=True)
         if not isinstance(maps, torch.Tensor) or maps.ndim != 4:
-            raise UsageError(
-                "--explain", "this network's features are no maps of the picture", "one whose features are"
-            )
+            raise UsageError("--explain", "this network has no feature maps", "a network with feature maps")
         large = LayerAttribution.interpolate(maps.detach(), (height, width), "bilinear")[:, 0].float()
     highest = large.amax(dim=(1, 2), keepdim=True)
     return (large / torch.where(highest > 0, highest, 1)).cpu().numpy()

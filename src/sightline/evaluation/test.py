@@ -38,9 +38,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TestResult:
-    """A test: `report` is what metrics.json holds, `folder` where the files are, None where none were written,
-    `images` how many test images there are, of which the first `n` were looked at, `notes` where other data than the
-    run's own were found.
+    """The result of a test. `report` has the content of metrics.json.
+
+    `folder` has the files, and is None if none were written. `images` is the number of test images, of which the first
+    `n` were tested. `notes` describe where data other than the run's own were found.
     """
 
     __test__ = False
@@ -53,7 +54,7 @@ class TestResult:
 
     @property
     def accuracy(self) -> float:
-        """Fraction of the images that were answered correctly."""
+        """Fraction of the images that were classified correctly."""
         return self.report.accuracy
 
     @property
@@ -63,7 +64,7 @@ class TestResult:
 
     @property
     def n(self) -> int:
-        """How many images were looked at."""
+        """Number of tested images."""
         return self.report.n
 
     @property
@@ -83,12 +84,12 @@ class TestResult:
 
     @property
     def tta(self) -> AveragedAccuracy | None:
-        """Views, accuracy and interval with test-time augmentation, None where it was not asked for."""
+        """Accuracy and interval with test-time augmentation, and its number of variants; None without it."""
         return self.report.tta
 
     @property
     def files(self) -> list[Path]:
-        """What was written and can be looked at: the metrics, the predictions, and the pictures."""
+        """The written files: metrics, predictions and pictures."""
         return [] if self.folder is None else TestFolder(self.folder).files()
 
     def to_dict(self) -> dict[str, Any]:
@@ -110,18 +111,18 @@ def test(
 ) -> TestResult:
     """Test a run or a model file in float32, on its own test images or on other data with the same classes.
 
-    A run's own test images must be the same as when it was trained. Files go to `out`, for a run to its test/ folder;
-    for other data, which the report's `data` names, to test-NAME/, or to test-NAME-002/ and so on where another folder
-    of that name was tested. `steps` looks only at the first so many batches of the run's batch size; what the run's
-    folder holds of a full test then stays, and files are written only to `out`. `tta` (test-time augmentation) also
-    answers with the mean over views made as the run's training images were, which the result's `tta` tells apart; all
-    else is without it. The report of a calibrated model names its `temperature`. `explain` stores Grad-CAM maps of so
-    many of the worst mistakes, or of the least sure answers where there is none (the extra `explain`).
-    `settings`: settings of the data by their flat names, e.g. `data_dir`, `skip_bad`.
+    A run's own test images must be unchanged since training. Files go to `out`, or to the run's test/ folder. For other
+    data, which `data` in the report names, they go to test-NAME/, or to test-NAME-002/ and so on if another folder with
+    that name was tested. `steps` tests only the first batches, of the run's batch size; then a full test in the run's
+    folder stays, and files are written only to `out`. `tta` (test-time augmentation) also averages the predictions over
+    variants of each image, shifted or mirrored like the training images; `tta` of the result has its accuracy, and
+    everything else is without it. The report of a calibrated model has its `temperature`. `explain` stores Grad-CAM
+    maps of that many of the worst mistakes, or of the least certain predictions if there are no mistakes (needs the
+    extra `explain`). `settings`: data settings by name, e.g. `data_dir`, `skip_bad`.
 
-    Raises DataError where there are no test images or their classes or bytes are not the model's, UsageError for a
-    model file without data, with `steps` or `tta`, for `tta` where the run neither shifted nor mirrored, and for
-    `explain` where no files are written, FileError for what is neither run nor model file.
+    Raises DataError if there are no test images, or if their classes or bytes do not match the model; UsageError for a
+    model file without data, or with `steps` or `tta`, for `tta` if the run neither shifted nor mirrored, and for
+    `explain` if no files are written; FileError for anything but a run or a model file.
     """
     path, folder = Path(path), None if out is None else TestFolder(Path(out))
     named, changes = build_data_settings({**settings, "data": data})
@@ -175,7 +176,7 @@ def _store_explanations(
 
 
 def _source(settings: DataSettings) -> str:
-    """Tell data apart by more than the name: a dataset's name, or the path of a folder, with its file of labels."""
+    """Tell data apart by more than the name: a dataset's name, or the path of a folder, with its label file."""
     if settings.name in READERS:
         return settings.name
     path = str(data_room.folder_path(settings.name).resolve())
@@ -192,7 +193,7 @@ def _folder_for(run: RunFolder, settings: DataSettings) -> TestFolder:
 def _views(path: Path, run: RunFolder | None, classifier: Classifier) -> AveragedViews:
     """The views of an image that its run's augmentation holds for the same."""
     if run is None:
-        raise UsageError("--tta", f"{path} is a model file, which knows of no augmentation", "a run's folder")
+        raise UsageError("--tta", f"{path} is a model file, which does not store the augmentation", "a run's folder")
     augment = run.settings().augment
     views = AveragedViews(classifier, augment.flip in ("random", "alternate"), augment.shift > 0)
     if views.count == 1:

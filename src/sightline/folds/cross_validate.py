@@ -50,7 +50,7 @@ class CrossValidationResult(FoldsRecord):
 
     @property
     def answers(self) -> Path:
-        """The table of all answers, the most doubtful label first."""
+        """The table of all predictions, the most doubtful label first."""
         return FoldsFolder(self.folder).answers_path
 
     def to_dict(self) -> dict[str, Any]:
@@ -69,16 +69,16 @@ def cross_validate(
     quiet: bool = False,
     **settings: Any,
 ) -> CrossValidationResult:
-    """Cross-validate: part the pictures into `folds`, and test a model on each that was trained on all others.
+    """Cross-validate: divide the pictures into `folds`, and test on each fold a model trained on all the others.
 
-    The folds are stratified and divide no group (`group`, `group_column`, near duplicates). A test part that the
-    dataset brings stays out of them and unseen. Each fold's run is an ordinary one, which has `fold=(k, K)` among its
-    settings and holds out validation images as always; `runs` is the folder that the cross-validation's own is made in.
-    `data`, `model`, `recipe` and `settings` are those of `train`; `time` is shared out among the folds. One that was
-    stopped goes on with `resume_cross_validation`.
+    The folds are stratified and keep groups together (`group`, `group_column`, near duplicates). A test split of the
+    dataset is left out and stays unseen. The run of each fold is an ordinary run with `fold=(k, K)` in its settings,
+    and holds out validation images as usual. `runs` is the folder for the cross-validation's own folder. `data`,
+    `model`, `recipe` and `settings` are those of `train`; the folds share `time`. To continue an interrupted
+    cross-validation, use `resume_cross_validation`.
 
-    Raises UsageError for arrays and modules, and where so many folds cannot be made, Interrupted with all that was
-    trained kept, and what `train` raises.
+    Raises UsageError for arrays and modules and if so many folds are impossible, Interrupted (all finished training is
+    kept), and the errors of `train`.
     """
     began = time.monotonic()
     own: tuple[Any, Any] = (data, model)
@@ -103,7 +103,7 @@ def cross_validate(
     if budget is not None:
         share = max(LEAST_SECONDS, round((budget - (time.monotonic() - began)) / folds, 1))
         plan = FoldsPlan(folds, plan.settings.replace(time=share))
-        reporter.note(f"{budget:g} s are {share:g} s for each of {folds} folds")
+        reporter.note(f"time budget: {budget:g} s, {share:g} s for each of {folds} folds")
     folder = FoldsFolder.create(Path(runs), name or run_name(plan.settings))
     folder.write_plan(plan)
     reporter.note(f"{folder.path}: {folds} folds of {len(parted.pool.train):,} pictures")
@@ -113,10 +113,10 @@ def cross_validate(
 def resume_cross_validation(
     folder: str | Path, *, quiet: bool = False, reporter: Reporter | None = None
 ) -> CrossValidationResult:
-    """Go on with a cross-validation that was stopped. Finished folds stay as they are.
+    """Continue an interrupted cross-validation. Finished folds stay as they are.
 
-    `reporter` is told of the progress; left out, it goes to stderr unless `quiet`. Raises FileError where `folder` is
-    no cross-validation, DataError where the pictures have changed.
+    `reporter` receives the progress; by default it goes to stderr unless `quiet`. Raises FileError if `folder` is not a
+    cross-validation, DataError if the pictures have changed.
     """
     reporter = reporter or make_reporter(quiet=quiet)
     place = FoldsFolder.open(Path(folder))
@@ -166,7 +166,7 @@ def _finish(folder: FoldsFolder, plan: FoldsPlan, parted: _Parted, reporter: Rep
                     verify(found.read(RecordedSplits), parted.splits_of(fold, plan))
                 runs[fold] = found
         if runs:
-            reporter.note(f"{len(runs)} of {plan.count} folds are there already")
+            reporter.note(f"{len(runs)} of {plan.count} folds are already finished")
         for fold in range(1, plan.count + 1):
             if fold in runs:
                 continue

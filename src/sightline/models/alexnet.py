@@ -1,10 +1,11 @@
 """AlexNet (Krizhevsky et al. 2012), in two forms.
 
 `full` is the network for 224x224 images in one column (arXiv 1404.5997), with the widths of torchvision's, whose
-weights fit it: five convolutions, then two dense layers with dropout before each. `small` is reference program R5's
-network for 28x28 images: three convolutions, each with pooling, norm and dropout behind it, then two dense layers.
+weights fit it: five convolutions, then two dense layers with dropout before each. `small` is the network of a
+published program for 28x28 images: three convolutions, each followed by pooling, norm and dropout, then two dense
+layers.
 
-Both give logits; the log-softmax that R5's program ends in is part of the cross-entropy.
+Both give logits; the log-softmax at the end of that program is part of the cross-entropy.
 """
 
 from __future__ import annotations

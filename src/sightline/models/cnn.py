@@ -1,4 +1,4 @@
-"""The plain convolutional network of reference program R2: convolutions with pooling, then two dense layers."""
+"""A plain convolutional network: convolutions with pooling, then two dense layers."""
 
 from __future__ import annotations
 

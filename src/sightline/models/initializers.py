@@ -6,7 +6,7 @@
 | glorot           | uniform, +-sqrt(6 / (fan-in + fan-out))         | the same                    | zero       |
 | variance_scaling | normal cut at two sigma, variance 1 / fan-in    | as glorot                   | zero       |
 | torch            | uniform, +-1 / sqrt(fan-in)                     | the same                    | as kernels |
-| normal           | normal, variance 1 (reference program R5)       | the same                    | as kernels |
+| normal           | normal, variance 1 (the AlexNet program)        | the same                    | as kernels |
 
 Dense layers have rules of their own where the papers' programs do: with fan-out, a head of few classes would start
 with huge logits, so `he` leaves dense kernels to PyTorch's rule, and the program behind `variance_scaling` leaves them

@@ -1,9 +1,9 @@
 """The residual family: version 1 (arXiv 1512.03385) and version 2 (arXiv 1603.05027), of any depth and width.
 
 Version 1 has batch norm and ReLU behind the first convolution, version 2 before the last pooling. Strided layers pad
-alike on both sides, as the papers' programs do, or as TensorFlow's 'same' (the convolutions of reference program R4,
-the max pooling of R6). Either way each halving gives ceil(H / 2) pixels, and any image of at least one pixel goes
-through.
+both sides equally, as the papers' programs do, or as TensorFlow's 'same' (the convolutions of `cifar10-resnet18`, the
+max pooling of the official ResNet). Either way each halving gives ceil(H / 2) pixels, and any image of at least one
+pixel goes through.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The residual network with padded shortcuts of reference program R1: no batch norm but the one before the pooling.
+"""A residual network with padded shortcuts, after a published program: its only batch norm is before the pooling.
 
-The program is one of TensorFlow's, so its strided convolutions pad as that does (see `same_padding`).
+The program uses TensorFlow, so its strided convolutions pad as TensorFlow does (see `same_padding`).
 """
 
 from __future__ import annotations

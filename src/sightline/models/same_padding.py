@@ -2,7 +2,8 @@
 
 The output has ceil(size / stride) pixels along each side. When an odd number of pixels must be added, the additional
 one goes to the bottom and the right: a 3x3 kernel with stride 2 pads an even side by 0 before and 1 after, where
-PyTorch's padding=1 would pad it by 1 before. The reference programs R1, R2, R4, R5 and R6 are TensorFlow programs.
+PyTorch's padding=1 would pad it by 1 before. The published
+programs for MNIST and CIFAR-10 use TensorFlow.
 """
 
 from __future__ import annotations

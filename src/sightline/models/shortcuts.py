@@ -18,7 +18,7 @@ def pad_channels(x: Tensor, leaving: int) -> Tensor:
 
 
 class PoolPad(nn.Module):
-    """2x2 mean pooling with stride 2, then zero channels (reference program R1).
+    """2x2 mean pooling with stride 2, then zero channels (the padded residual network).
 
     At an odd side the last mean is over the one row or column that is left, so that the shortcut has ceil(H / 2)
     pixels as the branch has; the program's 'valid' pooling gives the same at even sides and cannot be added at odd

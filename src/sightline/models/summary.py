@@ -23,7 +23,8 @@ COMPUTED_PIXELS = 256 * 256
 class ModelSummary:
     """The parts of a model in order, and its totals, for an input of shape `input` (1, C, H, W).
 
-    1 MAC is one multiply-add of a convolution or a dense layer; biases, norms, activations and poolings count as none.
+    1 MAC is one multiply-add of a convolution or a dense layer; biases, norms, activations and poolings are not
+    counted.
     """
 
     input: tuple[int, int, int, int]

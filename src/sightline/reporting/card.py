@@ -34,7 +34,7 @@ SEAL = re.compile(r"<!-- written by sightline card, sha256 of the above: ([0-9a-
 
 @dataclass(frozen=True)
 class CardResult:
-    """Where the card is, and its front matter."""
+    """The path of the card, and its front matter."""
 
     path: Path
     front_matter: dict[str, Any]
@@ -45,11 +45,11 @@ class CardResult:
 
 
 def card(run: str | Path, *, out: str | Path | None = None, license: str = "other", force: bool = False) -> CardResult:
-    """Write a model card for a run: to RUN/README.md, or to the file `out`.
+    """Write a model card for a run, to RUN/README.md or to the file `out`.
 
-    Every number is of the run's files, or of those of the comparison that it is a part of. `license` is the Hub's name
-    of the license that you give the model. `force` lets it replace a file that it did not write, or that was changed
-    since. Raises UsageError for such a file without `force`, FileError for anything but a run and for damaged files.
+    Every number comes from the files of the run, or of the comparison that it belongs to. `license` is the license of
+    the model, as the Hub names it. `force` replaces a file that somebody else wrote or changed. Raises UsageError for
+    such a file without `force`, FileError for anything but a run and for damaged files.
     """
     folder = Path(run)
     found = read(folder)
@@ -77,7 +77,7 @@ def _refuse_foreign(path: Path) -> None:
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
-        raise UsageError("--out", f"{path} exists and is no card", "a new file", advice) from None
+        raise UsageError("--out", f"{path} exists and is not a model card", "a new file", advice) from None
     seal = SEAL.search(text)
     if seal is None:
         raise UsageError("--out", f"{path} was not written by sightline card", "a new file", advice)

@@ -26,7 +26,7 @@ HTML, SLIDES, MARKDOWN, PICTURES = "report.html", "slides.pptx", "report.md", "r
 
 @dataclass(frozen=True)
 class ReportResult:
-    """What was written, the HTML first, and notes on what could not be as asked for."""
+    """The written files, the HTML file first, and notes on requests that could not be met."""
 
     files: tuple[Path, ...]
     notes: tuple[str, ...]
@@ -44,12 +44,12 @@ def report(
     lang: str = "en",
     out: str | Path | None = None,
 ) -> ReportResult:
-    """Write report.html for a run, a comparison, a cross-validation or a study, into its own folder or into `out`.
+    """Write report.html for a run, a comparison, a cross-validation or a study, into its folder or into `out`.
 
-    `slides` adds slides.pptx, 8 to 12 of them; `markdown` report.md and a folder with its pictures. `lang`: "en" or
-    "zh"; names end in the language where that is not English (report.zh.html). What an earlier report wrote is
-    replaced. Raises FileError for another folder, for files that are damaged, and where what a folder holds has not
-    ended, UsageError for another language and without python-pptx.
+    `slides` also writes slides.pptx (8 to 12 slides); `markdown` also writes report.md and a folder with its pictures.
+    `lang`: "en" or "zh"; the file names of other languages than English contain the language (report.zh.html). An
+    earlier report is replaced. Raises FileError for another folder, for damaged files, and for something that has not
+    ended; UsageError for another language and without python-pptx.
     """
     said = words(lang)
     found = read(Path(folder))

@@ -30,12 +30,13 @@ ORDERS = ("date", "name", "accuracy")
 
 @dataclass(frozen=True)
 class ListedRun:
-    """A run as its folder tells of it.
+    """A run, as described by its folder.
 
-    `state`: done, tested where there are test images; running in a process on this machine; or interrupted. `epochs`
-    and `steps` are those of its results so far, of `planned_epochs` or `planned_steps`, whichever the run counts in.
-    `val_accuracy` is the selected epoch's, `test_accuracy` that of the finished run with its 95 % interval, fractions;
-    None where there is none (yet). `train_seconds`: training and validation. `date`: of its last result, local time.
+    `state`: done (and tested, if there are test images), running in a process on this machine, or interrupted. `epochs`
+    and `steps` are the finished ones, `planned_epochs` or `planned_steps` the planned length, whichever the run uses.
+    `val_accuracy` is that of the selected epoch, `test_accuracy` that of the finished run, with its 95 % interval, as
+    fractions; None if there is none (yet). `train_seconds`: training and validation. `date`: of the last result, local
+    time.
     """
 
     run: Path
@@ -62,7 +63,7 @@ class ListedRun:
 
 @dataclass(frozen=True)
 class RunList:
-    """Runs in the order asked for, and the folders that were left out, each with the reason."""
+    """Runs in the requested order, and the folders that were left out, each with the reason."""
 
     runs: tuple[ListedRun, ...]
     left_out: Mapping[Path, str]
@@ -80,12 +81,12 @@ def list_runs(
     sort: str = "date",
     everywhere: bool = False,
 ) -> RunList:
-    """Look at the runs in `folders`: folders of runs; comparisons, cross-validations, studies, folders of these; runs.
+    """List the runs in `folders`: single runs, or folders with runs, comparisons, cross-validations or studies.
 
-    Without `folders`: those in runs/, with `everywhere` also in comparisons/, folds/ and studies/, where these are.
-    `data` and `model` leave only the runs of that name. `sort`: date, the newest last; name; or accuracy, the best
-    last: by the validation images, where a run had none by the test images. What is no run, or damaged, is left out
-    and named. Raises FileError for a folder that is not there, UsageError for another order.
+    Without `folders`: the runs in runs/, with `everywhere` also in comparisons/, folds/ and studies/. `data` and
+    `model` keep only the runs with that name. `sort`: date (newest last), name, or accuracy (best last): the validation
+    accuracy, or the test accuracy of a run without validation images. Folders that are not runs or are damaged are left
+    out and named. Raises FileError for a folder that does not exist, UsageError for another order.
     """
     if sort not in ORDERS:
         raise unknown("--sort", sort, ORDERS)

@@ -187,6 +187,10 @@ class EffectSize:
     after: CalibrationSummary | None
 
 
+FEWEST_TO_CALIBRATE = 100
+"""With fewer validation images no temperature is fitted."""
+
+
 @dataclass(frozen=True)
 class Calibration:
     """calibration.json: the temperature of the model file `stored`, its 95 % interval and its effect.

@@ -14,14 +14,14 @@ from sightline.serving.schemas import Health, ModelFacts, Predictions, ProblemDe
 from sightline.serving.settings import Limits
 
 REFUSALS = {
-    400: "A damaged form, a wrong query, or a Host that is not this server.",
+    400: "A damaged form, a wrong query, or a Host header that does not name this server.",
     408: "The body did not arrive in time.",
     413: "The body or a picture is too large.",
-    415: "The body's type is none that is read.",
-    422: "No picture that can be decoded, or too many.",
-    429: "Too many calls are in hand.",
-    500: "The server failed; its log tells more of the incident.",
-    503: "Shutting down, or no answer in time.",
+    415: "The content type is not supported.",
+    422: "No readable picture, or too many pictures.",
+    429: "Too many requests are in progress.",
+    500: "The server failed; its log has more about the incident.",
+    503: "The server is shutting down, or could not respond in time.",
 }
 
 
@@ -41,14 +41,16 @@ def document(class_names: Sequence[str], limits: Limits) -> dict[str, Any]:
         },
         "paths": {
             "/v1/predict": {"post": _predict(class_names, limits)},
-            "/v1/model": {"get": _get("model", "What is served, and what is accepted.", _json("ModelFacts"))},
-            "/health/live": {"get": _get("live", "Whether the process answers.", _json("Health"))},
-            "/health/ready": {"get": _get("ready", "Whether calls can come.", _json("Health"), 500, 503)},
-            "/metrics": {"get": _get("metrics", "Figures for Prometheus.", {"text/plain": _text()})},
+            "/v1/model": {"get": _get("model", "The model, and the limits of the server.", _json("ModelFacts"))},
+            "/health/live": {"get": _get("live", "Whether the process responds.", _json("Health"))},
+            "/health/ready": {
+                "get": _get("ready", "Whether the server is ready for requests.", _json("Health"), 500, 503)
+            },
+            "/metrics": {"get": _get("metrics", "Metrics for Prometheus.", {"text/plain": _text()})},
             "/openapi.json": {
                 "get": _get("openapi", "This document.", {"application/json": {"schema": {"type": "object"}}})
             },
-            "/": {"get": _get("page", "A page to try the model.", {"text/html": _text()})},
+            "/": {"get": _get("page", "A web page to try the model.", {"text/html": _text()})},
         },
         "components": {"schemas": schemas["$defs"]},
     }
@@ -62,14 +64,14 @@ def _predict(class_names: Sequence[str], limits: Limits) -> dict[str, Any]:
     form = {"type": "object", "properties": {FIELD: files}, "required": [FIELD], "additionalProperties": False}
     return {
         "operationId": "predict",
-        "summary": "Say what is on pictures.",
+        "summary": "Classify pictures.",
         "description": (
-            "JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF or HEIC: one as the body itself, or one or many as files of a form. "
-            "Of many, those that cannot be read are told beside the answers of the others."
+            "JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF or HEIC: one picture as the body itself, or one or more as files of "
+            "a form. If some of several pictures cannot be read, the others still get predictions."
         ),
         "parameters": [
-            _query("top", "How many of the most probable classes to name; all unless given.", 1, len(class_names)),
-            _query("seen", "1 adds each picture as the network got it.", 0, 1),
+            _query("top", "Number of most probable classes to return; all by default.", 1, len(class_names)),
+            _query("seen", "1 adds each picture as the network received it.", 0, 1),
         ],
         "requestBody": {
             "required": True,
@@ -79,7 +81,10 @@ def _predict(class_names: Sequence[str], limits: Limits) -> dict[str, Any]:
                 "multipart/form-data": {"schema": form},
             },
         },
-        "responses": {"200": {"description": "The answers.", "content": _json("Predictions")}, **_refusals(*REFUSALS)},
+        "responses": {
+            "200": {"description": "The predictions.", "content": _json("Predictions")},
+            **_refusals(*REFUSALS),
+        },
     }
 
 

@@ -25,9 +25,9 @@ class ProblemDetails(Schema):
     """The status in words."""
     status: Annotated[int, Field(ge=400, le=599)]
     detail: str
-    """What was found and what was expected."""
+    """What is wrong, and what was expected."""
     incident: str | None = None
-    """Where to look in the server's log; with status 500 only."""
+    """The incident number in the server's log; only with status 500."""
 
 
 class ClassProbability(Schema):
@@ -38,32 +38,32 @@ class ClassProbability(Schema):
 
 
 class Answer(Schema):
-    """One picture's answer."""
+    """The prediction for one picture."""
 
     name: str
-    """The file's name where it had one, else its number."""
+    """The name of the file, or its number if it has none."""
     label: str
-    """The most probable class, of equals the first."""
+    """The most probable class; the first of equals."""
     probability: Probability
     classes: list[ClassProbability]
     """The most probable classes first; all of them unless `top` is given."""
     seen: str | None = None
-    """With `seen=1`: the picture as the network got it, a PNG as a data URL."""
+    """With `seen=1`: the picture as the network received it, a PNG as a data URL."""
 
 
 class Unreadable(Schema):
-    """A picture among several that could not be answered."""
+    """One of several pictures, which could not be read."""
 
     name: str
     error: ProblemDetails
 
 
 class Predictions(Schema):
-    """The answers, in the order of the pictures."""
+    """The predictions, in the order of the pictures."""
 
     predictions: list[Answer | Unreadable]
     milliseconds: Annotated[float, Field(ge=0)]
-    """From the body's last byte to the answer."""
+    """Time from the last byte of the body to the response."""
 
 
 class ImageSize(Schema):
@@ -75,25 +75,25 @@ class ImageSize(Schema):
 
 
 class ModelFacts(Schema):
-    """What is served, and what is accepted."""
+    """The model, and the limits of the server."""
 
     version: str
-    """Of Sightline."""
+    """Version of Sightline."""
     class_names: list[str]
     size: ImageSize
-    """What the network takes; pictures of any size are brought to it."""
+    """The network's input size; pictures of any size are resized to it."""
     preprocessing: dict[str, Any]
     temperature: float
-    """What the network's outputs are divided by before they become probabilities; 1 unless it was calibrated."""
+    """Temperature of the softmax; 1 unless the model was calibrated."""
     model: dict[str, Any] | None
-    """The network's settings, where they are known."""
+    """The network's settings, if they are known."""
     parameters: int | None
-    """Numbers that were learned, where that is known."""
+    """Number of trained parameters, if it is known."""
     max_batch: int
     limits: Limits
 
 
 class Health(Schema):
-    """How the server is."""
+    """The state of the server."""
 
     status: Literal["alive", "ready"]

@@ -23,7 +23,7 @@ PACKAGES = ("starlette", "uvicorn", "h11", "python_multipart", "prometheus_clien
 
 @dataclass(frozen=True)
 class ServerInfo:
-    """A running server: its address, its port, and the largest number of pictures that it computes at once."""
+    """A running server: its address, its port, and the maximum number of pictures per batch."""
 
     url: str
     port: int
@@ -43,17 +43,17 @@ def serve(
     started: Callable[[ServerInfo], object] | None = None,
     **limits: Any,
 ) -> None:
-    """Serve a model over HTTP, with a page to try it, until SIGTERM or Ctrl-C; then finish what is in hand.
+    """Serve a model over HTTP, with a web page to try it, until SIGTERM or Ctrl-C; then finish all requests.
 
-    `model`: a run's folder, a model file or an ONNX file. `port`: 0 takes any that is free. `allow_remote`: let `host`
-    be an address that other machines reach. `allow_origins`: origins of pages elsewhere that may call it, such as
-    `"https://example.org"`. `log`: a line of JSON on stderr for each request. `threads`: how many compute; left out,
-    one a core. `started` is called with the address when requests are taken. `limits`: those of `sightline serve`, by
-    the names of their flags, e.g. `max_images=4`. Signals reach it in the main thread only; elsewhere it does not end.
+    `model`: a run's folder, a model file or an ONNX file. `port`: 0 picks a free one. `allow_remote`: allow a `host`
+    that other machines can reach. `allow_origins`: origins of other web pages that may call the server, such as
+    `"https://example.org"`. `log`: write a line of JSON to stderr for each request. `threads`: number of threads for
+    the network; by default one per core. `started` is called with the address once the server accepts requests.
+    `limits`: the limits of `sightline serve`, named like their flags, e.g. `max_images=4`. Signals work only in the
+    main thread; in another thread, the server does not end.
 
-    Needs the server: the extra `serve`. Raises UsageError without it, for a wrong limit, port or origin
-    and for a `host` that needs `allow_remote`, ResourceError where the port is taken, what `load` raises, and
-    Interrupted after Ctrl-C.
+    Needs the extra `serve`. Raises UsageError without it, for a wrong limit, port or origin and for a `host` that needs
+    `allow_remote`, ResourceError if the port is in use, the errors of `load`, and Interrupted after Ctrl-C.
     """
     checked = _limits(limits)
     compute = build_settings(None, {"device": device, "threads": threads}).device
@@ -66,7 +66,7 @@ def serve(
         from sightline.serving.running import address, hosts_of, is_local, listen, run
     if not (allow_remote or is_local(host)):
         raise UsageError(
-            "--host", f"{host} can be reached from other machines", advice="Add --allow-remote if that is meant."
+            "--host", f"{host} can be reached from other machines", advice="Add --allow-remote to allow this."
         )
     with listen(host, port) as listener:
         classifier = _load(Path(model), compute.device, compute.threads)

@@ -11,19 +11,19 @@ class Limits(Section):
     """Limits"""
 
     max_body_mib: Positive = 8.0
-    """Largest body of a call in MiB, counted as it arrives."""
+    """Maximum size of a request body in MiB, counted as it arrives."""
     max_megapixels: Positive = 25.0
-    """Largest picture in megapixels, seen before it is decoded."""
+    """Maximum size of a picture in megapixels, checked before it is decoded."""
     max_images: Count = 16
-    """Pictures a call."""
+    """Maximum number of pictures per request."""
     queue: Count = 32
-    """Calls in hand at once; one more is refused with 429."""
+    """Maximum number of requests in progress; further requests are refused with 429."""
     receive_seconds: Positive = 10.0
-    """Time for a body to arrive."""
+    """Time limit for a request body to arrive."""
     answer_seconds: Positive = 10.0
-    """Time to answer, from the body's last byte."""
+    """Time limit for an answer, from the last byte of the body."""
     max_batch: Count | None = None
-    """Pictures the network sees at once at most. [measured at start]"""
+    """Maximum number of pictures per batch of the network. [measured at start]"""
     decode_threads: Count = 2
     """Threads that decode pictures."""
 

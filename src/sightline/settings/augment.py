@@ -43,51 +43,52 @@ class AugmentSettings(Section):
     """Augmentation"""
 
     level: Literal["none", "light", "medium", "strong"] = "none"
-    """Level of augmentation, in place of all that a recipe has; settings given beside it win. light: mirror images,
-    random crops of half of the image and more, brightness and contrast; medium: smaller crops and RandAugment; strong:
-    also mixup, cutmix and erasing."""
+    """A ready-made level; it replaces the recipe's augmentation, and single settings override it. light: mirror images,
+    random crops of at least half the image, brightness and contrast; medium: smaller crops and RandAugment; strong:
+    also mixup, CutMix and random erasing."""
     shift: Annotated[int, Field(ge=0)] = 0
-    """Pixels by which each training image is shifted at random, up to, in both directions."""
+    """Maximum random shift in pixels, in both directions."""
     flip: Literal["auto", "none", "random", "alternate"] = "none"
-    """Mirror images left to right: at random, or every second epoch after a random first; auto alternates unless the
-    classes tell left from right, as digits and letters do."""
+    """Mirror images left to right: at random, or every second epoch after a random start; auto alternates, unless
+    mirroring would change a class, as with digits and letters."""
     flip_vertical: bool = False
-    """Turn half of the images upside down, at random: for pictures from above, or of cells."""
+    """Flip half of the images upside down, chosen at random; useful for aerial or microscope pictures."""
     random_crop: bool = False
-    """Show a random part of each image, brought to the network's size (arXiv 1409.4842)."""
+    """Crop each image at random and resize the crop to the network's input size (arXiv 1409.4842)."""
     crop_area: Annotated[tuple[PositivePart, ...], *ASCENDING] = (0.08, 1.0)
-    """Least and greatest part of the image's area that a random crop shows."""
+    """Minimum and maximum area of a random crop, as fractions of the image."""
     crop_aspect: Annotated[tuple[Positive, ...], *ASCENDING] = (3 / 4, 4 / 3)
-    """Least and greatest width over height of a random crop."""
+    """Minimum and maximum aspect ratio (width / height) of a random crop."""
     rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
-    """Degrees by which images are turned, up to, either way."""
+    """Maximum random rotation in degrees, in either direction."""
     shear: Annotated[float, Field(ge=0, lt=90)] = 0.0
-    """Degrees by which images are sheared, up to, either way."""
+    """Maximum random shear in degrees, in either direction."""
     zoom: Fraction = 0.0
-    """Part by which images are made larger or smaller, up to, height and width each by its own: 0.2 is 0.8 to 1.2."""
+    """Maximum random zoom, drawn separately for height and width; 0.2 means 0.8x to 1.2x."""
     fill: Fill = "zero"
-    """What comes in at the edge of a moved image: black, its reflection, or its outermost pixels."""
+    """What fills the border of a moved image: zero (black), reflect, or nearest (repeats the outermost pixels)."""
     erase: Part = 0.0
-    """Probability with which a random rectangle, 2 to 33 % of the image, is filled with noise (arXiv 1708.04896)."""
+    """Probability of filling a random rectangle (2 to 33% of the image) with noise (arXiv 1708.04896)."""
     cutout: Count | None = None
-    """Side in pixels of a square that is blacked out in each image (arXiv 1708.04552)."""
+    """Side in pixels of the square that is blacked out in each image (arXiv 1708.04552)."""
     brightness: Part = 0.0
-    """Part by which images are made brighter or darker, up to."""
+    """Maximum random change of brightness; 0.2 means 0.8x to 1.2x."""
     contrast: Part = 0.0
-    """Part by which the distance of each value from its image's mean grows or shrinks, up to."""
+    """Maximum random change of contrast; 0.2 means 0.8x to 1.2x."""
     saturation: Part = 0.0
-    """Part by which colors are made stronger or paler, up to."""
+    """Maximum random change of color saturation; 0.2 means 0.8x to 1.2x."""
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    """Part of the color circle by which hues are turned, up to, either way; 0.5 gives every hue."""
+    """Maximum random hue shift, as a fraction of the color circle; 0.5 allows every hue."""
     randaugment: Annotated[int, Field(ge=0)] = 0
-    """Operations of RandAugment (arXiv 1909.13719) that each image gets, one after the other; 2 is usual."""
+    """Number of RandAugment operations applied to each image (arXiv 1909.13719); 2 is usual."""
     randaugment_magnitude: Annotated[float, Field(ge=0, le=10)] = 9.0
-    """Magnitude of RandAugment's operations, 0 to 10."""
+    """Magnitude of the RandAugment operations, 0 to 10."""
     mixup: NotNegative = 0.0
-    """Blend each image, and its label, with another: alpha of the beta distribution of its part (arXiv 1710.09412)."""
+    """Mixup (arXiv 1710.09412): blend pairs of images and their labels. The value is alpha of the beta distribution; 0
+    is off."""
     cutmix: NotNegative = 0.0
-    """Paste a rectangle of another image into each, and mix the labels by area: alpha of the beta distribution of the
-    area (arXiv 1905.04899). With mixup, each batch gets one of both at random."""
+    """CutMix (arXiv 1905.04899): paste a rectangle of another image and mix the labels by area. The value is alpha of
+    the beta distribution; 0 is off. With mixup, each batch gets one of the two at random."""
 
     @model_validator(mode="before")
     @classmethod

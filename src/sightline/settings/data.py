@@ -65,66 +65,66 @@ class DataSettings(Section):
     """Data"""
 
     name: str = "digits"
-    """A dataset's name; or pictures of one's own: a folder with train/ [val/] test/ or with one folder per class, a
-    file of labels (.csv, .tsv, .jsonl), or an archive (.zip, .tar, .tar.gz, ...) of either."""
+    """A dataset's name, or your own pictures: a folder with train/ [val/] test/ or with one folder per class, a label
+    file (.csv, .tsv, .jsonl), or an archive (.zip, .tar, .tar.gz, ...) of either."""
     labels: str | None = None
-    """File of labels (.csv, .tsv, .jsonl) for the pictures of a folder or archive, a row for each."""
+    """Label file (.csv, .tsv, .jsonl) for the pictures of a folder or archive, one row per picture."""
     image_column: str = "auto"
-    """Column of a file of labels that names the picture; auto finds it."""
+    """Column of the label file that names the picture; auto detects it."""
     label_column: str = "auto"
-    """Column that has the class; auto finds it."""
+    """Column of the label file that holds the class; auto detects it."""
     split_column: str = "auto"
-    """Column that says which part a picture belongs to, train, val or test; auto finds it, none takes no column."""
+    """Column that assigns each picture to train, val or test; auto detects it, none ignores it."""
     group_column: str = "auto"
-    """Column that says what belongs together and so to one part only: a person, patient or video; auto finds it, none
-    takes no column."""
+    """Column that names the group of a picture, such as a person, patient or video; a group is never split. auto
+    detects it, none ignores it."""
     data_dir: str | None = None
     """Folder that holds the dataset files (also: SIGHTLINE_DATA)."""
     image_size: Annotated[int, Field(ge=1, le=LARGEST_SIDE)] | None = None
-    """Side in pixels that every image is brought to; left out: that of pretrained weights, without them the dataset's
-    own, for a folder chosen from its pictures, 224 at most."""
+    """Side in pixels to which every image is resized. Default: the size of the pretrained weights, otherwise the
+    dataset's own; for a folder it is chosen from the pictures, at most 224."""
     channels: Literal[1, 3] | None = None
-    """1 gray, 3 colour; left out: as the dataset has it."""
+    """1 for gray, 3 for color. Default: as in the dataset."""
     fit: Fit = "squash"
-    """How a picture that is not square is made square."""
+    """How to make a picture square that is not."""
     interpolation: Literal["auto", "bilinear", "bicubic"] = "auto"
-    """Filter that resizes pictures; auto is that of pretrained weights, without them bilinear."""
+    """Filter for resizing pictures; auto uses that of the pretrained weights, otherwise bilinear."""
     crop_fraction: Annotated[Literal["auto"] | float, BeforeValidator(_is_fraction)] = "auto"
-    """Part of each side that the network sees: pictures are made larger by its inverse, and the middle is cut out; auto
-    is that of pretrained weights where these are a model file's or timm's, else 1."""
+    """Fraction of each side that the network sees: pictures are resized larger, then center-cropped. auto uses the
+    value of the pretrained weights if they come from a model file or timm, otherwise 1."""
     cache_size: Annotated[Literal["auto", "input", "larger"] | int, BeforeValidator(_is_side)] = "auto"
-    """Side in pixels at which training pictures are kept, for random crops to be cut from: input is the network's,
-    larger a third more; auto is larger where random crops are asked for."""
+    """Side in pixels of the stored training pictures, from which random crops are cut: input is the network's size,
+    larger a third more; auto is larger if random crops are on."""
     normalize: Normalize = "auto"
-    """Input scaling: unit is [0, 1] only, symmetric [-1, 1]; dataset then subtracts the training part's mean and
-    divides by its deviation, per channel; image does so with each image's own figures, imagenet with those of ImageNet,
-    fixed with `mean` and `std`; auto is that of pretrained weights, without them dataset."""
+    """Input scaling: unit is [0, 1], symmetric [-1, 1]. dataset then subtracts the training mean and divides by the
+    standard deviation, per channel; image uses each image's own values, imagenet those of ImageNet, fixed `mean` and
+    `std`. auto uses those of the pretrained weights, otherwise dataset."""
     mean: Figures | None = None
-    """What `normalize: fixed` subtracts, one number or one per channel, where the brightest pixel is 1."""
+    """Mean for `normalize: fixed`, one number or one per channel; 1 is the brightest pixel."""
     std: Figures | None = None
-    """What `normalize: fixed` then divides by, one number or one per channel."""
+    """Standard deviation for `normalize: fixed`, one number or one per channel."""
     validation: Annotated[float, Field(ge=0)] = 0.1
-    """Part of the training images held out for validation, by stratum: a fraction below 1, or a number of images."""
+    """Training images held out for validation, stratified by class: a fraction below 1, or a number of images."""
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.15
-    """Part held out as test images, by stratum, where a folder has no test/."""
+    """Fraction held out for testing, stratified by class, if a folder has no test/."""
     fold: Annotated[tuple[int, int], BeforeValidator(_is_fold)] | None = None
-    """Which fold of how many is tested, as 2,5: of all pictures but those of a test part, which then stays unseen."""
+    """Which fold to test, and of how many, as in 2,5. A test split of the folder is left out and stays unseen."""
     train_images: Annotated[float, Field(gt=0)] | None = None
-    """How many of the training images train, by stratum, once test and validation are set aside: a whole number, or a
-    fraction below 1; left out: all."""
+    """Number of training images to use, stratified by class, after the test and validation splits: a whole number, or a
+    fraction below 1. Default: all."""
     split_seed: Annotated[int, Field(ge=0)] = 0
-    """Seed of the splits, apart from the seed of training."""
+    """Seed of the splits, separate from the training seed."""
     group: str | None = None
-    """What belongs together and so to one part only: parent, for the pictures of one folder, or a regular expression in
-    a picture's path, whose first group names its person, plant, video or day."""
+    """Pictures that must stay in one split: parent groups them by folder; a regular expression on the picture's path
+    groups them by its first group, such as a person, plant, video or day."""
     near_duplicates: Literal["auto", "together", "anywhere"] = "auto"
-    """together keeps nearly equal pictures of a folder in one part; auto does so in every new run."""
+    """together keeps near-duplicate pictures of a folder in one split; auto does so in every new run."""
     skip_bad: bool = False
-    """Leave unreadable pictures out, counted and named, instead of stopping."""
+    """Skip unreadable pictures, count and list them, instead of stopping."""
     synthetic_classes: Annotated[int, Field(ge=2)] = 10
     """Number of classes of the synthetic dataset."""
     synthetic_count: Annotated[int, Field(ge=10)] = 1000
-    """Number of training images of the synthetic dataset; a fifth as many test images come with them."""
+    """Number of training images of the synthetic dataset; it has a fifth as many test images."""
 
     @property
     def resizing(self) -> Resizing:
@@ -160,7 +160,7 @@ def has_suffix(name: str, suffixes: Sequence[str]) -> bool:
 
 
 def is_own_pictures(name: str) -> bool:
-    """Tell whether there is a folder, a file of labels or an archive at the path `name`."""
+    """Tell whether there is a folder, a label file or an archive at the path `name`."""
     path = Path(name).expanduser()
     return path.is_dir() or (has_suffix(name, ARCHIVES + LABEL_FILES) and path.is_file())
 

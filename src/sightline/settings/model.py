@@ -23,27 +23,27 @@ class ModelSection(Section):
     """Model"""
 
     init: Initializer = "he"
-    """Kernel initialiser: he (normal, fan-out, in googlenet fan-in), glorot (uniform, zero biases), variance_scaling
-    (truncated normal, fan-in), torch (the framework's own), normal (deviation 1, biases too, as in R5's program). In a
-    network of timm that of the last layer: timm begins the others."""
+    """Kernel initializer: he (normal, fan-out; fan-in in googlenet), glorot (uniform, zero biases), variance_scaling
+    (truncated normal, fan-in), torch (PyTorch's default), normal (standard deviation 1, biases too, as in the AlexNet
+    program for MNIST). In a timm network it applies to the last layer only; timm initializes the others."""
 
 
 class CnnSettings(ModelSection):
-    """Model: cnn, convolutions each with ReLU and a 2x2 max pooling, then dense layers (reference program R2)."""
+    """Model: cnn, convolutions each followed by ReLU and 2x2 max pooling, then dense layers."""
 
     family: Literal["cnn"] = "cnn"
     conv_widths: Widths = (32, 64)
-    """Channels of each convolution."""
+    """Output channels of each convolution."""
     kernel: Annotated[int, Field(ge=1, le=11)] = 5
     """Side of the convolution kernels."""
     batch_norm: bool = False
-    """Batch norm behind each convolution (whose bias then falls away)."""
+    """Batch norm after each convolution, which then has no bias."""
     hidden: Annotated[int, Field(ge=0)] = 1024
-    """Units of the dense layer before the last; 0 leaves it out."""
+    """Units of the hidden dense layer; 0 leaves it out."""
     dropout: Fraction = 0.4
-    """Part of the last dense layer's inputs that training drops."""
+    """Dropout rate before the last dense layer."""
     bn_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Part of the running mean and variance kept each step (one minus torch's momentum)."""
+    """Decay of batch norm's running mean and variance per step (1 minus PyTorch's momentum)."""
     bn_eps: Positive = 1e-5
     """Constant added to the variance in batch norm."""
 
@@ -53,34 +53,34 @@ class ResNetSettings(ModelSection):
 
     family: Literal["resnet"] = "resnet"
     resnet_version: Literal[1, 2] = 1
-    """1 post-activation, 2 pre-activation."""
+    """1: post-activation; 2: pre-activation."""
     block: Literal["basic", "bottleneck"] = "basic"
-    """basic has two 3x3 convolutions, bottleneck 1x1, 3x3 (which carries the stride), 1x1 with four times the width."""
+    """basic has two 3x3 convolutions; bottleneck has 1x1, 3x3 (with the stride) and 1x1 with four times the width."""
     stem: Literal["small", "imagenet", "auto"] = "imagenet"
-    """small is a 3x3 convolution; imagenet a 7x7 one with stride 2, then 3x3 max pooling with stride 2; auto takes
-    small for images below 64 pixels."""
+    """small is a 3x3 convolution; imagenet a 7x7 one with stride 2, then 3x3 max pooling with stride 2; auto is small
+    for images below 64 pixels."""
     stage_depths: Widths = (2, 2, 2, 2)
     """Residual blocks of each stage."""
     stage_widths: Widths = (64, 128, 256, 512)
     """Width of each stage; every stage but the first halves the image."""
     shortcut: Literal["projection", "pool_pad", "stride_pad"] = "projection"
-    """Where shapes differ: projection is a 1x1 convolution; pool_pad averages 2x2 and stride_pad takes every second
-    pixel, and both pad with zero channels, without parameters."""
+    """Shortcut of a block whose input and output shapes differ: projection is a 1x1 convolution; pool_pad (2x2 average
+    pooling) and stride_pad (every second pixel) pad with zero channels and have no parameters."""
     projection_norm: bool = True
-    """Batch norm behind the projection (v1)."""
+    """Batch norm after the projection (v1)."""
     project: Literal["shape_change", "every_stage"] = "shape_change"
-    """Project where shapes differ, or in the first block of every stage."""
+    """Project only where shapes differ (shape_change), or in the first block of every stage (every_stage)."""
     conv_bias: bool = False
     """Biases in the convolutions."""
     conv_padding: Literal["both", "same"] = "both"
-    """How convolutions with a stride pad: both sides alike, or as TensorFlow's 'same', which pads an even side of the
-    image only behind (reference program R4)."""
+    """Padding of convolutions with a stride: both pads both sides equally; same is TensorFlow's 'same', which pads
+    images of even size only at the bottom and right."""
     pool_padding: Literal["both", "same"] = "both"
-    """The same for the imagenet stem's max pooling (reference program R6)."""
+    """The same for the max pooling of the imagenet stem."""
     zero_residual: bool = False
-    """Start each residual branch at zero, so that a block starts as its shortcut."""
+    """Initialize each residual branch to zero, so that a block starts as its shortcut."""
     bn_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Part of the running mean and variance kept each step (one minus torch's momentum)."""
+    """Decay of batch norm's running mean and variance per step (1 minus PyTorch's momentum)."""
     bn_eps: Positive = 1e-5
     """Constant added to the variance in batch norm."""
 
@@ -95,18 +95,19 @@ class ResNetSettings(ModelSection):
 
 
 class PadResNetSettings(ModelSection):
-    """Model: resnet_pad, the residual network with padded shortcuts of reference program R1."""
+    """Model: resnet_pad, a residual network whose shortcuts are padded with zero channels."""
 
     family: Literal["resnet_pad"] = "resnet_pad"
     init: Initializer = "glorot"
     block_widths: Widths = (16,)
-    """Channels of each residual block: equal to the one before, or its double (stride 2)."""
+    """Channels of each residual block: the same as the block before, or twice as many (stride 2)."""
     stem_width: Count = 16
     """Channels of the first convolution."""
     norm: Literal["untrained", "batch"] = "untrained"
-    """untrained only divides by sqrt(1.001), as the program does, with gamma and beta; batch is real batch norm."""
+    """untrained only divides by sqrt(1.001), with gamma and beta, as in the published program; batch is real batch
+    norm."""
     bn_decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
-    """Part of the running mean and variance kept each step (one minus torch's momentum)."""
+    """Decay of batch norm's running mean and variance per step (1 minus PyTorch's momentum)."""
     bn_eps: Positive = 1e-3
     """Constant added to the variance in batch norm."""
 
@@ -123,21 +124,21 @@ class PadResNetSettings(ModelSection):
 
 
 class AlexNetSettings(ModelSection):
-    """Model: alexnet (Krizhevsky et al. 2012), in one column (arXiv 1404.5997), or small for 28x28 images (R5)."""
+    """Model: alexnet (Krizhevsky et al. 2012), in one column (arXiv 1404.5997), or small for 28x28 images."""
 
     family: Literal["alexnet"] = "alexnet"
     form: Literal["full", "small"] = "full"
-    """full has five convolutions (64-192-384-256-256), for 224x224 images and not below 63x63; small has three 3x3
-    ones (64-128-256), each with a 2x2 pooling, for 28x28."""
+    """full has five convolutions (64-192-384-256-256), for 224x224 images and at least 63x63; small has three 3x3
+    convolutions (64-128-256), each with 2x2 pooling, for 28x28 images."""
     norm: Literal["none", "lrn", "batch"] = "none"
-    """Behind each convolution: none, lrn (local response normalisation, in full behind the first two only) or batch
-    (batch norm; the convolution's bias then falls away)."""
+    """Normalization after each convolution: none, lrn (local response normalization; in full after the first two only)
+    or batch (batch norm; the convolution then has no bias)."""
     hidden: Count | None = None
-    """Units of each of the two dense layers before the last; left out: 4096 in full, 1024 in small."""
+    """Units of each of the two hidden dense layers. Default: 4096 in full, 1024 in small."""
     dropout: Fraction = 0.5
-    """Part dropped in training: before both dense layers in full, behind each convolution in small."""
+    """Dropout rate: before both hidden dense layers in full, after each convolution in small."""
     bn_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Part of the running mean and variance kept each step (one minus torch's momentum)."""
+    """Decay of batch norm's running mean and variance per step (1 minus PyTorch's momentum)."""
     bn_eps: Positive = 1e-5
     """Constant added to the variance in batch norm."""
 
@@ -147,85 +148,86 @@ class GoogLeNetSettings(ModelSection):
 
     family: Literal["googlenet"] = "googlenet"
     batch_norm: bool = False
-    """Batch norm behind each convolution (whose bias then falls away), as in torchvision's network; without it the
-    paper's form, with local response normalisation in the stem."""
+    """Batch norm after each convolution, which then has no bias, as in torchvision; without it, the paper's network,
+    with local response normalization in the stem."""
     wide_kernel: Literal[3, 5] = 5
     """Kernel of the widest branch: 5 in the paper, 3 in torchvision's network and weights."""
     stem: Literal["small", "imagenet", "auto"] = "auto"
-    """imagenet is the paper's, a 7x7 convolution with stride 2, pooling, two more convolutions, pooling; small has a
-    3x3 one with stride 1 in front and leaves the second pooling out; auto takes small for images below 64 pixels."""
+    """imagenet is the paper's: a 7x7 convolution with stride 2, pooling, two more convolutions, pooling; small starts
+    with a 3x3 convolution with stride 1 and has no second pooling; auto is small for images below 64 pixels."""
     auxiliary: bool = True
-    """Two more heads half-way, which help to train and have no part in any answer."""
+    """Two auxiliary heads, which help training and are not used for prediction."""
     auxiliary_weight: Fraction = 0.3
     """Weight of each auxiliary head's loss in training."""
     dropout: Fraction = 0.4
-    """Part of the last dense layer's inputs that training drops."""
+    """Dropout rate before the last dense layer."""
     auxiliary_dropout: Fraction = 0.7
-    """Part of the inputs of each auxiliary head's last dense layer that training drops."""
+    """Dropout rate before the last dense layer of each auxiliary head."""
     bn_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """Part of the running mean and variance kept each step (one minus torch's momentum)."""
+    """Decay of batch norm's running mean and variance per step (1 minus PyTorch's momentum)."""
     bn_eps: Positive = 1e-3
     """Constant added to the variance in batch norm."""
 
 
 class SprintSettings(ModelSection):
-    """Model: sprint, a net built for speed: a stem that whitens, few wide stages that pool early, scaled logits."""
+    """Model: sprint, a network built for speed: a whitening stem, few wide stages with early pooling, scaled logits."""
 
     family: Literal["sprint"] = "sprint"
     stem: Literal["whitening", "conv"] = "whitening"
-    """whitening has fixed kernels, the principal components of the training images' patches and their negatives; conv
+    """whitening has fixed kernels: the principal components of the training images' patches, and their negatives; conv
     is a trained convolution of the same shape."""
     stem_kernel: Annotated[int, Field(ge=1, le=7)] = 2
-    """Side of the stem's kernels, and so of the patches: the stem has twice as many filters as a patch has values."""
+    """Side of the stem's kernels, and so of its patches. The stem has twice as many filters as a patch has values."""
     stem_stride: Annotated[int, Field(ge=1, le=4)] = 1
-    """Pixels between the stem's patches."""
+    """Stride of the stem, in pixels."""
     stage_widths: Widths = (64, 256, 256)
     """Channels of each stage; every stage halves the image."""
     stage_convs: Annotated[int, Field(ge=1, le=4)] = 2
     """3x3 convolutions in each stage."""
     residual: bool = False
-    """Add the input of a stage's second convolution behind its last."""
+    """Add the input of a stage's second convolution to the output of its last."""
     activation: Literal["relu", "gelu", "silu"] = "gelu"
-    """Behind the stem and each norm."""
+    """Activation after the stem and after each normalization."""
     identity_start: bool = True
-    """Start the first filters of each convolution as the identity."""
+    """Initialize the first filters of each convolution as the identity."""
     logit_scale: Positive = 0.11
     """Factor on the logits."""
     whitening_eps: Positive = 5e-4
     """Constant added to each component's variance before it is scaled to 1."""
     bn_decay: Annotated[float, Field(ge=0, lt=1)] = 0.6
-    """Part of the running mean and variance kept each step (one minus torch's momentum)."""
+    """Decay of batch norm's running mean and variance per step (1 minus PyTorch's momentum)."""
     bn_eps: Positive = 1e-5
     """Constant added to the variance in batch norm."""
 
 
 class EfficientNetSettings(ModelSection):
-    """Model: efficientnet, EfficientNet-Lite (arXiv 1905.11946), made to be small and quick on any processor."""
+    """Model: efficientnet, EfficientNet-Lite (arXiv 1905.11946), small and fast on any processor."""
 
     family: Literal["efficientnet"] = "efficientnet"
     width_factor: Positive = 1.0
-    """How many times as wide as Lite0 the stages are."""
+    """Width of the stages, relative to Lite0."""
     depth_factor: Positive = 1.0
-    """How many times as deep as Lite0 the stages are, but for the first and the last."""
+    """Depth of the stages, relative to Lite0; the first and last stages keep theirs."""
     dropout: Fraction = 0.2
-    """Part of the last dense layer's inputs that training drops."""
+    """Dropout rate before the last dense layer."""
     bn_decay: Annotated[float, Field(ge=0, lt=1)] = 0.99
-    """Part of the running mean and variance kept each step (one minus torch's momentum)."""
+    """Decay of batch norm's running mean and variance per step (1 minus PyTorch's momentum)."""
     bn_eps: Positive = 1e-3
     """Constant added to the variance in batch norm."""
 
 
 class TimmSettings(ModelSection):
-    """Model: timm, any classifier of the library timm (the extra `timm`), as timm/NAME."""
+    """Model: timm, any classifier of the timm library (extra `timm`), as timm/NAME."""
 
     family: Literal["timm"] = "timm"
     init: Initializer = "torch"
     architecture: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?$")]
-    """Name of a network of timm, behind a point that of its published weights, as in convnext_tiny.fb_in22k."""
+    """Name of a timm network, optionally with a dot and the name of its weights, as in convnext_tiny.fb_in22k."""
     dropout: Fraction = 0.0
-    """Part of the last dense layer's inputs that training drops."""
+    """Dropout rate before the last dense layer."""
     drop_path: Fraction = 0.0
-    """Chance with which training leaves the last residual branch out; those before it have less (arXiv 1603.09382)."""
+    """Probability of skipping the last residual branch in training; earlier branches have smaller ones (arXiv
+    1603.09382)."""
 
 
 ModelSettings = Annotated[

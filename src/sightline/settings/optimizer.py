@@ -15,12 +15,12 @@ class OptimizerSection(Section):
     """Optimizer"""
 
     weight_decay: NotNegative = 0.0
-    """Weight decay: added to the gradient as L2, except in adamw and for the kernels of muon, where it is decoupled
-    (arXiv 1711.05101)."""
+    """Weight decay: L2 added to the gradient, except in adamw and for muon's kernels, where it is decoupled (arXiv
+    1711.05101)."""
     decay: Literal["all", "weights"] = "weights"
-    """What decays: all parameters, or weights only, sparing norms and biases."""
+    """Which parameters decay: all, or weights only (no norms or biases)."""
     norm_bias_lr_factor: Positive = 1.0
-    """Factor on the learning rate of batch norm's biases (arXiv 2404.00498 takes 64)."""
+    """Learning-rate factor for the biases of batch norm (arXiv 2404.00498 uses 64)."""
 
 
 class SgdSettings(OptimizerSection):
@@ -34,7 +34,7 @@ class SgdSettings(OptimizerSection):
     dampening: Beta = 0.0
     """Dampening of the momentum."""
     nesterov: bool = False
-    """Nesterov's momentum."""
+    """Nesterov momentum."""
 
     @model_validator(mode="after")
     def _nesterov_has_momentum(self) -> SgdSettings:
@@ -50,14 +50,14 @@ class AdamSettings(OptimizerSection):
     lr: Positive = 0.001
     """Learning rate."""
     beta1: Beta = 0.9
-    """Decay of the gradient's mean."""
+    """Decay of the running mean of the gradient."""
     beta2: Beta = 0.999
-    """Decay of the squared gradient's mean."""
+    """Decay of the running mean of the squared gradient."""
     eps: Positive = 1e-8
-    """Constant added to the divisor."""
+    """Constant added to the denominator."""
     eps_hat: bool = False
-    """Add eps before the squared gradient's mean is corrected for its start, as TensorFlow and Keras do ("epsilon hat"
-    in the paper), instead of behind."""
+    """Add eps before the bias correction of the squared gradient's mean, as TensorFlow and Keras do ("epsilon hat" in
+    the paper), instead of after it."""
 
 
 class AdamWSettings(AdamSettings):
@@ -74,9 +74,9 @@ class AdadeltaSettings(OptimizerSection):
     lr: Positive = 1.0
     """Learning rate."""
     rho: Beta = 0.9
-    """Decay of the squared gradient's mean."""
+    """Decay of the running mean of the squared gradient."""
     eps: Positive = 1e-6
-    """Constant added to the divisor."""
+    """Constant added to the denominator."""
 
 
 class RmspropSettings(OptimizerSection):
@@ -86,31 +86,31 @@ class RmspropSettings(OptimizerSection):
     lr: Positive = 0.01
     """Learning rate."""
     alpha: Beta = 0.99
-    """Decay of the squared gradient's mean."""
+    """Decay of the running mean of the squared gradient."""
     momentum: Beta = 0.0
     """Momentum."""
     centered: bool = False
-    """Divide by the gradient's variance instead of its mean square."""
+    """Divide by the gradient's standard deviation instead of its root mean square."""
     eps: Positive = 1e-8
-    """Constant added to the divisor."""
+    """Constant added to the denominator."""
 
 
 class MuonSettings(OptimizerSection):
-    """Optimizer: muon for the kernels of convolutions but the first, SGD for the rest (Jordan and others, 2024)"""
+    """Optimizer: muon for the kernels of all convolutions but the first, SGD for the rest (Jordan et al. 2024)"""
 
     optimizer: Literal["muon"] = "muon"
     lr: Positive = 0.24
     """Learning rate of the kernels."""
     momentum: Beta = 0.6
-    """Momentum of the kernels, which is Nesterov's."""
+    """Nesterov momentum of the kernels."""
     orthogonal_steps: Annotated[int, Field(ge=1, le=20)] = 3
-    """Newton-Schulz iterations that make a kernel's momentum orthogonal."""
+    """Newton-Schulz iterations that orthogonalize a kernel's momentum."""
     keep_norm: bool = True
-    """Bring each kernel to a norm of 1 a filter before it is moved."""
+    """Scale each kernel to a norm of 1 per filter before the update."""
     sgd_lr: Positive = 0.2
-    """Learning rate of what SGD trains; it has the same schedule."""
+    """Learning rate of the parameters that SGD trains; the schedule applies to it too."""
     sgd_momentum: Beta = 0.9
-    """Momentum of what SGD trains, which is Nesterov's."""
+    """Nesterov momentum of the parameters that SGD trains."""
 
 
 OptimizerSettings = Annotated[
@@ -123,7 +123,7 @@ class ScheduleSection(Section):
     """Schedule"""
 
     warmup_epochs: NotNegative = 0.0
-    """Epochs over which the learning rate rises linearly to its value."""
+    """Epochs over which the learning rate rises linearly to its full value."""
 
 
 class ConstantSettings(ScheduleSection):
@@ -133,13 +133,13 @@ class ConstantSettings(ScheduleSection):
 
 
 class StepSettings(ScheduleSection):
-    """Schedule: step, the learning rate falls at given epochs"""
+    """Schedule: step, the learning rate drops at given epochs"""
 
     schedule: Literal["step"] = "step"
     step_epochs: Annotated[tuple[Positive, ...], Field(min_length=1)] = (100.0, 150.0, 200.0)
-    """Epochs from which each next factor holds."""
+    """Epochs at which the next factor takes effect."""
     step_factors: Annotated[tuple[NotNegative, ...], Field(min_length=1)] = (0.1, 0.01, 0.001)
-    """Factors on the learning rate from those epochs on."""
+    """Learning-rate factor from each of those epochs on."""
 
     @model_validator(mode="after")
     def _a_factor_an_epoch(self) -> StepSettings:
@@ -158,21 +158,21 @@ class CosineSettings(ScheduleSection):
 
     schedule: Literal["cosine"] = "cosine"
     final_factor: Fraction = 0.0
-    """Factor on the learning rate at the end."""
+    """Learning-rate factor at the end."""
 
 
 class OneCycleSettings(ScheduleSection):
-    """Schedule: one-cycle (arXiv 1708.07120), up in a line, down in a line or a cosine"""
+    """Schedule: one-cycle (arXiv 1708.07120), linear increase, linear or cosine decrease"""
 
     schedule: Literal["one_cycle"] = "one_cycle"
     peak_fraction: Fraction = 0.25
-    """Part of the run at which the learning rate is highest."""
+    """Fraction of the run after which the learning rate is highest."""
     start_factor: Fraction = 0.1
-    """Factor on the learning rate at the start."""
+    """Learning-rate factor at the start."""
     final_factor: Fraction = 0.0
-    """Factor on the learning rate at the end."""
+    """Learning-rate factor at the end."""
     down: Literal["linear", "cosine"] = "linear"
-    """Shape of the way down."""
+    """Shape of the decrease."""
 
     @model_validator(mode="after")
     def _rises_by_itself(self) -> OneCycleSettings:

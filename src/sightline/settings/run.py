@@ -15,16 +15,16 @@ from sightline.settings.training import CheckpointSettings, DeviceSettings, Fine
 
 
 class Settings(Section):
-    """Everything that decides what a run does."""
+    """All settings of a run, one field per section."""
 
     recipe: str | None = None
-    """The recipe it began from."""
+    """The recipe that the run started from."""
     extended_from_step: Annotated[int, Field(ge=0)] = 0
-    """Step at which a finished run was made longer: cosine and one-cycle schedules run again from there."""
+    """Step at which a finished run was extended; cosine and one-cycle schedules start again there."""
     data: DataSettings = DataSettings()
     augment: AugmentSettings = AugmentSettings()
     model: ModelSettings | None = Field(default_factory=CnnSettings)
-    """None where the user brought a module of their own."""
+    """None if the user passed a module of their own."""
     optimizer: OptimizerSettings = Field(default_factory=SgdSettings)
     schedule: ScheduleSettings = Field(default_factory=ConstantSettings)
     training: TrainingSettings = TrainingSettings()
@@ -35,7 +35,7 @@ class Settings(Section):
     @model_validator(mode="after")
     def _something_learns(self) -> Self:
         if self.training.epochs == 0 and self.finetune.head != "fitted":
-            raise ValueError("epochs is 0, but only a fitted head learns without any")
+            raise ValueError("epochs is 0, but only a fitted head can be trained without epochs")
         return self
 
     @model_validator(mode="after")

@@ -28,48 +28,50 @@ class TrainingSettings(Section):
     """Training"""
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    """Seed of weights, order, augmentation and dropout."""
+    """Seed of the initial weights, image order, augmentation and dropout."""
     epochs: Annotated[int, Field(ge=0)] | None = 10
-    """Passes over the training images; 0 leaves it at a fitted head."""
+    """Passes over the training images; 0 trains nothing but a fitted head."""
     steps: Count | None = None
     """Training steps, instead of epochs."""
     time: Duration | None = None
-    """Time for the whole command, as 90s, 2m or 1h: it decides on the epochs, at most three times `epochs`."""
+    """Time budget for the whole command, as 90s, 2m or 1h. It sets the number of epochs, at most three times
+    `epochs`."""
     batch_size: Count = 128
-    """Images a step."""
+    """Images per step."""
     last_batch: Literal["keep", "wrap"] = "keep"
-    """Short last batch of an epoch: keep it, or let batches wrap across epochs, all of one size."""
+    """The short last batch of an epoch: keep uses it as it is; wrap fills batches across epochs, so that all have one
+    size."""
     label_smoothing: Fraction = 0.0
-    """Part of the target spread over all classes."""
+    """Fraction of the target spread over all classes."""
     head_l2: NotNegative = 0.0
-    """L2 penalty on the kernel of the last dense layer: this times the sum of its squares is added to the loss."""
+    """L2 penalty on the kernel of the last dense layer: this times its sum of squares is added to the loss."""
     class_weights: Literal["none", "balanced"] = "none"
-    """balanced weighs each class by the inverse of its frequency."""
+    """balanced weights each class by its inverse frequency."""
     clip_norm: Positive | None = None
-    """Largest norm of the whole gradient; a larger one is scaled down to it."""
+    """Maximum norm of the gradient; a larger gradient is scaled down to it."""
     ema_decay: Fraction = 0.0
-    """Decay of the moving average of the weights that is then tested and saved; 0 is off."""
+    """Decay of the exponential moving average of the weights, which is then tested and saved; 0 is off."""
     sampler: Literal["shuffle", "balanced"] = "shuffle"
-    """balanced shows images of each class as often as of any other, rare ones again and again; shuffle each image once
-    an epoch."""
+    """shuffle shows each image once per epoch; balanced shows each class equally often, repeating images of rare
+    classes."""
     select: Literal["accuracy", "balanced_accuracy", "macro_f1", "last"] = "accuracy"
-    """Figure on the validation images that picks the best epoch, the earliest of equals; last takes the last epoch."""
+    """Validation metric that selects the best epoch (the earliest of equals); last takes the last epoch."""
     patience: Count | None = None
-    """Stop after so many epochs without a better one."""
+    """Stop after this many epochs without improvement."""
     stop_at_accuracy: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Stop as soon as the validation accuracy, with watch_test the test accuracy, reaches this."""
+    """Stop when the validation accuracy (with watch_test the test accuracy) reaches this value."""
     validate_epochs: Count = 1
     """Epochs between validations; the last epoch is always validated."""
     watch_test: bool = False
-    """Train on all training images, log the test images each epoch, keep the last weights: only for programs that
-    are run as published."""
+    """Train on all training images, evaluate the test images every epoch, and keep the last weights. Only for programs
+    that are run as published."""
     log_steps: Count = 100
     """Steps between rows of steps.csv."""
     log_probabilities_steps: Count | None = None
-    """Steps between rows of probabilities.csv, the batch's predicted probabilities."""
+    """Steps between rows of probabilities.csv, which holds the predicted probabilities of the batch."""
     track: Literal["none", "tensorboard"] = "none"
-    """Where the figures of the CSV files and of the test go besides: none, or tensorboard, which writes event files to
-    tensorboard/ in the run's folder."""
+    """Where to log metrics besides the CSV files: none, or tensorboard, which writes event files to tensorboard/ in the
+    run's folder."""
 
     @model_validator(mode="before")
     @classmethod
@@ -85,7 +87,7 @@ class TrainingSettings(Section):
                 f"epochs is {self.epochs} and steps is {self.steps}, but exactly one of them must be given"
             )
         if self.time is not None and self.epochs is None:
-            raise ValueError("time decides how many epochs there are, but steps are asked for")
+            raise ValueError("time sets the number of epochs, but steps is given")
         if self.select == "last" and self.patience is not None:
             raise ValueError("patience needs a metric to wait for, but select is last")
         return self
@@ -95,27 +97,27 @@ class FinetuneSettings(Section):
     """Fine-tuning"""
 
     pretrained: str | None = None
-    """Weights to begin from: a state dict of torchvision or timm (.pth, .safetensors), a model file or run of
-    Sightline, or imagenet, which downloads them. A last layer of other classes is left out."""
+    """Initial weights: a state dict of torchvision or timm (.pth, .safetensors), a Sightline run or model file, or
+    imagenet, which downloads them. A last layer for other classes is not loaded."""
     head: Literal["fresh", "fitted"] = "fresh"
-    """How the last layer begins: fresh, or fitted to the training images' features as a logistic regression, as
-    strongly regularized as the validation images like best. With epochs 0 nothing else is trained."""
+    """Initialization of the last layer: fresh, or fitted by logistic regression to the features of the training images,
+    with regularization chosen on the validation images. With epochs 0 nothing else is trained."""
     freeze: Literal["none", "front", "backbone"] = "none"
-    """backbone trains only the head, behind the last pooling; the rest keeps its weights and batch norm's figures.
-    front also trains the last parts of the backbone, with batch norm's figures kept everywhere."""
+    """backbone trains only the head, which follows the last pooling; the rest keeps its weights and batch norm
+    statistics. front also trains the last parts of the backbone; batch norm statistics stay everywhere."""
     trained_parts: Count = 3
-    """Parts at the backbone's end that freeze front trains, as sightline summary lists them."""
+    """Number of parts at the end of the backbone that freeze front trains; sightline summary lists the parts."""
     unfreeze_epoch: Annotated[int, Field(ge=2)] | None = None
     """Epoch, counted from 1, from which a frozen backbone is trained too."""
     backbone_lr_factor: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """Factor on the learning rate of all but the head."""
+    """Learning-rate factor for everything but the head."""
 
     @model_validator(mode="after")
     def _frozen_before_unfrozen(self) -> FinetuneSettings:
         if self.unfreeze_epoch is not None and self.freeze == "none":
             raise ValueError("unfreeze_epoch needs a frozen backbone, but freeze is none")
         if self.head == "fitted" and self.pretrained is None:
-            raise ValueError("a fitted head needs features that are worth it, but pretrained is not given")
+            raise ValueError("a fitted head needs pretrained features, but pretrained is not given")
         return self
 
 
@@ -129,7 +131,7 @@ class CheckpointSettings(Section):
     checkpoint_seconds: Positive | None = None
     """Seconds between checkpoints."""
     keep_checkpoints: Count = 2
-    """How many of the last checkpoints are kept."""
+    """Number of latest checkpoints to keep."""
 
 
 def _is_device(name: str) -> str:
@@ -146,17 +148,17 @@ class DeviceSettings(Section):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Precision of training; validation, test and predict always use fp32."""
     channels_last: bool = True
-    """Keep images and kernels channels-last in memory."""
+    """Store images and kernels in channels-last memory format."""
     fused: bool = True
-    """Fused optimizer, where there is one."""
+    """Use the fused optimizer if there is one."""
     threads: Count | None = None
-    """CPU threads; left out: as many as the system offers."""
+    """CPU threads. Default: as many as the system offers."""
     deterministic: bool = False
-    """Only deterministic operations on a GPU (on a CPU they always are)."""
+    """Use only deterministic operations on a GPU (CPU training always does)."""
     execution: Literal["auto", "eager", "graph", "compile"] = "auto"
-    """How the device is given a training step: eager, one operation after the other; graph, recorded once and started
-    as a whole (NVIDIA GPUs); compile, with torch.compile, and recorded where that can be. auto is eager on a CPU, and
-    on an NVIDIA GPU what pays within the run's steps."""
+    """How a training step is executed: eager runs one operation after the other; graph records the step once and
+    launches it as a whole (NVIDIA GPUs); compile uses torch.compile, plus recording if possible. auto is eager on a
+    CPU; on an NVIDIA GPU it picks whatever pays off within the run's steps."""
 
     @model_validator(mode="before")
     @classmethod

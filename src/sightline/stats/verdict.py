@@ -44,7 +44,7 @@ def not_distinguishable(a: str, b: str, counts: tuple[int, ...], difference: flo
         return Verdict("not distinguishable", f"{opening}; their means are equal")
     seeds = f"about {needed:,}" if needed else f"more than {MOST_SEEDS:,}"
     (size,) = points(abs(difference))
-    sentence = f"{opening}; {seeds} seeds on each side would settle a difference of {size} points, the one seen"
+    sentence = f"{opening}; {seeds} seeds each would be needed to confirm the observed difference of {size} points"
     return Verdict("not distinguishable", sentence, seeds_needed=needed)
 
 
@@ -56,8 +56,8 @@ def without_spread(a: str, b: str, counts: tuple[int, ...], difference: float) -
     ahead, behind = (a, b) if difference > 0 else (b, a)
     (size,) = points(abs(difference))
     sentence = (
-        f"no verdict on {a} and {b}: with every one of {_count(counts)} {ahead} is ahead of {behind} by the same "
-        f"{size} points, and Student's t is undefined without spread; run more seeds"
+        f"no verdict on {a} and {b}: {ahead} is ahead of {behind} by the same {size} points with each of "
+        f"{_count(counts)}, and Student's t is undefined without variation; run more seeds"
     )
     return Verdict("no verdict", sentence, reason="no spread")
 
@@ -66,7 +66,11 @@ def too_few_seeds(a: str, b: str, a_seeds: int, b_seeds: int) -> Verdict:
     """A side has one seed."""
     single = [name for name, seeds in ((a, a_seeds), (b, b_seeds)) if seeds == 1]
     of = f" of {single[0]}" if len(single) == 1 else ""
-    return Verdict("no verdict", f"no verdict on {a} and {b}: one seed{of} says nothing", reason="one seed")
+    return Verdict(
+        "no verdict",
+        f"no verdict on {a} and {b}: a single seed{of} does not show how much results vary",
+        reason="one seed",
+    )
 
 
 def points(*fractions: float) -> list[str]:

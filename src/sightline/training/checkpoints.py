@@ -103,7 +103,7 @@ def read_state(path: Path, metadata: Mapping[str, str]) -> TrainingState:
         content = json.loads(metadata[CHECKPOINT_HEADER])
         found = content.pop("format_version")
     except (KeyError, json.JSONDecodeError):
-        raise FileError(str(path), "it is no checkpoint", "a checkpoint that Sightline wrote") from None
+        raise FileError(str(path), "it is not a checkpoint", "a checkpoint that Sightline wrote") from None
     if found != FORMAT_VERSION:
         raise FileError(str(path), f"checkpoint version {found}", f"version {FORMAT_VERSION}")
     return TrainingState(**content)

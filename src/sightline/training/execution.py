@@ -50,15 +50,15 @@ def choose_execution(settings: Settings, compute: Compute, order: BatchOrder, to
     if requested == "auto":
         compiled = total_steps >= COMPILE_FROM_STEPS and settings.model is not None and can_compile()
         recorded = total_steps >= GRAPH_FROM_STEPS and obstacle is None
-        limits = f"recording pays from {GRAPH_FROM_STEPS:,} on, compiling from {COMPILE_FROM_STEPS:,}"
+        limits = f"recording pays off from {GRAPH_FROM_STEPS:,}, compiling from {COMPILE_FROM_STEPS:,}"
         why = [f"{total_steps:,} steps, and {limits}"]
     else:
         compiled, recorded = requested == "compile", requested != "eager" and obstacle is None
-        why = ["as asked"] if requested == "eager" or recorded or compiled else [f"{requested} was asked for"]
+        why = ["as requested"] if requested == "eager" or recorded or compiled else [f"{requested} was requested"]
     if requested != "eager" and obstacle is not None:
         why.append(f"no graph, since {obstacle}")
     if recorded and short != order.batch_size:
-        why.append(f"an epoch's last batch, of {short}, eagerly")
+        why.append(f"the last batch of an epoch, of {short}, runs eagerly")
     form = {(False, False): "eagerly", (True, False): "compiled", (False, True): "as a CUDA graph"}
     how = form.get((compiled, recorded), "compiled, as a CUDA graph")
     return Execution(compiled, recorded, f"steps run {how}: {'; '.join(why)}")

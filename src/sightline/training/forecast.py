@@ -44,10 +44,10 @@ POINTS = 25
 
 @dataclass(frozen=True)
 class ForecastResult:
-    """What `forecast` found. `accuracy` is that of the run's own network on its validation images, None without any.
+    """The result of `forecast`. `accuracy` is the validation accuracy of the run's own network, if there is one.
 
-    The forecast is for a head on frozen features; what it is worth for the run's own network is its gain, not its
-    level. `files` are those that were written into the run's folder.
+    The forecast is for a head on frozen features. For the run's own network, rely on the gain, not on the absolute
+    accuracy. `files` are the files that were written into the run's folder.
     """
 
     run: Path
@@ -62,18 +62,19 @@ class ForecastResult:
 
 
 def forecast(run: str | Path, *, repeats: int = 2, device: str = "auto", **settings: Any) -> ForecastResult:
-    """Tell how accurate twice and four times as many training images would make a head on a run's frozen features.
+    """Estimate how accurate a head on a run's frozen features would be with two and four times as many training images.
 
-    Of the weights that the run began from, the features of its training and validation images are computed once. On 20,
-    40, 60, 80 and 100 % of eight tenths of them heads are fitted, as `head: fitted` does; a tenth chooses each head's
-    penalty and a tenth measures it, in turn, so that each image is measured `repeats` times. Test images are not looked
-    at. A power law with an asymptote goes through the errors; a forecast is the mean over all such curves, each
-    weighted by its likelihood, and its 90 % interval holds their spread and the images' sampling noise.
+    The features of all training and validation images are computed once, with the weights that the run started from.
+    Heads are fitted, as with `head: fitted`, to 20, 40, 60, 80 and 100 % of eight tenths of the images; one tenth
+    chooses each head's penalty, and one tenth measures it. The tenths take turns, so that each image is measured
+    `repeats` times. Test images are not used. The errors are modelled by a power law with an asymptote. The forecast is
+    the mean over all such curves, weighted by their likelihood; its 90 % interval covers their spread and the sampling
+    noise of the images.
 
-    Writes forecast.json and forecast.png into the run's folder. `settings`: settings of the data by their flat names,
-    e.g. `data_dir`. Raises UsageError for anything but a folder, for a run that began without pretrained weights or
-    whose head is more than one dense layer; FileError for a folder that is no run and for weights that have changed;
-    DataError where images have changed or are missing, and for fewer than 50 of them, two classes, or five of a class.
+    Writes forecast.json and forecast.png into the run's folder. `settings`: data settings by name, e.g. `data_dir`.
+    Raises UsageError if `run` is not a folder, if the run did not start from pretrained weights, or if its head is more
+    than one dense layer; FileError for a folder that is not a run and for changed weights; DataError for changed or
+    missing images, and for fewer than 50 images, two classes, or five images of a class.
     """
     path = Path(run)
     _, changes = build_data_settings(settings)
@@ -101,7 +102,7 @@ def _check_start(run: RunFolder) -> None:
     expected, advice = "a run that began with pretrained weights", "Train with --recipe photos or with --pretrained."
     if settings.model is None or settings.finetune.pretrained is None or not run.has(Pretrained):
         raise UsageError(
-            subject, "its network was trained from nothing, so its features know every training image", expected, advice
+            subject, "its network was trained from scratch, so its features know every training image", expected, advice
         )
     source = RunFolder(Path(settings.finetune.pretrained).expanduser())
     if source.has(SplitsRecord) and source.read(SplitsRecord).parts.get("train") == run.read(SplitsRecord).parts.get(
@@ -109,7 +110,7 @@ def _check_start(run: RunFolder) -> None:
     ):
         raise UsageError(
             subject,
-            f"it began from {source.path}, which was trained on the same images",
+            f"it started from {source.path}, which was trained on the same images",
             f"{expected} of others",
             advice,
         )
@@ -174,7 +175,7 @@ def _backbone(run: RunFolder, settings: Settings, splits: Splits, compute: Compu
     report = load_pretrained(network, settings.model, settings.finetune.pretrained)
     if report.sha256 != run.read(Pretrained).sha256:
         advice = "Bring the old file back, or start a new run."
-        raise FileError(report.source, "the file has changed since the run began from it", advice=advice)
+        raise FileError(report.source, "the file has changed since the run started from it", advice=advice)
     backbone = FrozenBackbone.of(network, fit_preprocessing(splits.train, settings.data), compute)
     if backbone is None:
         raise UsageError(

@@ -55,9 +55,9 @@ class FittedHead:
 
     def line(self) -> str:
         """One line for people."""
-        chosen = "" if self.accuracy is None else f", {self.accuracy:.1%} of the images that chose it are right"
+        chosen = "" if self.accuracy is None else f", chosen with an accuracy of {self.accuracy:.1%}"
         return (
-            f"the last layer is fitted to the features of {self.images:,} images, in {self.seconds:.1f} s: "
+            f"fitted the last layer to the features of {self.images:,} images in {self.seconds:.1f} s: "
             f"L2 penalty {self.penalty:g}{chosen}"
         )
 

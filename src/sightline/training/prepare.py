@@ -106,7 +106,7 @@ def prepare_resume(settings: Settings, data: RunData, folder: RunFolder, compute
     report = prepared.pretrained
     if report is not None and report.sha256 != folder.read(Pretrained).sha256:
         advice = "Bring the old file back, or start a new run."
-        raise FileError(report.source, "the file has changed since the run began from it", advice=advice)
+        raise FileError(report.source, "the file has changed since the run started from it", advice=advice)
     return prepared.network
 
 

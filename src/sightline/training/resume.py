@@ -42,15 +42,15 @@ def resume(
     quiet: bool = False,
     reporter: Reporter | None = None,
 ) -> TrainResult:
-    """Go on with a run as if it had never stopped, or make it longer: to a total, or by `add_epochs` or `add_steps`.
+    """Continue an interrupted run, or extend a run: to a total length, or by `add_epochs` or `add_steps`.
 
-    What is added comes on top of what the run was to do, whether it had got there or not. `module` and `data` are
-    needed where the run was trained with some of your own. `reporter` is told of the progress; left out, it goes to
-    stderr unless `quiet`. Bit-identical to never having stopped, on the same processor type, torch and thread count (on
-    CUDA with --deterministic).
+    An extension is added to the planned length, whether the run has reached it or not. `module` and `data` are needed
+    if the run was trained with your own. `reporter` receives the progress; by default it goes to stderr unless `quiet`.
+    The result is bit-identical to a run that never stopped, on the same processor type, torch version and number of
+    threads (on CUDA with --deterministic).
 
-    Raises FileError where `run` is no run folder, UsageError for a shorter run, for more than one length or the other
-    unit than the run counts in, DataError where the images have changed.
+    Raises FileError if `run` is not a run folder, UsageError for a shorter run, for more than one length and for the
+    wrong unit, DataError if the images have changed.
     """
     reporter = reporter or make_reporter(quiet=quiet)
     folder = RunFolder.open(Path(run))
@@ -72,7 +72,7 @@ def resume(
         ]
         if differing:
             told = ", ".join(f"{key} was {getattr(before, key)} and is {getattr(now, key)}" for key in differing)
-            reporter.note(f"warning: {told}; the result will not be bit-identical to an unbroken run")
+            reporter.note(f"warning: {told}; the result will not be bit-identical to an uninterrupted run")
         own = from_arrays(data, settings.data) if isinstance(data, tuple) else data
         images = RunData.from_settings(settings, own)
         verify(folder.read(Splits), images.splits)
@@ -85,7 +85,7 @@ def resume(
         trainer.restore()
         if settings != folder.settings():
             folder.write_settings(settings)
-        reporter.note(f"{run}: goes on from step {trainer.state.step} of {trainer.length.total_steps}")
+        reporter.note(f"{run}: continues from step {trainer.state.step} of {trainer.length.total_steps}")
         trainer.run()
         return finish(trainer)
 
@@ -125,7 +125,7 @@ def _longer(folder: RunFolder, lengths: Mapping[str, int]) -> Settings:
         raise UsageError(f"--{flag}", f"this run counts in {other}", advice=advice)
     new = old + asked if adds else asked
     if new < old:
-        raise UsageError(f"--{flag}", f"{asked} found", f"{old} or more, since a run can only be made longer")
+        raise UsageError(f"--{flag}", f"{asked} found", f"{old} or more, since a run can only be extended")
     if new == old:
         return settings
     start = _finished_step(folder)

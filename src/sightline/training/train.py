@@ -36,9 +36,10 @@ OWN_PARTS, NAMED_DATA = "arrays and an ImageData have parts of their own", "a da
 
 @dataclass(frozen=True)
 class TrainResult:
-    """A finished run. Accuracies are fractions; val_accuracy is the selected epoch's, test_accuracy that of the same
-    weights, with its 95 % Wilson interval, and `test_report` all figures of that test; None where there were no such
-    images.
+    """A finished run. Accuracies are fractions.
+
+    `val_accuracy` is that of the selected epoch. `test_accuracy` is that of the same weights, with its 95 % Wilson
+    interval, and `test_report` has all metrics of that test. Each is None if there were no such images.
     """
 
     run: Path
@@ -76,12 +77,12 @@ def train(
 ) -> TrainResult:
     """Train a classifier and test it.
 
-    `data`: a dataset's name; a folder, an archive or a file of labels; arrays `(images, labels)` or
-    `((images, labels), (test_images, test_labels))`, images (N, H, W[, C]) of 0 to 255 or floats of 0 to 1, labels (N,)
-    numbers or texts; or an ImageData of your own. Left out, it is the recipe's, and without one the embedded digits.
-    `model`: a preset's or family's name, or your own torch module, float (N, C, H, W) to logits (N, K). `recipe`: a
-    recipe's name or YAML file; left out, the dataset's own; "none" for the plain defaults. `settings`: any setting by
-    its flat name, as on the command line: `lr=0.1, epochs=5, batch_size=64`.
+    `data`: a dataset's name; a folder, an archive or a label file; arrays `(images, labels)` or
+    `((images, labels), (test_images, test_labels))`, with images (N, H, W[, C]) of 0 to 255 or floats of 0 to 1, and
+    labels (N,) of numbers or strings; or your own ImageData. By default the recipe's data, or the embedded digits.
+    `model`: a preset or family, or your own torch module, float (N, C, H, W) to logits (N, K). `recipe`: a recipe's
+    name or YAML file; by default the dataset's own; "none" for the plain defaults. `settings`: any setting, named like
+    its flag: `lr=0.1, epochs=5, batch_size=64`.
 
     Raises UsageError, DataError, FileError, NumericError, ResourceError or Interrupted, all SightlineErrors.
     """
@@ -237,7 +238,8 @@ def _draw(trainer: Trainer, rows: list[dict[str, Any]]) -> None:
     from sightline.drawing import augmentation, curves
 
     folder = trainer.folder
-    curves.draw(rows, folder.curves_path, selected_epoch=trainer.state.best_epoch, title=folder.path.name)
+    selected = None if trainer.settings.training.select == "last" else trainer.state.best_epoch
+    curves.draw(rows, folder.curves_path, selected_epoch=selected, title=folder.path.name)
     originals, augmented = trainer.sample_images(PICTURES_SHOWN)
     if trainer.settings.augment.changes_images:
         title = "above: the image, below: what the network sees"

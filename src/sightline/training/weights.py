@@ -60,7 +60,7 @@ class RunWeights:
             forget_explanations(self._folder.test_folder)
             if self._folder.forget(Calibration):
                 self._reporter.note(
-                    "the temperature fitted to the run's former weights is gone with them; calibrate again"
+                    "the temperature was removed, because it belongs to the former weights; calibrate again"
                 )
             temperature = 1.0
         model_file.save(path, tensors, self._header.model_copy(update={"temperature": temperature}))

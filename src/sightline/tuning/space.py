@@ -128,7 +128,7 @@ def _dimension(name: str, found: Any, subject: str) -> Range | Choices:
     if field is None:
         raise unknown(subject, flat, flat_fields())
     if flat in FIXED or field.section in FIXED_SECTIONS:
-        raise UsageError(where, "it is no part of what is searched", "settings of the network and its training")
+        raise UsageError(where, "it cannot be searched", "settings of the network and its training")
     match found:
         case {"choices": list() as values} if len(values) > 1 and len(found) == 1:
             return Choices(tuple(tuple(value) if isinstance(value, list) else value for value in values))

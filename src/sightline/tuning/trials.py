@@ -236,7 +236,7 @@ def _tell(study: Study, number: int, plan: StudyPlan, reporter: Reporter) -> Non
         case TrialState.COMPLETE:
             outcome = f"{100 * (trial.value or 0):.2f}%"
         case TrialState.PRUNED:
-            outcome = "given up"
+            outcome = "stopped early"
         case _:
             outcome = f"failed ({trial.user_attrs.get(WHY, '')})"
     best = best_of(study)

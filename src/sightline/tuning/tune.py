@@ -57,10 +57,10 @@ FEWEST_FOR_IMPORTANCE = 4
 
 @dataclass(frozen=True, kw_only=True)
 class TuneResult(StudyRecord):
-    """A study: its folder, its results, and the comparison at its end.
+    """A study: its folder, its results, and the final comparison.
 
-    `changes` holds the winner's settings that differ from where the search began, by their flat names, and `before`
-    what they were. `comparison` is None where no seeds were asked for, and where nothing better was found.
+    `changes` has the winner's settings that differ from the start, by name, and `before` their values at the start.
+    `comparison` is None if no seeds were requested, or if nothing was better than the start.
     """
 
     folder: Path
@@ -87,17 +87,16 @@ def tune(
     quiet: bool = False,
     **settings: Any,
 ) -> TuneResult:
-    """Search for better settings on validation images, then compare the winner with where the search began.
+    """Search for better settings on validation images, then compare the winner with the start of the search.
 
-    `recipe` and `settings` say where it begins, as in `train`. `space`: what is searched, a YAML file or a dictionary
-    such as `{"lr": {"low": 0.01, "high": 1, "log": True}, "flip": {"choices": ["none", "random"]}}`; left out: learning
-    rate, batch size, width, depth and augmentation. It ends after `trials`, or with the trial in which `seconds` are
-    over. `seeds`: those of the comparison at the end, the only look at the test images; 0 or () for none. `storage` and
-    `study`: an Optuna storage URL and the name in it, for machines that search together.
+    `recipe` and `settings` define the start, as in `train`. `space`: the search space, a YAML file or a dictionary such
+    as `{"lr": {"low": 0.01, "high": 1, "log": True}, "flip": {"choices": ["none", "random"]}}`; by default learning
+    rate, batch size, width, depth and augmentation. The search ends after `trials`, or after the trial during which
+    `seconds` pass. `seeds`: those of the comparison at the end, which alone uses the test images; 0 or () skips it.
+    `storage` and `study`: an Optuna storage URL and the study's name in it, for machines that share a search.
 
-    Needs Optuna: the extra `tune`. Raises UsageError without it and for settings that cannot be
-    searched, DataError where there are no validation images, Interrupted with all finished trials kept, and what
-    `train` raises.
+    Needs Optuna: the extra `tune`. Raises UsageError without it and for settings that cannot be searched, DataError if
+    there are no validation images, Interrupted (all finished trials are kept), and the errors of `train`.
     """
     reporter = make_reporter(quiet=quiet)
     chosen = _seeds(seeds)
@@ -113,7 +112,7 @@ def tune(
     check_tracking(base)
     loaded = images.load(base.data)
     if base.data.validation == 0 and loaded.val is None:
-        raise UsageError("--validation", "0 found", "validation images, which alone decide between trials")
+        raise UsageError("--validation", "0 found", "validation images, which judge the trials")
     if chosen_space is None:
         augment = base.augment.replace(flip="auto")
         flip = resolve_augment(augment, data_name(base.data), loaded.train.class_names)[0].flip
@@ -125,7 +124,7 @@ def tune(
     folder = StudyFolder.create(Path(studies), name or _name(base))
     folder.write_plan(plan)
     for setting, dimension in plan.space.items():
-        reporter.note(f"{setting}: {_described(dimension.to_dict())}, at first {text(value_of(base, setting))}")
+        reporter.note(f"{setting}: {_described(dimension.to_dict())}, starting at {text(value_of(base, setting))}")
     return _run(folder, plan, images, reporter)
 
 
@@ -137,10 +136,10 @@ def resume_study(
     seeds: int | Sequence[int] | None = None,
     quiet: bool = False,
 ) -> TuneResult:
-    """Go on with a study that was stopped, or to `trials` of them, or for `seconds` more; then compare as `tune` does.
+    """Continue an interrupted study, up to `trials` in total or for `seconds` more; then compare as `tune` does.
 
-    What is not given stays as it was asked for, but for an end that the search has come to: of `trials` and `seconds`
-    it then has the one that is given. Raises FileError where `folder` is no study.
+    Values that are not given stay as they were. If the search has reached its limit of trials or seconds, giving only
+    one of the two removes the other limit. Raises FileError if `folder` is not a study.
     """
     place = StudyFolder.open(Path(folder))
     plan = place.plan()

@@ -1,21 +1,25 @@
-"""How far the probabilities can be believed."""
+"""Whether the probabilities are calibrated."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from sightline.reporting.blocks import Block, Cell, Pictures, Points, Section, Slide, Table
-from sightline.reporting.facts import Run
+from sightline.reporting.facts import OutOfFold, Run
 from sightline.reporting.numerals import percent
 from sightline.reporting.pictures import Drawn
 from sightline.reporting.sections.shortening import first_of, without_pictures
 from sightline.reporting.words import Words
+from sightline.runs.records import FEWEST_TO_CALIBRATE
 
 MOST_DIAGRAMS = 6
+# With n images, 95 % of the ECEs of perfect probabilities are below this over sqrt(n) (docs/calibration.md).
+CHANCE_ECE = 0.6
 
 
 def section(named: Sequence[tuple[str, Run]], drawn: Drawn, words: Words) -> list[Section]:
-    """Tell of tested runs how their confidence fits their accuracy; nothing where no test told of it."""
+    """Show how the confidence of tested runs fits their accuracy; nothing if no test measured it."""
     tested = [(name, run) for name, run in named if run.metrics is not None and run.metrics.ece is not None]
     if not tested:
         return []
@@ -35,8 +39,11 @@ def section(named: Sequence[tuple[str, Run]], drawn: Drawn, words: Words) -> lis
                 _optional(run, "temperature", temperature, _three),
             ]
         )
-        said = words("ece_words", ece=percent(ece)) + " "
-        said += words("not_calibrated") if temperature is None else words("calibrated", temperature=_three(temperature))
+        said = words("ece_words", ece=f"{100 * ece:.2f}")
+        if temperature is not None:
+            said += " " + words("calibrated", temperature=_three(temperature))
+        elif _calibration_may_help(run, ece, report.n):
+            said += " " + words("not_calibrated")
         told.append(run.metric("ece", f"{name}: {said}" if name else said))
     pictures = [
         picture
@@ -51,6 +58,16 @@ def section(named: Sequence[tuple[str, Run]], drawn: Drawn, words: Words) -> lis
     short = first_of([cell.text for cell in told], 2, words)
     slide = Slide(words("calibration"), short, pictures[0] if pictures else None)
     return [Section("calibration", words("calibration"), blocks, [slide])]
+
+
+def _calibration_may_help(run: Run, ece: float, tested: int) -> bool:
+    """Whether the ECE is above what perfect probabilities show too, and validation images can fit a temperature."""
+    validation = run.splits.parts.get("validation")
+    if isinstance(run, OutOfFold) or validation is None or validation.images < FEWEST_TO_CALIBRATE:
+        return False
+    row = run.selected() or (run.epochs[-1] if run.epochs else {})
+    all_right = float(row.get("val_accuracy") or 0) == 1  # then the best temperature is the lowest of all
+    return not all_right and ece > CHANCE_ECE / math.sqrt(tested)
 
 
 def _label(name: str, run: Run, words: Words) -> str:

@@ -24,7 +24,7 @@ from sightline.reporting.sections import (
     results,
     training,
 )
-from sightline.reporting.sections.images import audit_cells, line, parts_table
+from sightline.reporting.sections.images import audit_cells, grouping_cells, line, parts_table
 from sightline.reporting.subjects import Comparison
 from sightline.reporting.words import LANGUAGES, Words
 from sightline.runs.folder import (
@@ -94,7 +94,7 @@ def card_of(run: Run, comparison: Comparison | None, words: Words, *, in_folder:
         repeating.of_run(run, words),
     ]
     height, width, _ = run.splits.parts["train"].size
-    subtitle = f"An image classifier: {len(run.classes)} classes, pictures of {width} × {height}."
+    subtitle = f"An image classifier with {len(run.classes)} classes, for pictures of {width} × {height} pixels."
     made_by = words("made_by", version=version(), name=run.folder.path.resolve().name)
     title = words("run_title", model=run.model, data=run.data)
     return Report(title, subtitle, LANGUAGES[words.language], sections, made_by)
@@ -120,7 +120,7 @@ def _about(run: Run, words: Words) -> Section:
 
 
 def _seeds(run: Run, comparison: Comparison, words: Words) -> list[Section]:
-    """What other seeds of the same settings came to."""
+    """The results of other seeds with the same settings."""
     here, folder = run.folder.path.resolve(), comparison.folder.path.resolve()
     places = [
         place
@@ -130,8 +130,8 @@ def _seeds(run: Run, comparison: Comparison, words: Words) -> list[Section]:
     if not places:
         return []
     said = (
-        f"Test accuracy of the same settings with other seeds, by the comparison {folder.name}; this card is of one of "
-        "them."
+        f"Test accuracy of the same settings with several seeds, from the comparison {folder.name}. This card "
+        "describes one of these runs."
     )
     blocks: list[Block] = [Paragraph.of(said), results.sides_table(comparison, places, words)]
     return [Section("seeds", "Other seeds", blocks)]
@@ -140,11 +140,12 @@ def _seeds(run: Run, comparison: Comparison, words: Words) -> list[Section]:
 def _data(run: Run, words: Words) -> Section:
     origin = origin_of(run)
     if origin is None:
-        told = [f"Name: {run.data}.", "Source: not known.", "Licence: not known."]
+        told = [f"Name: {run.data}.", "Source: not known.", "License: not known."]
     else:
         known = DATASETS[run.settings.data.name]
-        told = [f"Name: {known.title}.", f"Source: {origin.made_by}", f"Licence: {origin.licence}"]
-    parts = [Paragraph(line(run, words)), parts_table(run, words), Points(audit_cells(run, words))]
+        told = [f"Name: {known.title}.", f"Source: {origin.made_by}", f"License: {origin.licence}"]
+    parts = [Paragraph(line(run, words)), parts_table(run, words)]
+    parts.append(Points([*audit_cells(run, words), *grouping_cells(run, words)]))
     return Section("data", words("data"), [Points([Cell(text) for text in told]), *parts])
 
 
@@ -153,7 +154,7 @@ def _training(run: Run, drawn: Drawn, words: Words) -> Section:
     if not run.folder.has(Pretrained):
         return made
     source = run.folder.read(Pretrained)
-    told = f"It began with the weights of {source.file} (SHA-256 {source.sha256})."
+    told = f"Training started from the weights of {source.file} (SHA-256 {source.sha256})."
     return replace(made, blocks=[Paragraph(run.cell(told, PRETRAINED, "file, sha256")), *made.blocks])
 
 
@@ -161,8 +162,8 @@ def _limits(run: Run, words: Words) -> Section:
     parts = run.splits.parts
     told = [
         run.cell(
-            f"It knows its {len(run.classes)} classes and nothing else: every picture gets one of them, also one that "
-            "shows none.",
+            f"The model knows only its {len(run.classes)} classes: it assigns one of them to every picture, "
+            "even to one that shows none of them.",
             SPLITS,
             "len(classes)",
         ),
@@ -173,8 +174,8 @@ def _limits(run: Run, words: Words) -> Section:
         told.append(Cell(_tested_on(run)))
     told.append(
         Cell(
-            "It was not tested on pictures that are blurred, turned, noisy or made to mislead, nor apart for groups of "
-            "people or of sources."
+            "It was not tested on blurred, rotated, noisy or adversarial pictures, nor separately for groups of people "
+            "or sources."
         )
     )
     concluded = conclusions.of_run(run, words)
@@ -182,36 +183,36 @@ def _limits(run: Run, words: Words) -> Section:
 
 
 def _pixels(run: Run) -> str:
-    how = {"squash": "squashed", "crop": "cut", "pad": "padded"}[run.settings.data.fit]
+    how = {"squash": "squashed", "crop": "cropped", "pad": "padded"}[run.settings.data.fit]
     height, width, channels = run.splits.parts["train"].size
-    colour = "gray" if channels == 1 else "colour"
-    return f"Every picture is brought to {width} × {height} {colour} pixels first; one of another shape is {how}."
+    color = "gray" if channels == 1 else "color"
+    return f"Every picture is first resized to {width} × {height} {color} pixels; a picture of another shape is {how}."
 
 
 def _chosen_by(run: Run) -> str:
     if "validation" not in run.splits.parts:
-        return "No images chose among its weights: the last ones count."
+        return "There were no validation images to select an epoch, so the weights of the last epoch were kept."
     if run.settings.training.select == "last":
         return (
-            "Its validation images were set aside from the training images, class by class; they did not choose the "
-            "weights: the last ones count."
+            "Its validation images were held out from the training images, stratified by class. They did not select "
+            "the weights: the last epoch was kept."
         )
-    return "Its validation images, which chose the epoch, were set aside from the training images, class by class."
+    return (
+        "Its validation images, which selected the epoch, were held out from the training images, stratified by class."
+    )
 
 
 def _tested_on(run: Run) -> str:
     if run.settings.data.name == "digits" and origin_of(run) is not None:
-        return "Its test images were set aside from the dataset, class by class; it has no test part of its own."
+        return "Its test images were held out from the dataset, which has no test split, stratified by class."
     if origin_of(run) is not None:
-        return "Its test images are the dataset's own test part."
+        return "Its test images are the dataset's own test split."
     grouping = run.splits.grouping
-    told = (
-        "Its test images are of the same folder: its test part, or images set aside class by class where it has none. "
-    )
+    told = "Its test images come from the same folder: its test split, or images held out stratified by class. "
     if grouping is not None and grouping.rule is not None:
-        kept = f"what belongs together by {grouping.rule}, in {grouping.groups:,} groups, lies in one part only"
-        return f"{told}Where images were set aside, {kept}."
-    return f"{told}Pictures of one object or person on both sides would flatter it."
+        kept = f"groups stayed in one split (rule: {grouping.rule}; {grouping.groups:,} groups)"
+        return f"{told}When images were held out, {kept}."
+    return f"{told}If pictures of one object or person are in both splits, the result is too optimistic."
 
 
 def _loading(run: Run) -> Section:

@@ -25,7 +25,7 @@ ON_SLIDE = 6
 
 
 def of_run(run: Run, words: Words) -> Section:
-    """The same run again."""
+    """The commands that repeat a run."""
     settings, place = run.settings, _seen_from_here(run.folder.path)
     if settings.model is None:
         return _section([Paragraph.of(words("repeat_own_module"))], [], [("", run)], words)
@@ -40,13 +40,13 @@ def of_run(run: Run, words: Words) -> Section:
 
 
 def of_comparison(comparison: Comparison, words: Words) -> Section:
-    """The same sides and seeds again."""
+    """The command that repeats a comparison."""
     blocks, commands = _comparison_commands(comparison, words)
     return _section(blocks, commands, comparison.named, words, comparison.every_run)
 
 
 def of_folds(folds: Folds, words: Words) -> Section:
-    """The same folds again, by the settings of the first one's run."""
+    """The command that repeats a cross-validation, from the settings of its first run."""
     count, seconds = folds.plan.count, folds.plan.settings.training.time
     time = [] if seconds is None else ["--time", f"{seconds * count:g}"]
     recipe = f"{_seen_from_here(folds.first.folder.path)}/{SETTINGS}"
@@ -56,7 +56,7 @@ def of_folds(folds: Folds, words: Words) -> Section:
 
 
 def of_study(study: Study, words: Words) -> Section:
-    """The same search again, and the comparison at its end."""
+    """The commands that repeat a search and its final comparison."""
     plan = study.plan
     flags: list[str] = []
     for name, value in plan.flags.items():
@@ -66,9 +66,9 @@ def of_study(study: Study, words: Words) -> Section:
             flags += [flag_of(name), value if isinstance(value, str) else text(value)]
     recipe = [] if plan.recipe is None else ["--recipe", plan.recipe]
     trials = ["--trials", str(study.results.trials)]
-    seeds = "0"
-    if study.has_comparison:
-        seeds = _seeds(study.comparison.sides[0].seeds)
+    # A search that found nothing better ended without the comparison that it was asked for.
+    asked = study.comparison.sides[0].seeds if study.has_comparison else study.plan.seeds
+    seeds = _seeds(asked) if asked else "0"
     command = _command("tune", plan.data, *recipe, "--space", "space.yaml", *trials, "--seeds", seeds, *flags)
     space = yaml.safe_dump(
         {name: dimension.to_dict() for name, dimension in plan.space.items()}, sort_keys=False, default_flow_style=None
