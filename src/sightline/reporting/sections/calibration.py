@@ -35,9 +35,9 @@ def section(named: Sequence[tuple[str, Run]], drawn: Drawn, words: Words) -> lis
                 _optional(run, "temperature", temperature, _three),
             ]
         )
-        said = words("ece_words", ece=percent(ece)) + " "
+        said = words("ece_words", ece=percent(ece)) + words("gap")
         said += words("not_calibrated") if temperature is None else words("calibrated", temperature=_three(temperature))
-        told.append(run.metric("ece", f"{name}: {said}" if name else said))
+        told.append(run.metric("ece", words.labelled(name, said) if name else said))
     pictures = [
         picture
         for name, run in tested[:MOST_DIAGRAMS]
@@ -58,7 +58,8 @@ def _label(name: str, run: Run, words: Words) -> str:
 
 
 def _caption(name: str, run: Run, words: Words) -> str:
-    return f"{_label(name, run, words)}: {words('reliability')}" if name else words("reliability")
+    said = words("reliability")
+    return words.labelled(_label(name, run, words), said) if name else said
 
 
 def _optional(run: Run, key: str, value: float | None, write: Callable[[float], str]) -> Cell:
