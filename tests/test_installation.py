@@ -113,7 +113,7 @@ def test_every_extra_that_is_advised_exists() -> None:
 def test_no_advice_names_the_package_of_another() -> None:
     assert PROJECT["name"] == DISTRIBUTION
     assert sightline.__version__ == PROJECT["version"]
-    texts = [*SOURCES, *ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*.py")]
+    texts = [*SOURCES, *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.py")]
     for path in texts:
         text = path.read_text("utf-8")
         assert not re.search(r"install\s+(-\S+\s+)*['\"]?sightline(\[|['\"\s]|$)", text), path.name

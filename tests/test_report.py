@@ -21,6 +21,10 @@ from helpers.reports import page_of, says, value_at
 from sightline.cli.app import run as command
 from sightline.drawing.words import ENGLISH
 from sightline.reporting import words as words_room
+from sightline.reporting.sections.repeating import VERSIONS
+from sightline.settings import AugmentSettings, flat_fields
+from sightline.settings.merge import section_kinds
+from sightline.settings.text import choices
 
 
 def blanks(text: str) -> set[str]:
@@ -51,6 +55,32 @@ def test_every_sentence_is_used() -> None:
         key for key in catalogue("en")["report"] if not re.search(f"[\"']{key}[\"']", source) and not made_up.match(key)
     ]
     assert not unused
+
+
+def test_chinese_names_are_of_what_there_is_and_cover_what_a_report_always_has() -> None:
+    fields = flat_fields()
+    values = {str(choice) for field in fields.values() for choice in choices(field)}
+    names = catalogue("zh")["names"]
+    assert set(names) <= {*fields, *values, *AugmentSettings.model_fields, *VERSIONS}
+    always = {*section_kinds("optimizer"), *section_kinds("schedule"), *AugmentSettings.model_fields} - {"fill"}
+    assert always <= set(names)
+
+
+def test_settings_are_written_with_their_chinese_names_and_as_they_are_typed() -> None:
+    english, chinese = words_room.words("en"), words_room.words("zh")
+    assert [english.named(name) for name in ("one_cycle", "adam", "resnet20")] == ["one_cycle", "adam", "resnet20"]
+    assert [chinese.named(name) for name in ("one_cycle", "adam", "resnet20")] == [
+        "单周期（one_cycle）", "Adam", "resnet20",
+    ]  # fmt: skip
+    assert english.setting("shift", "2") == "shift 2" and chinese.setting("shift", "2") == "平移（shift=2）"
+    assert says("单周期（one_cycle）", "one_cycle") and not says("单周期（one_cycle）", "cosine")
+
+
+def test_chinese_sentences_have_full_width_marks_and_one_rule_for_spaces() -> None:
+    han, mark = "[一-鿿]", "[，。：；？！（）、]"
+    wrong = re.compile(f"{han}[,;:?!()]|[,;:?!()]{han}|{han}[A-Za-z0-9]|[A-Za-z0-9%]{han}| {mark}|{mark} ")
+    texts = {f"{part}.{key}": text for part, kept in catalogue("zh").items() for key, text in kept.items()}
+    assert not {key: text for key, text in texts.items() if wrong.search(text)}
 
 
 # The page, taken apart

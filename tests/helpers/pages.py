@@ -20,7 +20,11 @@ from sightline.cli.app import build_app
 from sightline.cli.app import run as command
 
 ROOT = Path(__file__).parents[2]
-PAGES = ("README.md", "README.zh-CN.md", *sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/*.md")))
+PAGES = (
+    "README.md",
+    "README.zh-CN.md",
+    *sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/**/*.md")),
+)
 CHINESE = "README.zh-CN.md"
 # They speak of other programs' flags too.
 OF_OTHERS = {"docs/benchmarks.md", "docs/parity.md", "docs/reference-programs.md", "docs/log.md"}

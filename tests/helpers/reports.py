@@ -96,7 +96,7 @@ def says(text: str, value: Any) -> bool:
     if text == "":
         return value is None
     if isinstance(value, str):
-        return text == value or text == value.lower()
+        return text.lower() == value.lower() or text.endswith(f"（{value}）")
     if isinstance(value, dict):
         usual = {**AugmentSettings().model_dump(mode="json"), "fill": value.get("fill")}
         return all(name in text for name, found in value.items() if found != usual.get(name))

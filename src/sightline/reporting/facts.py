@@ -216,9 +216,9 @@ class OutOfFold(Run):
         return f"Run sightline train --resume {self.folder.path}"
 
 
-def every_value(runs: Sequence[Run], key: str) -> str:
+def every_value(runs: Sequence[Run], key: str, comma: str = ", ") -> str:
     """Give what the runs' environment.json has under `key`, each value once; empty where none has it."""
-    return ", ".join(sorted({str(value) for run in runs if (value := getattr(run.environment, key))}))
+    return comma.join(sorted({str(value) for run in runs if (value := getattr(run.environment, key))}))
 
 
 def file_of(runs: Sequence[Run], name: str) -> str:

@@ -31,7 +31,7 @@ def _block(block: Block, words: Words, folder: str | None) -> str:  # noqa: PLR0
         case Code(text, language):
             return f"```{language}\n{text}\n```"
         case Figures(items):
-            lines = [f"- {_plain(name)}: **{_plain(cell.text)}**" for name, cell in items]
+            lines = ["- " + words.labelled(_plain(name), f"**{_plain(cell.text)}**") for name, cell in items]
             return "\n".join(lines) + _sources(block.files(), words)
         case Picture():
             return _picture(block, words, folder)
@@ -46,12 +46,13 @@ def _block(block: Block, words: Words, folder: str | None) -> str:  # noqa: PLR0
 
 def _picture(picture: Picture, words: Words, folder: str | None) -> str:
     place = picture.path.as_posix() if folder is None else f"{folder}/{picture.path.name}"
-    told = f"{picture.caption} {words('source', files=picture.file)}" if picture.file else picture.caption
+    source = [words("source", files=picture.file)] if picture.file else []
+    told = words("gap").join([picture.caption, *source])
     return f"![{_plain(picture.caption)}]({quote(place)})\n\n{_plain(told)}"
 
 
 def _sources(files: list[str], words: Words) -> str:
-    return f"\n\n{_plain(words('source', files=', '.join(files)))}" if files else ""
+    return f"\n\n{_plain(words('source', files=words('comma').join(files)))}" if files else ""
 
 
 def _plain(text: str) -> str:

@@ -20,11 +20,15 @@ LANGUAGES = {"en": "en", "zh": "zh-Hans"}
 
 @dataclass(frozen=True)
 class Words:
-    """A language's sentences by key; `words("key", name=value)` fills one in. `drawn` are the words in drawings."""
+    """A language's sentences by key; `words("key", name=value)` fills one in.
+
+    `drawn` are the words in drawings, `names` those for settings and their values, where the language has some.
+    """
 
     language: str
     texts: Mapping[str, str]
     drawn: DrawnWords
+    names: Mapping[str, str]
 
     def __call__(self, key: str, **values: Any) -> str:
         """Give a sentence with its blanks filled in."""
@@ -33,6 +37,23 @@ class Words:
     def counted(self, key: str, count: int) -> str:
         """Give the words for a number of things, `KEY_one` for a single one."""
         return self(f"{key}_one" if count == 1 else key, count=f"{count:,}")
+
+    def labelled(self, label: str, text: str) -> str:
+        """Set a label before a text."""
+        return self("labelled", label=label, text=text)
+
+    def named(self, name: str) -> str:
+        """Give the word for a setting or its value, with the name that is typed; the name alone without a word."""
+        word = self.names.get(name)
+        if word is None:
+            return name
+        return word if word.lower() == name else self("named", word=word, name=name)
+
+    def setting(self, name: str, value: str) -> str:
+        """Write a setting with its value, both as they are typed, behind the setting's word where there is one."""
+        if name not in self.names:
+            return f"{name} {value}"
+        return self("named_value", word=self.names[name], name=name, value=value)
 
 
 def words(language: str) -> Words:
@@ -44,7 +65,8 @@ def words(language: str) -> Words:
         raise unknown("--lang", language, LANGUAGES)
     catalogue = _catalogue(language)
     drawn = language == "en" or canvas.draws_chinese()
-    return Words(language, catalogue["report"], DrawnWords(**catalogue["plots"]) if drawn else ENGLISH)
+    plots = DrawnWords(**catalogue["plots"]) if drawn else ENGLISH
+    return Words(language, catalogue["report"], plots, catalogue.get("names", {}))
 
 
 @cache

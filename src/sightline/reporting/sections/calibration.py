@@ -39,12 +39,13 @@ def section(named: Sequence[tuple[str, Run]], drawn: Drawn, words: Words) -> lis
                 _optional(run, "temperature", temperature, _three),
             ]
         )
-        said = words("ece_words", ece=f"{100 * ece:.2f}")
+        said = [words("ece_words", ece=f"{100 * ece:.2f}")]
         if temperature is not None:
-            said += " " + words("calibrated", temperature=_three(temperature))
+            said.append(words("calibrated", temperature=_three(temperature)))
         elif _calibration_may_help(run, ece, report.n):
-            said += " " + words("not_calibrated")
-        told.append(run.metric("ece", f"{name}: {said}" if name else said))
+            said.append(words("not_calibrated"))
+        sentence = words("gap").join(said)
+        told.append(run.metric("ece", words.labelled(name, sentence) if name else sentence))
     pictures = [
         picture
         for name, run in tested[:MOST_DIAGRAMS]
@@ -75,7 +76,8 @@ def _label(name: str, run: Run, words: Words) -> str:
 
 
 def _caption(name: str, run: Run, words: Words) -> str:
-    return f"{_label(name, run, words)}: {words('reliability')}" if name else words("reliability")
+    said = words("reliability")
+    return words.labelled(_label(name, run, words), said) if name else said
 
 
 def _optional(run: Run, key: str, value: float | None, write: Callable[[float], str]) -> Cell:

@@ -37,7 +37,7 @@ def of_run(run: Run, words: Words) -> Section:
         figures.append((words("file_size"), run.cell(megabytes(path.stat().st_size), name, "size()")))
     notes = _hardware([run], words("cost_note_run"), words)
     blocks: list[Block] = [*([Figures(figures)] if figures else []), Paragraph(notes)]
-    told = [*(f"{name}: {cell.text}" for name, cell in figures), notes.text]
+    told = [*(words.labelled(name, cell.text) for name, cell in figures), notes.text]
     return Section("cost", words("cost"), blocks, [Slide(words("cost"), told)])
 
 
@@ -68,7 +68,7 @@ def _hardware(runs: Sequence[Run], note: str, words: Words) -> Cell:
     keys: dict[str, None] = {}
     for (sentence, names), has_gpu in ((ON_GPU, True), (ON_CPU, False)):
         if group := [run for run in runs if bool(run.environment.gpu) == has_gpu]:
-            values = {name: every_value(group, name) for name in names}
+            values = {name: every_value(group, name, words("comma")) for name in names}
             told.append(words(sentence, **{name: value or "?" for name, value in values.items()}))
             keys |= {name: None for name, value in values.items() if value}
-    return Cell(" ".join([*told, note]), file_of(runs, ENVIRONMENT), ", ".join(keys))
+    return Cell(words("gap").join([*told, note]), file_of(runs, ENVIRONMENT), ", ".join(keys))

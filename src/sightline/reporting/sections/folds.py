@@ -31,7 +31,7 @@ def section(folds: Folds, drawn: Drawn, words: Words) -> Section:
     told = [parted, *(cell.text for cell in kept)]
     slides = [
         Slide(title, told, picture=samples),
-        Slide(title, [*(f"{name}: {cell.text}" for name, cell in figures), *note], table=short),
+        Slide(title, [*(words.labelled(name, cell.text) for name, cell in figures), *note], table=short),
     ]
     return Section("folds", title, blocks, slides)
 
@@ -69,7 +69,7 @@ def doubtful(folds: Folds, words: Words) -> list[Section]:
                 folds.cell(str(answer.fold), f"{key}.fold"),
             ]
         )
-    table = Table([words(key) for key in ("picture", "label", "answer_given", "confidence", "fold")], rows)
+    table = Table([words(key) for key in ("picture", "label", "answer_given", "answer_confidence", "fold")], rows)
     said = words("doubtful_how", file=folds.folder.answers_path.name)
     title = words("doubtful")
     short, note = first_rows(table, SLIDE_ROWS, words)

@@ -59,7 +59,7 @@ def _table(run: Run, found: Forecast, words: Words) -> Table:
         key = f"predictions.{place}"
         gain = run.cell(signed(point.gain), FORECAST, f"{key}.gain")
         rows.append([*_expected(run, point, key, words("expected"), words), gain])
-    interval = words("interval", confidence=confidence(found.confidence))
+    interval = words("forecast_interval", confidence=confidence(found.confidence))
     return Table([words("train_images"), words("how_known"), words("accuracy"), interval, words("gain")], rows)
 
 

@@ -24,9 +24,9 @@ def section(named: Sequence[tuple[str, Run]], drawn: Drawn, words: Words) -> Sec
     shown: list[NetworkSummary] = []
     for name, run in named:
         network = run.network
-        label = f"{name}: {run.model}" if name and name != run.model else run.model
+        label = words("side_model", side=name, model=run.model) if name and name != run.model else run.model
         if network is None:
-            blocks.append(Paragraph.of(f"{label}. {words('network_missing')}"))
+            blocks.append(Paragraph.of(words("of_network", network=label, told=words("network_missing"))))
             continue
         if network in shown:
             blocks.append(Paragraph.of(words("network_same", side=name)))
@@ -40,7 +40,7 @@ def section(named: Sequence[tuple[str, Run]], drawn: Drawn, words: Words) -> Sec
             blocks += [diagram, table]
             if any(part.output is None for part in network.parts):
                 blocks.append(Paragraph.of(words("auxiliary")))
-            slides.append(Slide(f"{title}: {label}", [line.text], picture=diagram))
+            slides.append(Slide(words.labelled(title, label), [line.text], picture=diagram))
     if not slides:
         told = [block.said.text for block in blocks if isinstance(block, Paragraph)]
         slides = [Slide(title, told)]
@@ -53,7 +53,7 @@ def _line(run: Run, network: NetworkSummary, words: Words, label: str) -> Cell:
         text = words("network_line_no_macs", parameters=parameters, input=size)
     else:
         text = words("network_line", parameters=parameters, macs=whole(network.macs), input=size)
-    return run.cell(f"{label}. {text}", NETWORK, "parameters, macs, input")
+    return run.cell(words("of_network", network=label, told=text), NETWORK, "parameters, macs, input")
 
 
 def _table(run: Run, network: NetworkSummary, words: Words) -> Table:

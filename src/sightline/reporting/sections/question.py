@@ -63,14 +63,14 @@ def of_comparison(comparison: Comparison, words: Words) -> Section:
         (side.name, comparison.cell(percent(side.mean), f"sides.{place}.mean")) for place, side in enumerate(sides)
     ]
     said = verdict_cells(comparison, words)
-    note = words("figures_are_means", seeds=", ".join(dict.fromkeys(str(side.n) for side in sides)))
+    note = words("figures_are_means", seeds=words("comma").join(dict.fromkeys(str(side.n) for side in sides)))
     blocks: list[Block] = [
         Paragraph(comparison.cell(asked, "len(sides)")),
         Figures(figures),
         Paragraph(comparison.cell(note, ", ".join(f"sides.{place}.n" for place in range(len(sides))))),
         Points(said),
     ]
-    means = first_of([f"{name}: {cell.text}" for name, cell in figures], MOST_SIDES, words)
+    means = first_of([words.labelled(name, cell.text) for name, cell in figures], MOST_SIDES, words)
     verdicts = first_of([cell.text for cell in said], MOST_VERDICTS, words)
     return _section(words, blocks, [asked, *means, note, *verdicts])
 

@@ -136,16 +136,17 @@ def _section(
     every = every or [first]
     where = file_of(every, ENVIRONMENT)
     versions = [(name, value) for name in VERSIONS if (value := every_value(every, name))]
-    rows = [[Cell(name), Cell(value, where, name)] for name, value in versions]
+    rows = [[Cell(words.named(name)), Cell(value, where, name)] for name, value in versions]
     hashes: list[list[Cell]] = []
     for name, run in named:
         if weights := run.weights():
             file, path = weights
-            hashes.append([Cell(f"{name}: {file}" if name else file), run.cell(sha256_of(path), file, "sha256()")])
+            label = words.labelled(name, file) if name else file
+            hashes.append([Cell(label), run.cell(sha256_of(path), file, "sha256()")])
     for part, kept in first.splits.parts.items():
         label = part_name(part, words)
         for key, name in (("ids_sha256", "ids_hash"), ("content_sha256", "content_hash")):
-            text_cell = Cell(f"{label}: {words(name)}")
+            text_cell = Cell(words.labelled(label, words(name)))
             hashes.append([text_cell, first.cell(getattr(kept, key), SPLITS, f"parts.{part}.{key}")])
     tables = [Table([words("version"), words("value")], rows), Table([words("file"), words("sha256")], hashes)]
     told += [f"{name} {value}" for name, value in versions[:ON_SLIDE]]

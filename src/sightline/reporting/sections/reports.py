@@ -33,7 +33,7 @@ def report_of(subject: Subject, drawn: Drawn, words: Words) -> Report:
             title = words("run_title", model=subject.model, data=subject.data)
             sections = _run(subject, drawn, words)
         case Comparison():
-            sides = ", ".join(side.name for side in subject.sides)
+            sides = words("comma").join(side.name for side in subject.sides)
             title = words("comparison_title", sides=sides, data=subject.named[0][1].data)
             sections = [question.of_comparison(subject, words), *_comparison(subject, drawn, words)]
             sections += [conclusions.of_comparison(subject, words), repeating.of_comparison(subject, words)]

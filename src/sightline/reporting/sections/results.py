@@ -46,7 +46,7 @@ def of_run(run: Run, drawn: Drawn, words: Words) -> Section:
     if len(metrics.per_class) > MOST_CLASS_ROWS:
         blocks.append(Paragraph.of(words("worst_classes", count=MOST_CLASS_ROWS)))
     blocks += [*([confusion] if confusion is not None else []), Paragraph(confused)]
-    told = [f"{name}: {cell.text}" for name, cell in figures[:2]]
+    told = [words.labelled(name, cell.text) for name, cell in figures[:2]]
     short, note = first_rows(table, SLIDE_ROWS, words)
     return Section("results", title, blocks, [
         Slide(title, [*told, confused.text], picture=confusion),
@@ -155,13 +155,14 @@ def _pairs(comparison: Comparison, words: Words) -> Table:
 def _details(comparison: Comparison, words: Words) -> list[Cell]:
     found: list[Cell] = []
     for place, pair in enumerate(comparison.pairs):
-        about = f"{pair.a} − {pair.b}: "
+        about = f"{pair.a} − {pair.b}"
         low, high = signed(pair.bootstrap.low), signed(pair.bootstrap.high)
-        text = about + words("bootstrap", low=low, high=high)
+        text = words.labelled(about, words("bootstrap", low=low, high=high))
         found.append(comparison.cell(text, f"pairs.{place}.bootstrap.low, pairs.{place}.bootstrap.high"))
         if pair.mcnemar:
             values = words("comma").join(p_value(row.p_value) for row in pair.mcnemar)
-            found.append(comparison.cell(about + words("mcnemar", values=values), f"pairs.{place}.mcnemar"))
+            text = words.labelled(about, words("mcnemar", values=values))
+            found.append(comparison.cell(text, f"pairs.{place}.mcnemar"))
     return found
 
 

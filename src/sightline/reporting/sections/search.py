@@ -41,7 +41,7 @@ def section(study: Study, drawn: Drawn, words: Words) -> Section:
     for name, key in (("slices", "setting"), ("importance", "importance")):
         if name in pictures:
             blocks.append(pictures[name])
-            slides.append(Slide(f"{title}: {words(key)}", picture=pictures[name]))
+            slides.append(Slide(words.labelled(title, words(key)), picture=pictures[name]))
     return Section("search", title, blocks, slides)
 
 
@@ -50,9 +50,9 @@ def _found(study: Study, words: Words) -> Table:
     results = study.results
     rows = [
         [
-            Cell(name),
-            study.cell(text(results.before.get(name)), f"before.{name}"),
-            study.cell(text(value), f"changes.{name}"),
+            Cell(words.named(name)),
+            study.cell(_value(results.before.get(name), words), f"before.{name}"),
+            study.cell(_value(value, words), f"changes.{name}"),
             study.cell(percent(results.importance[name]), f"importance.{name}")
             if name in results.importance
             else Cell(""),
@@ -60,6 +60,10 @@ def _found(study: Study, words: Words) -> Table:
         for name, value in results.changes.items()
     ]
     return Table([words(key) for key in ("setting", "before", "found", "importance")], rows)
+
+
+def _value(value: object, words: Words) -> str:
+    return words.named(text(value)) if isinstance(value, str) else text(value)
 
 
 def _trials(study: Study, words: Words) -> Table:
@@ -73,7 +77,7 @@ def _trials(study: Study, words: Words) -> Table:
         [
             study.cell(str(trial.number), f"all_trials.{place}.number"),
             study.cell(percent(value), f"all_trials.{place}.value"),
-            study.cell(words("comma").join(f"{name} {text(value)}" for name, value in trial.params.items()),
+            study.cell(words("comma").join(words.setting(name, text(value)) for name, value in trial.params.items()),
                        f"all_trials.{place}.params"),
         ]
         for place, value, trial in sorted(judged, key=lambda item: -item[1])[:MOST_TRIALS]

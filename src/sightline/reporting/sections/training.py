@@ -21,7 +21,7 @@ SETTINGS_ON_SLIDE = 5
 def of_run(run: Run, drawn: Drawn, words: Words, trial: int | None = None) -> Section:
     """Show how a run trained; `trial` is its number where it is one of a study."""
     settings = _settings(run, words)
-    told = [f"{name}: {cell.text}" for name, cell in settings[:SETTINGS_ON_SLIDE]]
+    told = [words.labelled(name, cell.text) for name, cell in settings[:SETTINGS_ON_SLIDE]]
     table = Table([words("setting"), words("value")], [[Cell(name), cell] for name, cell in settings])
     blocks: list[Block] = [] if trial is None else [Paragraph.of(words("of_trial", trial=trial))]
     blocks.append(table)
@@ -46,14 +46,15 @@ def of_comparison(comparison: Comparison, drawn: Drawn, words: Words) -> Section
     head = [words("setting"), *(name for name, _ in comparison.named)]
     rows = [[Cell(column[0]), *cells] for column, *cells in _across(columns)]
     seeds = [
-        comparison.cell(_listed(side.seeds), f"sides.{place}.seeds") for place, side in enumerate(comparison.sides)
+        comparison.cell(_listed(side.seeds, words), f"sides.{place}.seeds")
+        for place, side in enumerate(comparison.sides)
     ]
     rows.append([Cell(words("seeds")), *seeds])
     curves = drawn.bands(comparison)
     blocks: list[Block] = [Table(head, rows)]
     blocks.append(Paragraph.of(words("no_epoch")) if curves is None else curves)
     differ = [row for row in rows if len({cell.text for cell in row[1:]}) > 1]
-    told = [f"{row[0].text}: {' | '.join(cell.text for cell in row[1:])}" for row in differ]
+    told = [words.labelled(row[0].text, " | ".join(cell.text for cell in row[1:])) for row in differ]
     told = first_of(told, SETTINGS_ON_SLIDE, words) or [words("same_settings")]
     return Section("training", words("training"), blocks, [Slide(words("training"), told, curves)])
 
@@ -62,8 +63,8 @@ def _across(columns: list[list[tuple[str, Cell]]]) -> list[tuple[tuple[str, Cell
     return [(column[0], *(cell for _, cell in column)) for column in zip(*columns, strict=True)]
 
 
-def _listed(seeds: Sequence[int]) -> str:
-    return ", ".join(map(str, seeds))
+def _listed(seeds: Sequence[int], words: Words) -> str:
+    return words("comma").join(map(str, seeds))
 
 
 def _settings(run: Run, words: Words) -> list[tuple[str, Cell]]:
@@ -71,12 +72,12 @@ def _settings(run: Run, words: Words) -> list[tuple[str, Cell]]:
     training = settings.training
     precision = run.environment.precision or ""
     return [
-        (words("optimizer"), run.cell(settings.optimizer.optimizer, file, "optimizer.optimizer")),
+        (words("optimizer"), run.cell(words.named(settings.optimizer.optimizer), file, "optimizer.optimizer")),
         (words("lr"), run.cell(f"{settings.optimizer.lr:g}", file, "optimizer.lr")),
-        (words("schedule"), run.cell(settings.schedule.schedule, file, "schedule.schedule")),
+        (words("schedule"), run.cell(words.named(settings.schedule.schedule), file, "schedule.schedule")),
         (words("batch_size"), run.cell(str(training.batch_size), file, "training.batch_size")),
         (words("length"), length_cell(run, words)),
-        (words("augmentation"), run.cell(_augmentation(settings) or words("none"), file, "augment")),
+        (words("augmentation"), run.cell(_augmentation(settings, words) or words("none"), file, "augment")),
         (words("precision"), run.cell(precision, ENVIRONMENT, "precision")),
         (words("seed"), run.cell(str(training.seed), file, "training.seed")),
     ]
@@ -90,8 +91,10 @@ def length_cell(run: Run, words: Words) -> Cell:
     return run.cell(words.counted(unit, count), SETTINGS, f"training.{unit}")
 
 
-def _augmentation(settings: Settings) -> str:
+def _augmentation(settings: Settings, words: Words) -> str:
     augment = settings.augment
     usual = type(augment)()
-    told = [f"{name} {text(value)}" for name, value in augment if value != getattr(usual, name) and name != "fill"]
-    return ", ".join(told)
+    told = [
+        words.setting(name, text(value)) for name, value in augment if value != getattr(usual, name) and name != "fill"
+    ]
+    return words("comma").join(told)
