@@ -76,7 +76,7 @@ def start(arguments: list[str]) -> subprocess.Popen[str]:
     child = subprocess.Popen(arguments, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
     assert child.stderr is not None
     for line in child.stderr:
-        if "steps;" in line or "goes on from step" in line:
+        if "steps;" in line or "continues from step" in line:
             return child
     raise SystemExit(f"{' '.join(arguments)} ended with {child.wait()} before its first step")
 

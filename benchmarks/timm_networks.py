@@ -73,6 +73,8 @@ def write_tensors(name: str, file: Path) -> None:
 def logits_differ(name: str, file: Path) -> float | None:
     """The largest difference of a logit from timm's own, over the largest; None where our last layer begins fresh."""
     entry = timm_entry(name)
+    if not entry.classes:  # weights without a last layer
+        return None
     settings = TimmSettings(architecture=name)
     network = build_model(settings, channels=3, image_size=(entry.side,) * 2, num_classes=entry.classes, seed=1)
     report = load_pretrained(network, settings, str(file))

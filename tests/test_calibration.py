@@ -339,7 +339,7 @@ def _wrong(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (_few, "only 144 validation images"),
         (_all_right, "all 144 validation images"),
-        (_guesses, "to 100 open"),
+        (_guesses, "allow all temperatures"),
         (_wrong, "no temperature from 0.01 to 100"),
     ],
 )

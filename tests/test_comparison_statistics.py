@@ -162,7 +162,7 @@ def test_one_seed_says_nothing():
     assert pair.difference == pytest.approx(0.49)
     assert (pair.p_value, pair.interval) == (None, None)
     several = pair_of(by_seed(A), {3: 0.5})
-    assert several.verdict.sentence == "no verdict on A and B: one seed of B says nothing"
+    assert several.verdict.sentence == "no verdict on A and B: a single seed of B does not show how much results vary"
     assert several.difference == pytest.approx(A[3] - 0.5)
     assert pair_of(by_seed(A), {9: 0.5}).difference == pytest.approx(np.mean(A) - 0.5)
 

@@ -30,7 +30,7 @@ HEAD = ("image", "label")
         (b"image,label,split\np00.png,cat,train\np01.png,dog,extra\n", "line 3: its split is 'extra'"),
         (b"image,label,split\np00.png,cat,test\np01.png,dog,test\n", "no training picture"),
         (b"image,label,split\np00.png,cat,train\np01.png,dog,train\np02.png,eel,test\n", "test: class eel is extra"),
-        (b"\xff\xfei\0m\0x", "no whole UTF-16 text"),
+        (b"\xff\xfei\0m\0x", "it is not valid UTF-16 text"),
         (b"image,label\np00.png,\x81\x20\xff\n", "its encoding is unknown"),
     ],
 )

@@ -277,5 +277,5 @@ def test_augmentation_at_test_time(tmp_path: Path, capsys: pytest.CaptureFixture
     assert json.loads((moved.run / "test" / "metrics.json").read_text())["tta"] == report["tta"]
     capsys.readouterr()
     assert run(["test", str(moved.run), "--tta"]) == 0
-    line = next(line for line in capsys.readouterr().out.splitlines() if "3 views" in line)
+    line = next(line for line in capsys.readouterr().out.splitlines() if "3 variants" in line)
     assert f"{100 * report['tta']['accuracy']:.2f}" in line

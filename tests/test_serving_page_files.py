@@ -80,7 +80,7 @@ def test_a_picture_is_pasted_and_dropped(visit, pictures):
         "document.dispatchEvent(new ClipboardEvent('paste', { clipboardData: new DataTransfer(), bubbles: true }))"
     )
     page.wait_for_selector("#message:not([hidden])")
-    assert "no picture" in page.locator("#message").inner_text()
+    assert "not a picture" in page.locator("#message").inner_text()
 
 
 def test_what_goes_wrong_is_said_and_taken_back(visit, pictures, tmp_path):
@@ -96,7 +96,7 @@ def test_what_goes_wrong_is_said_and_taken_back(visit, pictures, tmp_path):
     page.wait_for_selector("#message:not([hidden])")
     assert "Too large" in page.locator("#message").inner_text()
     choose("no")
-    page.wait_for_function("() => document.getElementById('message').textContent.includes('cannot be read')")
+    page.wait_for_function("() => document.getElementById('message').textContent.includes('not a readable picture')")
     choose("white")
     settled(page)
     assert page.locator(".best").first.inner_text().startswith("light")

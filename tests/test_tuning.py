@@ -339,7 +339,7 @@ def test_the_command_prints_what_was_found(
     ]
     assert run([*words, "--quiet", "--lr", "0.001"]) == 0
     text = capsys.readouterr().out
-    assert "3 complete" in text and re.search(r"^lr +0\.001 ", text, re.MULTILINE) and "flatters" in text
+    assert "3 complete" in text and re.search(r"^lr +0\.001 ", text, re.MULTILINE) and "too optimistic" in text
     (folder,) = Path("studies").iterdir()
     assert run(["tune", "--resume", str(folder), "--trials", "3", "--seeds", "1", "--json", "--quiet"]) == 0
     found = json.loads(capsys.readouterr().out)

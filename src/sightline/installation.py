@@ -30,9 +30,9 @@ def install_command(extra: str) -> str:
     package = f"{DISTRIBUTION}[{extra}]"
     source = _source()
     url = str(source.get("url", ""))
-    if source.get("dir_info", {}).get("editable") or (not source and (clone := _clone()) is not None):
-        place = _path(url) if source else str(clone)
-        return f"pip install -e {_quoted(f'{place}[{extra}]')}"
+    clone = None if source else _clone()
+    if clone is not None or source.get("dir_info", {}).get("editable"):
+        return f"pip install -e {_quoted(f'{clone or _path(url)}[{extra}]')}"
     if url.startswith("file:") and "dir_info" in source:
         return f"pip install {_quoted(f'{_path(url)}[{extra}]')}"
     if vcs := source.get("vcs_info"):

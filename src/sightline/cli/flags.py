@@ -33,7 +33,7 @@ DATA = ("data_dir", "labels", "image_column", "label_column", "split_column", "g
 # Settings that most people set, which help shows first.
 USUAL = (
     "labels", "image_size", "test_fraction", "group", "skip_bad", "augment", "model", "optimizer", "lr", "seed",
-    "epochs", "time", "batch_size", "class_weights", "patience", "pretrained", "freeze", "device",
+    "epochs", "time", "batch_size", "pretrained", "freeze", "device",
 )  # fmt: skip
 UNUSUAL = frozenset(flag_of(name) for name in flat_fields() if name not in USUAL)
 SECTIONS = tuple(dict.fromkeys(field.section for field in flat_fields().values()))

@@ -63,8 +63,8 @@ def section(named: Sequence[tuple[str, Run]], drawn: Drawn, words: Words) -> lis
 
 def _calibration_may_help(run: Run, ece: float, tested: int) -> bool:
     """Whether the ECE is above what perfect probabilities show too, and validation images can fit a temperature."""
-    validation = run.splits.parts.get("validation")
-    if isinstance(run, OutOfFold) or validation is None or validation.images < FEWEST_TO_CALIBRATE:
+    validation = None if isinstance(run, OutOfFold) else run.splits.parts.get("validation")
+    if validation is None or validation.images < FEWEST_TO_CALIBRATE:
         return False
     row = run.selected() or (run.epochs[-1] if run.epochs else {})
     all_right = float(row.get("val_accuracy") or 0) == 1  # then the best temperature is the lowest of all

@@ -144,9 +144,9 @@ def _data(run: Run, words: Words) -> Section:
     else:
         known = DATASETS[run.settings.data.name]
         told = [f"Name: {known.title}.", f"Source: {origin.made_by}", f"License: {origin.licence}"]
-    parts = [Paragraph(line(run, words)), parts_table(run, words)]
-    parts.append(Points([*audit_cells(run, words), *grouping_cells(run, words)]))
-    return Section("data", words("data"), [Points([Cell(text) for text in told]), *parts])
+    blocks: list[Block] = [Points([Cell(text) for text in told]), Paragraph(line(run, words)), parts_table(run, words)]
+    blocks.append(Points([*audit_cells(run, words), *grouping_cells(run, words)]))
+    return Section("data", words("data"), blocks)
 
 
 def _training(run: Run, drawn: Drawn, words: Words) -> Section:
