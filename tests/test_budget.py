@@ -50,7 +50,7 @@ def test_the_run_is_the_same_as_one_of_so_many_epochs(tmp_path: Path) -> None:
 def test_a_machine_that_becomes_slow_ends_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget, "_measure", lambda trial, limit: (3, 0.0))
     began = time.monotonic()
-    result = sl.train("digits", time=0.05, epochs=50, runs=tmp_path, **QUICK, **SMALL)
+    result = sl.train("digits", time=0.001, epochs=50, runs=tmp_path, **QUICK, **SMALL)
     assert result.epochs == 1 and time.monotonic() - began < 60
     folder = RunFolder.open(result.run)
     assert len(folder.rows(RESULTS)) == 1 and folder.is_finished()
