@@ -29,8 +29,8 @@ def images_to_test(
     """Find the images that a test or an export of `path` looks at: those that `settings` name, else the run's own.
 
     The run's own must be the same as when it was trained. `tell` is given what people should know of where the images
-    were found. Raises UsageError for a model file without data, DataError
-    where there are no test images, or not the same.
+    were found. Raises UsageError for a model file without data, DataError where there are no test images, or not the
+    same.
     """
     if settings is not None:
         return load_test(settings, classifier.class_names, classifier.preprocessing, tell=tell)

@@ -30,7 +30,7 @@ class TimmFeatures(nn.Module):
 
     def __init__(self, network: Any, made_with: Mapping[str, Any]) -> None:
         super().__init__()
-        self.network = network
+        self.network: Any = _mended(network)
         self.made_with = made_with
         self.channels_last = getattr(network, "output_fmt", "NCHW") == "NHWC"
 
@@ -151,7 +151,7 @@ def _create(settings: TimmSettings, channels: int, image_size: tuple[int, int]) 
     if entry.fixed_side:
         flags["img_size"] = image_size
     try:
-        return TimmFeatures(_mended(timm.create_model(settings.architecture, **flags)), flags)
+        return TimmFeatures(timm.create_model(settings.architecture, **flags), flags)
     except TypeError as error:
         if "drop_path_rate" in str(error):
             found = f"timm/{settings.architecture} has no residual branches to leave out"
@@ -161,7 +161,7 @@ def _create(settings: TimmSettings, channels: int, image_size: tuple[int, int]) 
         if image_size != (entry.side, entry.side):
             raise _other_size(settings, image_size) from error
         del flags["img_size"]
-        return TimmFeatures(_mended(timm.create_model(settings.architecture, **flags)), flags)
+        return TimmFeatures(timm.create_model(settings.architecture, **flags), flags)
     except (RuntimeError, ValueError, AssertionError) as error:  # a side that its patches or windows do not divide
         raise _other_size(settings, image_size) from error
 

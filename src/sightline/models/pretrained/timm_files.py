@@ -40,12 +40,8 @@ def conformed(
     Tensors that nobody can convert come back as they were, for `fit` to say what is wrong with them.
     """
     found, left_out = _without_other_heads(settings, tensors, names)
-    if not fit(network, found, names).mismatch:
-        return found, left_out
-    converted = _converted(network, settings, tensors)
-    if converted is None:
-        return found, left_out
-    found, left_out = _without_other_heads(settings, converted, names)
+    if fit(network, found, names).mismatch and (converted := _converted(network, settings, tensors)) is not None:
+        return _without_other_heads(settings, converted, names)
     return found, left_out
 
 
@@ -74,14 +70,12 @@ def _converted(network: Network, settings: TimmSettings, tensors: Tensors) -> Te
     weight = tensors.get(f"{entry.classifiers[0]}.weight") if entry.classifiers else None
     classes = weight.shape[0] if weight is not None and weight.ndim else entry.classes
     features: Any = network.body[0]
-    flags = {name: value for name, value in features.made_with.items() if name != "num_classes"}
     try:
         donor = timm.create_model(
             settings.architecture,
             pretrained=True,
             pretrained_cfg_overlay={"state_dict": dict(tensors), "num_classes": classes, "custom_load": False},
-            num_classes=classes,
-            **flags,
+            **{**features.made_with, "num_classes": classes},
         )
     except (RuntimeError, ValueError, KeyError, AttributeError, TypeError):  # of a file of something else
         return None
