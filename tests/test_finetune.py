@@ -83,6 +83,31 @@ def test_a_frozen_run_resumes_bit_identically_from_any_step(steps: int, tmp_path
     assert all(torch.equal(tensor, weights(again)[name]) for name, tensor in weights(whole).items())
 
 
+def test_an_ensemble_is_between_the_first_weights_and_the_trained_ones(tmp_path: Path) -> None:
+    before = run(tmp_path, epochs=1, lr=0.1)
+    options = {"pretrained": str(before.run / "weights" / "last.safetensors"), "epochs": 2, "select": "last"}
+    first, trained = weights(before), weights(run(tmp_path, **options))
+    mixed = weights(run(tmp_path, **options, weight_ensemble=0.25))
+    for name, tensor in mixed.items():
+        if tensor.is_floating_point():
+            torch.testing.assert_close(tensor, 0.75 * first[name] + 0.25 * trained[name], atol=1e-6, rtol=1e-6)
+    assert not any(torch.equal(mixed[name], trained[name]) for name in mixed if name.endswith("conv.weight"))
+
+
+@pytest.mark.parametrize("steps", [10, 30])
+def test_an_ensemble_resumes_bit_identically_from_any_step(steps: int, tmp_path: Path) -> None:
+    before = run(tmp_path, epochs=1, lr=0.1)
+    options = {"pretrained": str(before.run / "weights" / "last.safetensors"), "epochs": None, "weight_ensemble": 0.5}
+    whole = run(tmp_path, steps=60, **options)
+    again = sl.resume(run(tmp_path, steps=steps, **options).run, steps=60, quiet=True)
+    assert all(torch.equal(tensor, weights(again)[name]) for name, tensor in weights(whole).items())
+
+
+def test_an_ensemble_needs_weights_to_begin_with(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="weight_ensemble needs initial weights"):
+        run(tmp_path, weight_ensemble=0.5)
+
+
 def test_the_backbone_learns_at_its_own_rate() -> None:
     settings = build_settings(
         {}, {"model": "resnet8", "optimizer": "sgd", "lr": 1.0, "weight_decay": 0.1, "backbone_lr_factor": 0.25}

@@ -56,7 +56,7 @@ def test_every_recipe_trains_a_few_steps(name: str, tmp_path: Path, monkeypatch:
         small |= {"hidden": 64} if settings.model.form == "small" else {"hidden": 64, "image_size": 64}
     result = sl.train(
         DATA, recipe=name, runs=tmp_path, quiet=True, steps=2, validation=0.1, pretrained="none", head="fresh",
-        synthetic_count=40, synthetic_classes=4, threads=1, **small,
+        synthetic_count=40, synthetic_classes=4, threads=1, weight_ensemble=1, **small,
     )  # fmt: skip
     assert result.steps == 2
     assert result.test_accuracy is not None

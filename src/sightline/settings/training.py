@@ -111,6 +111,9 @@ class FinetuneSettings(Section):
     """Epoch, counted from 1, from which a frozen backbone is trained too."""
     backbone_lr_factor: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Learning-rate factor for everything but the head."""
+    weight_ensemble: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Weight-space ensembling (WiSE-FT): the weights that are validated, selected and saved are the initial ones plus
+    this part of what training changed; 1 is the trained weights."""
 
     @model_validator(mode="after")
     def _frozen_before_unfrozen(self) -> FinetuneSettings:
@@ -118,6 +121,8 @@ class FinetuneSettings(Section):
             raise ValueError("unfreeze_epoch needs a frozen backbone, but freeze is none")
         if self.head == "fitted" and self.pretrained is None:
             raise ValueError("a fitted head needs pretrained features, but pretrained is not given")
+        if self.weight_ensemble < 1 and self.pretrained is None:
+            raise ValueError("weight_ensemble needs initial weights worth keeping, but pretrained is not given")
         return self
 
 

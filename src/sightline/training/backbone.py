@@ -57,6 +57,7 @@ class Backbone:
         self._whole = TrainedPart(input_step, forward)
         self._frozen: TrainedPart | None = None
         self._kept: tuple[Features | None, Features | None] | None = None
+        self._front: torch.Tensor | None = None
         self._mirroring = build_mirroring(
             settings.augment, count=len(splits.train), seed=settings.training.seed, device=compute.device
         )
@@ -68,6 +69,10 @@ class Backbone:
     def take_features(self, other: Backbone) -> None:
         """Take over what another has computed for the same network and images."""
         self._kept = other.train_features, other.val_features
+
+    def take_front(self, values: torch.Tensor | None) -> None:
+        """Take over the training images' features, not mirrored, where fitting the head has computed them."""
+        self._front = values
 
     def begin_epoch(self, epoch: int) -> TrainedPart:
         """Freeze or thaw for `epoch`, counted from 1, and give what it trains."""
@@ -100,18 +105,23 @@ class Backbone:
 
     def _compute_features(self, fixed: nn.Sequential) -> tuple[Features | None, Features | None]:
         in_float32 = Compute(self._compute.device, "fp32")
-        validation = self._features(self._splits.validation, fixed, in_float32, mirror=False)
+        validation = self._features(self._splits.validation, fixed, in_float32)
         if not self._augment.only_mirrors:
             return None, validation
         mirror = self._mirroring is not None
-        return self._features(self._splits.train, quick(fixed), self._compute, mirror=mirror), validation
+        return self._features(self._splits.train, quick(fixed), self._compute, mirror, self._front), validation
 
     def _features(
-        self, images: ImageSet | None, fixed: nn.Sequential, compute: Compute, *, mirror: bool
+        self,
+        images: ImageSet | None,
+        fixed: nn.Sequential,
+        compute: Compute,
+        mirror: bool = False,
+        known: torch.Tensor | None = None,
     ) -> Features | None:
         if images is None or not fits(images, fixed, (2 if mirror else 1) * (4 if compute.precision == "fp32" else 2)):
             return None
         labels = as_tensor(images.labels).to(compute.device)
-        values = features_of(images, fixed, self._input_step, compute)
+        values = features_of(images, fixed, self._input_step, compute) if known is None else known
         mirrored = features_of(images, fixed, self._input_step, compute, mirror=True) if mirror else None
         return Features(values, mirrored, labels, images, self._cut)

@@ -68,6 +68,7 @@ class Plan:
 def plan_epochs(run: PreparedRun, folder: RunFolder, images: RunData, compute: Compute, budget: Budget) -> Plan:
     """Measure with a copy of the network how many epochs fit: at least one, or none behind a fitted head."""
     trial = Trainer(run.settings, folder, images, copy.deepcopy(run.network), compute, Silence())
+    trial.backbone.take_front(run.front)
     epochs, behind = _measure(trial, budget)
     return Plan(budget, epochs, budget.began + budget.seconds - behind, trial.backbone)
 

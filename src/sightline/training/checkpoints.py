@@ -55,7 +55,8 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint, whole or not at all.
 
-    `networks` is the model and, when it is on, its average; `sums` are those of the epoch so far (logs.EpochSums).
+    `networks` is the model and, where these are on, its average and the first weights of an ensemble; `sums` are those
+    of the epoch so far (logs.EpochSums).
     """
     tensors = {"sums": sums}
     for name, network in networks.items():

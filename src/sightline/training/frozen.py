@@ -21,12 +21,13 @@ from sightline.errors import UsageError
 from sightline.evaluation.predictions import Predictions
 from sightline.models.efficientnet import ConvNorm
 from sightline.models.network import ConvNormReLU
-from sightline.settings import FinetuneSettings
+from sightline.settings import AugmentSettings, FinetuneSettings
 
 # The same on every machine, so that a run goes on elsewhere as it began.
 MOST_BYTES = 4 << 30
 PIXELS_A_BATCH = 1 << 20
 HEADS_A_BATCH = 4096
+FEATURES_A_BATCH = 128
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,23 @@ def features_of(
     return values
 
 
+@torch.no_grad()
+def continued(values: torch.Tensor, layers: nn.Module, compute: Compute) -> torch.Tensor:
+    """What `layers`, in evaluation mode, make of the features (N, F) that those before them gave, (N, F')."""
+    with full_precision(), compute.autocast():
+        return torch.cat([_channels_last(layers(_channels_second(part))) for part in values.split(FEATURES_A_BATCH)])
+
+
+def front_values(
+    images: ImageSet, front: nn.Module, input_step: InputStep, compute: Compute, augment: AugmentSettings
+) -> torch.Tensor | None:
+    """The features (N, F) that take the place of the training images, not mirrored; None where nothing does."""
+    copies, bytes_each = (1 if augment.flip == "none" else 2), (4 if compute.precision == "fp32" else 2)
+    if not augment.only_mirrors or not fits(images, front, copies * bytes_each):
+        return None
+    return features_of(images, front, input_step, compute)
+
+
 def quick(fixed: nn.Sequential) -> nn.Sequential:
     """A copy of frozen layers in which batch norm is part of the convolution before it, where the two are one module.
 
@@ -164,7 +182,7 @@ def quick(fixed: nn.Sequential) -> nn.Sequential:
     return copied
 
 
-def fits(images: ImageSet, fixed: nn.Sequential, bytes_each: int = 4) -> bool:
+def fits(images: ImageSet, fixed: nn.Module, bytes_each: int = 4) -> bool:
     """Whether the features of so many images may be kept."""
     height, width, channels = images.size
     device = next(fixed.parameters()).device

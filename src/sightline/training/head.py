@@ -23,7 +23,7 @@ from sightline.data.split import stratified
 from sightline.device import Compute
 from sightline.errors import UsageError
 from sightline.settings import Settings
-from sightline.training.frozen import Cut, features_of, quick
+from sightline.training.frozen import Cut, continued, features_of, front_values, quick
 
 PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
 """Weights of the L2 penalty beside the mean cross-entropy, on standardized features; the strongest first."""
@@ -35,6 +35,7 @@ LEAST_DEVIATION = 0.1
 """Part of the features' median standard deviation that is added to each one's: some hardly ever change."""
 INNER_FRACTION = 0.2
 MOST_ITERATIONS = 300
+WHOLE = Cut("backbone")
 FAR_BELOW = 20.0
 """How far the bias of a class without images lies below the least of the others."""
 
@@ -46,12 +47,16 @@ Layer = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class FittedHead:
-    """What `fit_head` did: the penalty, and the accuracy on the images that chose it, None where none could."""
+    """What `fit_head` did: the penalty, and the accuracy on the images that chose it, None where none could.
+
+    `front` are the features of the training images that are then trained on, where they were computed on the way.
+    """
 
     penalty: float
     accuracy: float | None
     images: int
     seconds: float
+    front: torch.Tensor | None
 
     def line(self) -> str:
         """One line for people."""
@@ -64,26 +69,44 @@ class FittedHead:
 
 @dataclass(frozen=True)
 class FrozenBackbone:
-    """What a network has before its dense layer, which is fitted to what that makes of images."""
+    """What a network has before its dense layer, which is fitted to what that makes of images.
 
-    fixed: nn.Sequential
+    It is cut in two: `front` is frozen in training too, `behind` may be trained later.
+    """
+
+    front: nn.Sequential
+    behind: nn.Sequential
     dense: nn.Linear
     input_step: InputStep
     compute: Compute
 
     @classmethod
-    def of(cls, network: nn.Module, preprocessing: Preprocessing, compute: Compute) -> FrozenBackbone | None:
+    def of(
+        cls, network: nn.Module, preprocessing: Preprocessing, compute: Compute, cut: Cut = WHOLE
+    ) -> FrozenBackbone | None:
         """Take a network apart; None for one whose head is more than a pooling and one dense layer."""
-        frozen, rest = Cut("backbone").parts(network.to(compute.device))
+        _, rest = WHOLE.parts(network.to(compute.device))
         layers = list(rest)
         dense = layers[-1] if layers else None
         if not isinstance(dense, nn.Linear) or any(layer.state_dict() for layer in layers[:-1]):
             return None
-        return cls(quick(frozen), dense, InputStep(preprocessing).to(compute.device), compute)
+        front, behind = cut.parts(network)
+        return cls(
+            quick(front),
+            quick(nn.Sequential(*list(behind)[:-1])),
+            dense,
+            InputStep(preprocessing).to(compute.device),
+            compute,
+        )
 
     def features(self, images: ImageSet) -> Matrix:
         """What the dense layer sees of each image, (N, C)."""
-        return features_of(images, self.fixed, self.input_step, self.compute).float().cpu().numpy()
+        whole = nn.Sequential(self.front, self.behind)
+        return features_of(images, whole, self.input_step, self.compute).float().cpu().numpy()
+
+    def features_behind(self, front: torch.Tensor) -> Matrix:
+        """The same of what `front` made of the images, (N, F)."""
+        return continued(front, self.behind, self.compute).float().cpu().numpy()
 
 
 def fit_head(
@@ -96,23 +119,27 @@ def fit_head(
     pooling and one dense layer.
     """
     began = time.perf_counter()
-    backbone = FrozenBackbone.of(network, preprocessing, compute)
+    cut = Cut.of(settings.finetune) if settings.finetune.freeze == "front" else WHOLE
+    backbone = FrozenBackbone.of(network, preprocessing, compute, cut)
     if backbone is None:
         raise UsageError("--head", "fitted needs a head of a pooling and one dense layer", advice="Use --head fresh.")
-    features, dense = backbone.features, backbone.dense
     train, validation = splits.train, splits.validation
     balanced = settings.training.class_weights == "balanced"
-    classes, labels, values = len(train.class_names), train.labels, features(train)
+    front = (
+        None if cut is WHOLE else front_values(train, backbone.front, backbone.input_step, compute, settings.augment)
+    )
+    values = backbone.features(train) if front is None else backbone.features_behind(front)
+    classes, labels = len(train.class_names), train.labels
     if validation is not None:
         regression = Regression(values, labels, classes, balanced=balanced)
-        penalty, accuracy, layer = choose(regression, features(validation), validation.labels)
+        penalty, accuracy, layer = choose(regression, backbone.features(validation), validation.labels)
     else:
         penalty, accuracy = _choose_within(values, labels, classes, balanced=balanced)
         layer = Regression(values, labels, classes, balanced=balanced).fit(penalty)
     with torch.no_grad():
-        for parameter, fitted in zip((dense.weight, dense.bias), layer, strict=True):
+        for parameter, fitted in zip((backbone.dense.weight, backbone.dense.bias), layer, strict=True):
             parameter.copy_(torch.from_numpy(fitted))
-    return FittedHead(penalty, accuracy, len(train), time.perf_counter() - began)
+    return FittedHead(penalty, accuracy, len(train), time.perf_counter() - began, front)
 
 
 class Regression:

@@ -50,7 +50,8 @@ class PreparedRun:
     """What a run begins with: `settings` with everything decided, and a network with its first weights.
 
     `pretrained` says where the weights came from, None for fresh ones; `notes` what was decided, for people; `seconds`
-    are those of what was computed from the training images, which count as training.
+    are those of what was computed from the training images, which count as training; `front` are features of these
+    that training goes on from, where a head was fitted.
     """
 
     settings: Settings
@@ -58,6 +59,7 @@ class PreparedRun:
     pretrained: PretrainedReport | None
     notes: tuple[str, ...]
     seconds: float
+    front: torch.Tensor | None = None
 
 
 def prepare_run(settings: Settings, data: RunData, compute: Compute, module: nn.Module | None = None) -> PreparedRun:
@@ -83,7 +85,7 @@ def prepare_run(settings: Settings, data: RunData, compute: Compute, module: nn.
         if settings.finetune.head == "fresh":
             return PreparedRun(settings, network, report, tuple(notes), 0.0)
         fitted = fit_head(network, data.preprocessing, settings, data.splits, compute)
-        return PreparedRun(settings, network, report, (*notes, fitted.line()), fitted.seconds)
+        return PreparedRun(settings, network, report, (*notes, fitted.line()), fitted.seconds, fitted.front)
     seconds = 0.0
     if isinstance(settings.model, SprintSettings) and settings.model.stem == "whitening":
         began = time.perf_counter()

@@ -147,6 +147,7 @@ def train_settings(
         for note in (*_record(folder, run, images, compute), *run.notes):
             reporter.note(note)
         trainer = Trainer(run.settings, folder, images, run.network, compute, reporter)
+        trainer.backbone.take_front(run.front)
         if plan is not None:
             plan.hand_over(trainer)
         trainer.state.seconds = run.seconds

@@ -21,6 +21,7 @@ from sightline.settings import Settings
 from sightline.training.backbone import Backbone, TrainedPart
 from sightline.training.batches import BatchOrder, ResidentImages, TrainingLength
 from sightline.training.checkpoints import TrainingState, load_checkpoint, save_checkpoint
+from sightline.training.ema import WeightEnsemble
 from sightline.training.execution import build_step, choose_execution, compiled_forward
 from sightline.training.interruption import Interruption, watch_for_interruption
 from sightline.training.logs import Clock, EpochSums, RunLogs
@@ -78,6 +79,9 @@ class Trainer:
         )
         average = self.training_step.average
         tested = self.model if average is None else average.model
+        share = settings.finetune.weight_ensemble
+        self.ensemble = WeightEnsemble(tested, share) if share < 1 else None
+        tested = tested if self.ensemble is None else self.ensemble.model
         self.weights = RunWeights(folder, tested, header, compute.device, reporter)
         per_epoch = self.length.steps_per_epoch
         self.validation = Validation(settings, data.splits, self.weights, self.backbone, per_epoch)
@@ -238,6 +242,8 @@ class Trainer:
         self._check_finite()
         train_loss, train_accuracy = self.sums.means() if self.sums.images() else (None, None)
         epoch = math.ceil(state.step / length.steps_per_epoch)
+        if self.ensemble is not None:
+            self.ensemble.update()
         if self.validation.is_due(epoch) or state.step >= length.total_steps:
             columns = self.validation.columns(epoch, state)
         else:
@@ -288,8 +294,12 @@ class Trainer:
         self._last_checkpoint = time.monotonic()
 
     def _networks(self) -> Mapping[str, nn.Module]:
-        average = self.training_step.average
-        return {"model": self.model} | ({} if average is None else {"average": average.model})
+        average, ensemble = self.training_step.average, self.ensemble
+        return (
+            {"model": self.model}
+            | ({} if average is None else {"average": average.model})
+            | ({} if ensemble is None else {"start": ensemble.start})
+        )
 
     def _check_finite(self) -> None:
         """Stop if a loss has failed. It waits for the device: what is timed after it is work, not its queueing.
