@@ -227,7 +227,7 @@ def run(words: Sequence[str]) -> int:
         error = _as_sightline_error(caught)
         if debug:
             traceback.print_exception(caught)
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error.line()}", file=sys.stderr)
         return error.exit_code
     return 0
 
@@ -243,7 +243,7 @@ def _dispatch(words: list[str]) -> None:
             first, "it comes before the command", "sightline COMMAND FLAGS", "Run sightline --help to see the commands."
         )
     elif first not in (names := {command.name.split()[0] for command in COMMANDS}):
-        raise unknown("command", first, names)
+        raise unknown("command", first, names, listed_by="sightline --help")
     else:
         _call(words)
 
