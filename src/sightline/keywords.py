@@ -25,7 +25,7 @@ _WORDS = re.compile(
     r"(?P<command>(?<![\w./-])(?:sightline|pip) [a-z-].*?(?= (?:and|or|to) |[.,;:)]+(?:\s|$)|$))"
     # A flag, and its value if one follows. Or it is the subject, before a colon.
     r"|(?<![\w-])--(?P<no>no-)?(?P<flag>[A-Za-z][\w-]*)"
-    rf"(?:(?P<subject>:\s)| (?!(?:{_NO_VALUE})\b)(?P<value>(?:[\w./~…]|-\d)\S*?)(?=[.,;:)]*(?:\s|$)))?"
+    rf"(?:(?P<subject>:\s)| (?!(?:{_NO_VALUE})\s)(?P<value>(?:[\w./~…]|-\d)\S*?)(?=[.,;:)]*(?:\s|$)))?"
     rf"|^(?P<argument>{'|'.join(ARGUMENTS)})(?=:\s)"
 )
 
