@@ -29,6 +29,7 @@ BASE = "SightlineError"
 PARTS = ("subject", "found", "expected", "advice")
 GAP = "…"
 SHELL_COMMAND = re.compile(r"(sightline|pip) [^,]*")
+KEYWORD = re.compile(r"""\b(\w+)=("?)([^\s"'.,:]+)\2""")
 MOST_TEXTS, DEEPEST = 64, 8
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -284,7 +285,7 @@ def test_no_message_has_a_flag_in_python(program: Program) -> None:
             rendered |= {(place, in_python(message.replace(f"--{GAP}", "--lr"))) for message in messages}
     assert not [found for found in rendered if "--" in SHELL_COMMAND.sub("", found[1])]
     # What is there instead are keywords and values that Python takes.
-    pairs = {match.groups() for _, text in rendered for match in re.finditer(r'\b(\w+)=("?)([^\s"'.,:]+)\2', text)}
+    pairs = {match.groups() for _, text in rendered for match in KEYWORD.finditer(text)}
     assert {("force", "", "True"), ("out", "", "FILE"), ("form", '"', "small"), ("port", "", "0")} <= pairs
     for name, quote, value in pairs:
         assert name in keywords(), name

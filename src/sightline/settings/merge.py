@@ -190,7 +190,9 @@ def one_line(error: ValidationError) -> UsageError:
         owner = f"{section} '{kind}'" if kind else section if inner else "a run"
         own = section_kinds(section)[kind].model_fields if inner else Settings.model_fields
         names = [name for name in own if name != DISCRIMINATORS.get(section)]
-        return UsageError(flag, f"{owner} has no such setting", *known_names(first["loc"][-1], names, ALL_SETTINGS))
+        return UsageError(
+            flag, f"{owner} has no such setting", *known_names(str(first["loc"][-1]), names, ALL_SETTINGS)
+        )
     message = str(first["msg"])
     wanted = SHOULD_BE.fullmatch(message)
     if wanted is None:
