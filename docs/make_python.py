@@ -25,6 +25,9 @@ for answer in classifier.predict(["one.png", "two.png"]):
 
 `make docs` writes this page from the docstrings of everything that `import sightline` offers. Settings are named like
 the flags of the command line: `--batch-size 64` is `batch_size=64`. Importing is quick and does not load torch.
+
+Every error is a `SightlineError` with a message in one line. `str(error)` uses these keywords (`batch_size: 0 found`),
+`error.line()` the flags (`--batch-size: 0 found`). Errors can be pickled.
 """
 
 

@@ -68,12 +68,12 @@ def test_pictures_are_found_in_folders_and_others_are_left_to_be_read(tmp_path: 
 
 def test_what_cannot_be_served_is_refused_before_a_model_is_read() -> None:
     for wrong, told in (
-        ({"max_image": 3}, "--max-image: 'max_image' is not known.*max_images"),
-        ({"max_images": 0}, "--max-images: 0 found"),
-        ({"port": -1}, "--port: -1 found"),
-        ({"threads": 0}, "--threads: 0 found"),
-        ({"allow_origins": ["a.example"]}, "--allow-origin: a.example found"),
-        ({"host": "0.0.0.0"}, "--host: 0.0.0.0 can be reached"),
+        ({"max_image": 3}, "max_image: 'max_image' is not known.*max_images"),
+        ({"max_images": 0}, "max_images: 0 found"),
+        ({"port": -1}, "port: -1 found"),
+        ({"threads": 0}, "threads: 0 found"),
+        ({"allow_origins": ["a.example"]}, "allow_origins: a.example found"),
+        ({"host": "0.0.0.0"}, "host: 0.0.0.0 can be reached"),
     ):
         with pytest.raises(sl.UsageError, match=told):
             sl.serve("no-such-model", **wrong)

@@ -77,7 +77,7 @@ def test_the_batch_size_does_not_change_the_answer(path: Path, pixels: np.ndarra
 
 
 def test_a_batch_has_a_picture_at_least(path: Path, pixels: np.ndarray) -> None:
-    with pytest.raises(UsageError, match="--batch-size: 0 found"):
+    with pytest.raises(UsageError, match="batch_size: 0 found"):
         load(path).predict(list(pixels), batch_size=0)
 
 

@@ -165,7 +165,7 @@ def test_every_command_takes_json_and_debug(capsys):
 
 def test_only_a_module_of_the_extra_is_told_to_be_installed(monkeypatch):
     monkeypatch.setitem(sys.modules, "wave", None)
-    told = rf"^--sound: Wave, which plays, is not installed. Run {re.escape(install_command('sound'))} to install it.$"
+    told = rf"^sound: Wave, which plays, is not installed. Run {re.escape(install_command('sound'))} to install it.$"
     with pytest.raises(UsageError, match=told), needs("--sound", "sound", "wave", package="Wave", why="plays"):
         import_module("wave")
     with pytest.raises(ModuleNotFoundError), needs("--sound", "sound", "other"):

@@ -86,12 +86,12 @@ def test_a_recipe_s_dataset_holds_where_none_is_named() -> None:
         (["mnist-cnn"], {}, "1 found"),
         (["mnist-cnn", "mnist-cnm"], {}, "Did you mean mnist-cnn"),
         (["cnn", "cnn:lrr=0.1"], {}, "'lrr' is not a setting"),
-        (["cnn", "cnn:lr=fast"], {}, "cnn:lr=fast: --lr"),
-        (["cnn", "cnn:seed=3"], {}, "it changes seed, which a comparison sets itself. Use --seeds."),
-        (["cnn", "cnn:split_seed=3"], {}, "Use --split-seed"),
+        (["cnn", "cnn:lr=fast"], {}, "cnn:lr=fast: lr"),
+        (["cnn", "cnn:seed=3"], {}, "it changes seed, which a comparison sets itself. Use seeds."),
+        (["cnn", "cnn:split_seed=3"], {}, "Use split_seed"),
         (["cnn", "cnn:lr=0.2", "cnn:lr=0.20"], {}, "the same as cnn:lr=0.2"),
-        (["cnn", "resnet20"], {"seed": 3}, "--seed"),
-        (["mnist-resnet-pad", "mnist-alexnet:batch_size=3", "mnist-resnet-pad-tuned"], {}, "--epochs N"),
+        (["cnn", "resnet20"], {"seed": 3}, "seed"),
+        (["mnist-resnet-pad", "mnist-alexnet:batch_size=3", "mnist-resnet-pad-tuned"], {}, "epochs=N"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_compared_is_told_in_one_line(sides: list[str], flags: dict[str, Any], words: str) -> None:
@@ -101,7 +101,7 @@ def test_what_cannot_be_compared_is_told_in_one_line(sides: list[str], flags: di
 
 
 def test_recipes_for_different_datasets_need_one_named() -> None:
-    with pytest.raises(sl.UsageError, match="--data: mnist-cnn is for mnist, cifar10-alexnet is for cifar10"):
+    with pytest.raises(sl.UsageError, match="data: mnist-cnn is for mnist, cifar10-alexnet is for cifar10"):
         build_sides(["mnist-cnn", "cifar10-alexnet"], None, {"steps": 3})
 
 

@@ -229,7 +229,7 @@ def test_only_what_is_no_dataset_stops_it(tmp_path):
         check(tmp_path)
     with pytest.raises(UsageError, match=r"Did you mean digits"):
         check("digit")
-    with pytest.raises(UsageError, match=r"--alike: 0\.2 found"):
+    with pytest.raises(UsageError, match=r"alike: 0\.2 found"):
         check("digits", alike=0.2)
     (tmp_path / "cat").mkdir()
     assert set(found(check(tmp_path))) == {"one_class", "empty_class"}

@@ -39,7 +39,7 @@ def test_one_folder_per_class_is_split_by_stratum(tmp_path):
     assert set(loaded.train.ids).isdisjoint(loaded.test.ids)
     assert load(root, test_fraction=0.25).test.ids == loaded.test.ids
     assert load(root, test_fraction=0.25, split_seed=1).test.ids != loaded.test.ids
-    with pytest.raises(UsageError, match="--test-fraction"):
+    with pytest.raises(UsageError, match=r"^test_fraction: "):
         load(root, test_fraction=0.99)
 
 

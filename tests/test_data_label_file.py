@@ -95,9 +95,9 @@ def test_named_columns_go_before_guesses(tmp_path):
     rows = [(name, label, name[-5]) for name, label in pictures(tmp_path)]
     table = write(tmp_path / "x.csv", [("image", "label", "digit"), *rows])
     assert load(table).class_names == ("cat", "dog")
-    with pytest.raises(UsageError, match=r"--label-column: 'digits' is not known .*Did you mean digit\?"):
+    with pytest.raises(UsageError, match=r"label_column: 'digits' is not known .*Did you mean digit\?"):
         load(table, label_column="digits")
-    with pytest.raises(UsageError, match="--image-column: 'path' is not known"):
+    with pytest.raises(UsageError, match="image_column: 'path' is not known"):
         load(table, image_column="path")
 
 
@@ -197,7 +197,7 @@ def test_a_file_elsewhere_over_a_folder(tmp_path):
     loaded = load(tmp_path / "photos", labels=str(table))
     assert everything(loaded) == dict(rows)
     assert loaded.name == "photos"
-    with pytest.raises(UsageError, match=r"--labels: .*gone\.csv is not there"):
+    with pytest.raises(UsageError, match=r"labels: .*gone\.csv is not there"):
         load(tmp_path / "photos", labels=str(tmp_path / "gone.csv"))
     with pytest.raises(UsageError, match="is a label file itself"):
         load(table, labels=str(table))
@@ -221,7 +221,7 @@ def test_class_folders_go_before_a_file_in_them(tmp_path):
     write(root / "labels.csv", [("image", "label"), ("cat/0.png", "x"), ("dog/0.png", "y")])
     loaded = load(root)
     assert loaded.class_names == ("cat", "dog")
-    assert "--labels labels.csv" in loaded.notes[0]
+    assert "set labels to labels.csv" in loaded.notes[0]
     write(root / "labels.csv", [("image", "label"), *((f"cat/{i}.png", "xy"[i % 2]) for i in range(6))])
     assert load(root, labels="labels.csv", test_fraction=0.4).class_names == ("x", "y")
 
@@ -238,7 +238,7 @@ def test_pictures_to_predict_come_in_the_order_of_the_file(tmp_path):
     with pytest.raises(DataError, match=r"1 of its 12 pictures is missing, .* in line 4 \("):
         sl.find_pictures(table)
     assert len(sl.find_pictures(table, skip_bad=True)) == 12
-    with pytest.raises(UsageError, match="--image-column"):
+    with pytest.raises(UsageError, match=r"^image_column: "):
         sl.find_pictures(table, image_column="x")
 
 

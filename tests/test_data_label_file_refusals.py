@@ -96,7 +96,7 @@ def test_several_files_of_labels_are_named(tmp_path):
     rows = pictures(tmp_path, folder="images")
     for name in ("train.csv", "sample_submission.csv"):
         write(tmp_path / name, [HEAD, *rows])
-    refused(tmp_path, r"several label files, sample_submission\.csv, train\.csv .*--labels")
+    refused(tmp_path, r"several label files, sample_submission\.csv, train\.csv .*labels")
     assert load(tmp_path, labels="train.csv").class_names == ("cat", "dog")
 
 

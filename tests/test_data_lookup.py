@@ -106,7 +106,7 @@ def test_offline_says_what_is_wanted_and_where(tmp_path):
     with pytest.raises(DataError) as caught:
         find_files(source, None)
     message = str(caught.value)
-    for part in ("a.gz", "b.gz", sha256(b"1"), sha256(b"2"), str(tmp_path / "cache" / "things"), "--data-dir"):
+    for part in ("a.gz", "b.gz", sha256(b"1"), sha256(b"2"), str(tmp_path / "cache" / "things"), "data_dir"):
         assert part in message
     assert "\n" not in message
     assert caught.value.exit_code == 3
@@ -137,7 +137,7 @@ def test_a_found_file_with_another_hash_is_named(tmp_path):
 
 
 def test_a_data_folder_that_is_not_there(tmp_path, monkeypatch):
-    with pytest.raises(UsageError, match="--data-dir"):
+    with pytest.raises(UsageError, match=r"^data_dir: "):
         find_files(source_of(), str(tmp_path / "no"))
     monkeypatch.setenv("SIGHTLINE_DATA", str(tmp_path / "no"))
     with pytest.raises(UsageError, match="SIGHTLINE_DATA"):

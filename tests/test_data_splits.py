@@ -106,7 +106,7 @@ def test_none_when_watched_or_zero_and_the_folders_own_otherwise():
 
 @pytest.mark.parametrize("validation", [97, 100, 5000, 0.99, 0.001, 2.5])
 def test_impossible_requests(validation):
-    with pytest.raises(UsageError, match="--validation") as caught:
+    with pytest.raises(UsageError, match=r"^validation: ") as caught:
         split(image_data(), DataSettings(validation=validation), False)
     assert "\n" not in str(caught.value)
     assert len(split(image_data(), DataSettings(validation=96), False).train) == 4
@@ -228,5 +228,5 @@ def test_every_class_keeps_an_image_however_rare():
     ("amount", "said"), [(3, "3 of 80 images"), (81, "81 of 80"), (0.01, "0.01 of 80 images is 1"), (4.5, "4.5 found")]
 )
 def test_impossible_numbers_of_training_images(amount, said):
-    with pytest.raises(UsageError, match=f"--train-images: {said}"):
+    with pytest.raises(UsageError, match=f"train_images: {said}"):
         split(image_data(), DataSettings(validation=0.2, train_images=amount), False)

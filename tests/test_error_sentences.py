@@ -17,13 +17,19 @@ from pathlib import Path
 import pytest
 
 import sightline
+from helpers.keywords import keywords
 from sightline.errors import DataError, UsageError, needs, unknown
 from sightline.installation import install_command
+from sightline.keywords import in_python
+from sightline.settings import flat_fields
+from sightline.settings.text import choices
 
 PACKAGE = Path(sightline.__file__).parent
 BASE = "SightlineError"
 PARTS = ("subject", "found", "expected", "advice")
 GAP = "…"
+SHELL_COMMAND = re.compile(r"(sightline|pip) [^,]*")
+KEYWORD = re.compile(r"""\b(\w+)=("?)([^\s"'.,:]+)\2""")
 MOST_TEXTS, DEEPEST = 64, 8
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -269,6 +275,25 @@ def test_the_walk_sees_every_kind_of_error_and_what_it_says(program: Program) ->
     assert "It is a Sightline checkpoint. Give its run folder." in advice
 
 
+def test_no_message_has_a_flag_in_python(program: Program) -> None:
+    rendered: set[tuple[str, str]] = set()
+    for place, parts in program.places():
+        if not place.startswith("cli/"):  # whose errors are not seen in Python
+            messages = [f"{text}: found" for text in parts.pop("subject", [])]
+            messages += [f"subject: {text}" for texts in parts.values() for text in texts]
+            # A flag whose name only a run knows is as good as any.
+            rendered |= {(place, in_python(message.replace(f"--{GAP}", "--lr"))) for message in messages}
+    assert not [found for found in rendered if "--" in SHELL_COMMAND.sub("", found[1])]
+    # What is there instead are keywords and values that Python takes.
+    pairs = {match.groups() for _, text in rendered for match in KEYWORD.finditer(text)}
+    assert {("force", "", "True"), ("out", "", "FILE"), ("form", '"', "small"), ("port", "", "0")} <= pairs
+    for name, quote, value in pairs:
+        assert name in keywords(), name
+        few = choices(flat_fields()[name]) if name in flat_fields() else ()
+        assert not few or value in (*map(str, few), GAP), (name, value)
+        assert bool(quote) == (value not in ("True", "False") and not value.isupper() and not value.isdecimal())
+
+
 GOOD = """
 class OwnError(UsageError):
     pass
@@ -326,12 +351,15 @@ def test_a_message_has_its_parts_in_one_line() -> None:
 
 def test_helpers_keep_to_the_form() -> None:
     near = unknown("--model", "resnte", ["cnn", "resnet"])
-    assert str(near) == "--model: 'resnte' is not known (expected one of cnn, resnet). Did you mean resnet?"
-    many = unknown("--model", "resnte", ["resnet", *map(str, range(30))])
-    assert str(many) == "--model: 'resnte' is not known. Did you mean resnet?"
+    assert near.line() == "--model: 'resnte' is not known (expected one of cnn, resnet). Did you mean resnet?"
+    names = ["resnet", *map(str, range(10))]
+    many = unknown("--model", "resnte", names, listed_by="sightline recipes")
+    assert many.line() == "--model: 'resnte' is not known. Did you mean resnet?"
+    none = unknown("--model", "xyz", names, listed_by="sightline recipes")
+    assert none.line() == "--model: 'xyz' is not known. See sightline recipes for all names."
     with pytest.raises(UsageError) as missing, needs("export", "export", "no_such", why="writes files"):
         import no_such  # noqa: F401  # pyright: ignore
     advice = f"Run {install_command('export')} to install it."
     assert str(missing.value) == f"export: no_such, which writes files, is not installed. {advice}"
-    for error in (near, many, missing.value):
+    for error in (near, many, none, missing.value):
         assert not any(offence(part, getattr(error, part)) for part in PARTS)

@@ -70,7 +70,7 @@ def test_what_stands_against_recording_is_told(
 
 
 def test_a_graph_without_a_gpu_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    told = r"--execution: graph needs an NVIDIA GPU, and the device is cpu \(expected eager or compile\)"
+    told = r"execution: graph needs an NVIDIA GPU, and the device is cpu \(expected eager or compile\)"
     with pytest.raises(sl.UsageError, match=told):
         small(tmp_path / "runs", execution="graph", device="cpu")
     assert not (tmp_path / "runs").exists()

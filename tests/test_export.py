@@ -154,7 +154,7 @@ def test_nothing_is_overwritten_unasked(tmp_path, monkeypatch):
     path, out = tmp_path / "a.safetensors", tmp_path / "kept.onnx"
     save_seeded(path, "cnn")
     out.write_bytes(b"mine")
-    with pytest.raises(UsageError, match=r"exists.*--force"):
+    with pytest.raises(UsageError, match=r"exists.*force=True"):
         sightline.export(path, out=out)
     assert out.read_bytes() == b"mine"
     with pytest.raises(UsageError, match="is a folder"):
@@ -269,7 +269,7 @@ def test_what_is_asked_for_wrongly(exported, tmp_path):
     path, result = exported
     with pytest.raises(UsageError, match="an ONNX file already"):
         sightline.export(result.path)
-    with pytest.raises(UsageError, match="--images: 0"):
+    with pytest.raises(UsageError, match="images: 0"):
         sightline.export(path, out=tmp_path / "a.onnx", images=0)
     with pytest.raises(FileError, match="no such run folder or model file"):
         sightline.export(tmp_path / "none")

@@ -135,7 +135,7 @@ def test_features_are_taken_behind_the_pooling() -> None:
 
 def test_what_cannot_be_frozen_is_told(tmp_path: Path) -> None:
     module = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-    with pytest.raises(UsageError, match="--freeze: Sequential has no backbone"):
+    with pytest.raises(UsageError, match="freeze: Sequential has no backbone"):
         sl.train("digits", model=module, freeze="backbone", runs=tmp_path, quiet=True)
     with pytest.raises(UsageError, match="unfreeze_epoch needs a frozen backbone"):
         run(tmp_path, unfreeze_epoch=2)

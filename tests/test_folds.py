@@ -323,15 +323,15 @@ def test_the_command_tells_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"folds": 1}, "--folds: 1 found"),
-        ({"folds": -3}, "--folds: -3 found"),
-        ({"folds": 25}, "--folds: 25 folds of 24 pictures"),
-        ({"folds": 13}, "--folds: 13 folds, and class dark has 12 pictures .* Ask for --folds 12"),
-        ({"fold": (1, 3)}, "--fold: given together with --folds"),
-        ({"group": "parent"}, "--folds: 3 folds of 2 groups"),
+        ({"folds": 1}, "folds: 1 found"),
+        ({"folds": -3}, "folds: -3 found"),
+        ({"folds": 25}, "folds: 25 folds of 24 pictures"),
+        ({"folds": 13}, "folds: 13 folds, and class dark has 12 pictures .* Ask for folds=12"),
+        ({"fold": (1, 3)}, "fold: given together with folds"),
+        ({"group": "parent"}, "folds: 3 folds of 2 groups"),
         ({"group": "parent", "folds": 2}, "without fold . of 2 no picture of class (dark|light) is left"),
-        ({"validation": 0.99}, "fold 1: --validation"),
-        ({"patience": 1, "validation": 0}, "fold 1: --patience"),
+        ({"validation": 0.99}, "fold 1: validation"),
+        ({"patience": 1, "validation": 0}, "fold 1: patience"),
     ],
 )
 def test_what_cannot_be_parted_is_said_before_anything_is_trained(
@@ -349,7 +349,7 @@ def test_arrays_and_other_folders_are_refused(tmp_path: Path) -> None:
         sl.cross_validate((images, labels), 2, quiet=True)  # pyright: ignore[reportArgumentType]
     with pytest.raises(sl.UsageError, match="model: Identity found"):
         sl.cross_validate("digits", 2, model=nn.Identity(), quiet=True)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(sl.UsageError, match="--fold: arrays"):
+    with pytest.raises(sl.UsageError, match="fold: arrays"):
         sl.train((images, labels), fold=(1, 2), quiet=True)
     with pytest.raises(sl.FileError, match=r"no folds\.yaml"):
         sl.resume_cross_validation(tmp_path, quiet=True)

@@ -153,7 +153,7 @@ def test_validation_features_give_the_classifiers_own_answers(weights: Path) -> 
     [
         ({"head": "fitted"}, "pretrained is not given"),
         ({"epochs": 0}, "epochs is 0"),
-        ({"pretrained": "WEIGHTS", "freeze": "front", "trained_parts": 9, **SMALL}, "--trained-parts"),
+        ({"pretrained": "WEIGHTS", "freeze": "front", "trained_parts": 9, **SMALL}, "trained_parts"),
     ],
 )
 def test_what_cannot_be_is_refused(flags: dict[str, Any], said: str, weights: Path, tmp_path: Path) -> None:

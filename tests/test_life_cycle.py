@@ -153,9 +153,9 @@ def test_a_test_of_some_batches_looks_at_the_first_images_and_leaves_the_run_alo
 
 
 def test_a_test_of_some_batches_needs_a_run_and_a_batch(trained: Path) -> None:
-    with pytest.raises(sl.UsageError, match="--steps: 0 found"):
+    with pytest.raises(sl.UsageError, match="steps: 0 found"):
         sl.test(trained, steps=0)
-    with pytest.raises(sl.UsageError, match=r"--steps.*model file"):
+    with pytest.raises(sl.UsageError, match=r"steps.*model file"):
         sl.test(RunFolder(trained).best_weights, "digits", steps=1)
 
 

@@ -43,10 +43,10 @@ def test_published_parameters_and_macs(settings, parameters, giga_macs):
     ("settings", "least", "advice"),
     [
         # 63 and 15 are the least sizes that torchvision states for its AlexNet and its GoogLeNet
-        (AlexNetSettings(hidden=4), 63, "Use --form small"),
-        (AlexNetSettings(hidden=4, norm="batch"), 63, "Use --form small"),
-        (NORMED.model_copy(update={"stem": "imagenet"}), 15, "Use --stem small"),
-        (PAPER.model_copy(update={"stem": "imagenet"}), 31, "Use --stem small"),
+        (AlexNetSettings(hidden=4), 63, 'Use form="small"'),
+        (AlexNetSettings(hidden=4, norm="batch"), 63, 'Use form="small"'),
+        (NORMED.model_copy(update={"stem": "imagenet"}), 15, 'Use stem="small"'),
+        (PAPER.model_copy(update={"stem": "imagenet"}), 31, 'Use stem="small"'),
         (NORMED, 4, ""),
         (PAPER, 8, ""),
     ],
@@ -55,7 +55,7 @@ def test_too_small_an_image_names_the_least_size(settings, least, advice):
     with pytest.raises(UsageError) as caught:
         build_model(settings, channels=1, image_size=(least + 3, least - 1), num_classes=2)
     text = str(caught.value)
-    assert text.startswith(f"--image-size: {least + 3}x{least - 1} is too small for ")
+    assert text.startswith(f"image_size: {least + 3}x{least - 1} is too small for ")
     assert f"expected at least {least}x{least}" in text and advice in text
     model = build_model(settings, channels=1, image_size=(least, least), num_classes=2, seed=0)
     x = images(2, 1, least)

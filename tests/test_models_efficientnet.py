@@ -81,7 +81,7 @@ def test_a_file_of_another_size_is_named(tmp_path: Path) -> None:
     path = tmp_path / "lite2.safetensors"
     save_file(under(names, larger), path)
     error = refused(build(preset(LITE0)), preset(LITE0), str(path))
-    assert "Use --model efficientnet-lite2." in error and "\n" not in error
+    assert 'Use model="efficientnet-lite2".' in error and "\n" not in error
 
 
 def weights_of_the_package() -> Path:

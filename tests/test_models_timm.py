@@ -150,7 +150,7 @@ def test_files_of_other_networks_are_one_line(tmp_path: Path) -> None:
     torchvisions = tmp_path / "resnet.safetensors"
     theirs("resnet18", torchvisions)
     line = refused(build("test_convnext"), settings_of("test_convnext"), str(torchvisions))
-    assert line.endswith("It looks like resnet18. Use --model resnet18.")
+    assert line.endswith('It looks like resnet18. Use model="resnet18".')
 
 
 @pytest.mark.parametrize(
@@ -158,9 +158,9 @@ def test_files_of_other_networks_are_one_line(tmp_path: Path) -> None:
     [
         ("timm/convnext_tinny", "Did you mean timm/convnext_tiny"),
         ("timm/convnext_tiny.fb_in99k", "timm/convnext_tiny.fb_in22k"),
-        ("timm/hf-hub:someone/else", "--architecture"),
-        ("timm/../../etc", "--architecture"),
-        ("timm/", "--architecture"),
+        ("timm/hf-hub:someone/else", "architecture"),
+        ("timm/../../etc", "architecture"),
+        ("timm/", "architecture"),
         ("timm", "'timm' is not known"),
     ],
 )
@@ -179,13 +179,13 @@ def test_a_preset_and_its_name() -> None:
     network = build("test_vit", side=160, drop_path=0.1, dropout=0.2)
     assert network.head.dropout.p == 0.2  # pyright: ignore[reportAttributeAccessIssue]
     assert network.body.timm.network.blocks[-1].drop_path1.drop_prob == pytest.approx(0.1)  # pyright: ignore
-    with pytest.raises(UsageError, match="--drop-path"):
+    with pytest.raises(UsageError, match=r"^drop_path: "):
         build("vgg11", side=64, drop_path=0.1)
 
 
 @pytest.mark.parametrize(("name", "side"), [("test_vit", 100), ("vgg11", 16)])
 def test_sides_that_a_network_cannot_take(name: str, side: int) -> None:
-    with pytest.raises(UsageError, match=rf"--image-size: timm/{name} cannot take {side}x{side} \(expected \d+, which"):
+    with pytest.raises(UsageError, match=rf"image_size: timm/{name} cannot take {side}x{side} \(expected \d+, which"):
         build(name, side=side)
 
 
@@ -309,7 +309,7 @@ def test_a_network_without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "download", pytest.fail)
     name = next(name for name in import_timm().list_models() if timm_entry(name).repository is None)
     line = refused(build("test_vit", side=160), settings_of(name), "imagenet")
-    assert line == f"--pretrained imagenet: timm has no weights of timm/{name} (expected a file)"
+    assert line == f'pretrained="imagenet": timm has no weights of timm/{name} (expected a file)'
 
 
 def test_weights_by_name_come_from_timms_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -276,7 +276,7 @@ def test_a_model_file_and_a_run_of_sightline(name, tmp_path):
 def test_a_model_file_of_another_model(tmp_path):
     own_file(tmp_path / "cnn.safetensors", preset("cnn"), build(preset("cnn"), side=28))
     line = refused(build(TINY), TINY, str(tmp_path / "cnn.safetensors"))
-    assert line.endswith("It looks like cnn. Use --model cnn.")
+    assert line.endswith('It looks like cnn. Use model="cnn".')
     assert "it lacks body.stem.conv.weight" in line
 
 

@@ -116,7 +116,7 @@ def test_networks_without_weights_by_name(name, changes, monkeypatch):
     monkeypatch.setattr(hub, "download", pytest.fail)
     settings = preset(name, **changes)
     line = refused(build(settings), settings, "imagenet")
-    assert line.startswith("--pretrained imagenet: there are no weights by this name for ")
+    assert line.startswith('pretrained="imagenet": there are no weights by this name for ')
     assert "expected one of resnet18, resnet34, resnet50, resnet101, resnet152" in line
     assert "torchvision's .pth file" in line
 
@@ -147,8 +147,8 @@ def test_the_hub_lacks_the_file(hub_server):
 def test_unreachable_is_one_line_at_once(hf, capfd):
     settings = preset("resnet18")
     line = refused(build(settings), settings, "imagenet")
-    assert line.startswith("--pretrained imagenet: timm/resnet18.tv_in1k is not here and cannot be downloaded (Connect")
-    assert "give --pretrained a copy of http://127.0.0.1:" in line
+    assert line.startswith('pretrained="imagenet": timm/resnet18.tv_in1k is not here and cannot be downloaded (Connect')
+    assert "give pretrained a copy of http://127.0.0.1:" in line
     assert line.endswith("/timm/resnet18.tv_in1k/resolve/main/model.safetensors, about 47 MB.")
     assert capfd.readouterr() == ("", "")
 

@@ -32,7 +32,7 @@ def test_the_weights_of_another_depth(tmp_path):
     tensors = shapes_only(resnet_layout(BLOCKS[34]))
     line = refused(build(settings), settings, written(tmp_path / "r34.pth", tensors))
     assert "r34.pth: it has the extra layer1.2.conv1.weight, layer1.2.bn1.weight, layer1.2.bn1.bias and 93 more" in line
-    assert line.endswith("(expected the tensors of resnet18). It looks like resnet34. Use --model resnet34.")
+    assert line.endswith('(expected the tensors of resnet18). It looks like resnet34. Use model="resnet34".')
 
 
 def test_bottlenecks_for_basic_blocks(tmp_path):
@@ -40,7 +40,7 @@ def test_bottlenecks_for_basic_blocks(tmp_path):
     layout = resnet_layout(BLOCKS[50], bottleneck=True)
     tensors = shapes_only(layout)
     line = refused(build(settings), settings, written(tmp_path / "r50.pth", tensors))
-    assert "It looks like resnet50. Use --model resnet50." in line
+    assert 'It looks like resnet50. Use model="resnet50".' in line
     assert "layer1.0.conv1.weight is 64x64x1x1 instead of 64x64x3x3" in line
 
 
@@ -49,7 +49,7 @@ def test_a_stem_of_another_kernel(tmp_path):
     tensors = shapes_only(resnet_layout(BLOCKS[18]))
     line = refused(build(settings), settings, written(tmp_path / "r18.pth", tensors))
     assert "r18.pth: conv1.weight is 64x3x7x7 instead of 64x3x3x3 (expected the tensors of resnet). " in line
-    assert line.endswith("It looks like resnet18. Use --model resnet18.")
+    assert line.endswith('It looks like resnet18. Use model="resnet18".')
 
 
 def test_missing_tensors_are_named(tmp_path):
@@ -75,8 +75,8 @@ def test_four_channels_fit_neither(tmp_path):
 @pytest.mark.parametrize(
     ("layout", "said"),
     [
-        (alexnet_layout, "It looks like alexnet. Use --model alexnet."),
-        (googlenet_layout, "It looks like googlenet with batch norm. Use --model googlenet-bn."),
+        (alexnet_layout, 'It looks like alexnet. Use model="alexnet".'),
+        (googlenet_layout, 'It looks like googlenet with batch norm. Use model="googlenet-bn".'),
     ],
 )
 def test_another_familys_weights(layout, said, tmp_path):
@@ -89,7 +89,7 @@ def test_the_papers_googlenet_has_no_torchvision_weights(tmp_path):
     settings = GoogLeNetSettings()
     line = refused(build(settings), settings, written(tmp_path / "googlenet.pth", tensors))
     assert "it lacks conv1.conv.bias" in line
-    assert line.endswith("Use --model googlenet-bn.")
+    assert line.endswith('Use model="googlenet-bn".')
 
 
 @pytest.mark.parametrize("name", ["resnet18v2", "cnn", "alexnet-small"])
@@ -99,7 +99,7 @@ def test_networks_that_no_other_program_has(name, tmp_path):
     line = refused(build(settings), settings, written(tmp_path / "r18.pth", tensors))
     assert "tensors of resnet18" in line
     assert f"since no other program has {name})" in line
-    assert line.endswith("Use --model resnet18.")
+    assert line.endswith('Use model="resnet18".')
 
 
 def test_grouped_convolutions_are_no_resnet_of_ours(tmp_path):

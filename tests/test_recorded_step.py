@@ -174,7 +174,7 @@ def test_what_cannot_be_recorded_is_one_line() -> None:
             raise RuntimeError("operation not permitted when stream is capturing\nmore")
 
     recorded = make_step(Refusing())
-    with pytest.raises(sl.UsageError, match=r"--execution: .* \(operation not permitted when stream is capturing\)"):
+    with pytest.raises(sl.UsageError, match=r"execution: .* \(operation not permitted when stream is capturing\)"):
         for number in range(WARM_UP_STEPS + 1):
             recorded(number, *batch(number))
 

@@ -192,7 +192,7 @@ def test_comparisons_and_studies_are_looked_into(
                           ("studies", [names[1], names[3]]), ("studies/b-001", [names[1], names[3]]),
                           ("runs/first-001", names[2:3])):  # fmt: skip
         assert [run.name for run in sl.list_runs(folder, sort="name").runs] == found, folder
-    with pytest.raises(UsageError, match="--all"):
+    with pytest.raises(UsageError, match="everywhere: "):
         sl.list_runs("runs", everywhere=True)
     assert command(["runs", "--all", "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["runs"]) == 4

@@ -17,6 +17,7 @@ from PIL import Image
 from prometheus_client.parser import text_string_to_metric_families
 
 from helpers.serving import NAMES, Rule, by_hand, classifier, picture, problem, running
+from sightline.data import heif
 from sightline.errors import ResourceError
 from sightline.serving import Limits, create_app
 from sightline.serving.running import Server
@@ -106,6 +107,13 @@ def test_files_of_which_none_can_be_read_are_422(served):
 @pytest.mark.parametrize("content", [b"", b"x", b"\x89PNG\r\n\x1a\n", picture()[:45], b"<svg/>", b"\0" * 1000])
 def test_what_is_no_whole_picture_is_422(served, content):
     problem(served.post(content), 422)
+
+
+def test_heic_without_its_extra_is_told_without_the_servers_command(served, monkeypatch):
+    monkeypatch.setattr(heif, "_registered", lambda: False)
+    detail = problem(served.post(b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic"), 422)["detail"]
+    assert "it is HEIC, which this server cannot read. Send it as JPEG." in detail
+    assert "pip" not in detail
 
 
 def test_seen_is_what_the_network_got(served):

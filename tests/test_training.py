@@ -211,9 +211,9 @@ def test_patience_counts_epochs_where_not_each_is_validated(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("changes", "flag"),
     [
-        ({"validation": 0, "patience": 3}, "--patience"),
-        ({"watch_test": True, "patience": 3}, "--patience"),
-        ({"validation": 0, "stop_at_accuracy": 0.9}, "--stop-at-accuracy"),
+        ({"validation": 0, "patience": 3}, "patience"),
+        ({"watch_test": True, "patience": 3}, "patience"),
+        ({"validation": 0, "stop_at_accuracy": 0.9}, "stop_at_accuracy"),
     ],
 )
 def test_a_rule_without_its_figure_is_refused_before_anything_is_written(
@@ -314,7 +314,7 @@ def test_select_last_keeps_the_last_epoch(tmp_path: Path) -> None:
 
 
 def test_batch_norm_refuses_batches_of_one(tmp_path: Path) -> None:
-    with pytest.raises(sl.UsageError, match="--batch-size"):
+    with pytest.raises(sl.UsageError, match=r"^batch_size: "):
         small(tmp_path, model="resnet8", batch_size=1)
 
 
@@ -325,7 +325,7 @@ def test_out_of_memory_says_what_helps(tmp_path: Path, monkeypatch: pytest.Monke
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(step.functional, "cross_entropy", no_room)
-    with pytest.raises(sl.ResourceError, match="Use a smaller --batch-size or --image-size") as error:
+    with pytest.raises(sl.ResourceError, match="Use a smaller batch_size or image_size") as error:
         small(tmp_path)
     assert error.value.exit_code == 6
 

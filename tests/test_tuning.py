@@ -93,7 +93,7 @@ def test_a_wrong_space_is_told_in_one_line(content: Any, words: str) -> None:
 
 
 def test_a_value_that_a_setting_refuses_is_found_before_the_search(tmp_path: Path) -> None:
-    with pytest.raises(sl.UsageError, match=r"search space, dropout: --dropout"):
+    with pytest.raises(sl.UsageError, match=r"search space, dropout: dropout"):
         tune(tmp_path, space={"dropout": {"low": 0.1, "high": 1.5}})
     assert not list(tmp_path.iterdir())
 

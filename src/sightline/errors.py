@@ -14,7 +14,9 @@ Every message is one line: `SUBJECT: FOUND (expected NOUN PHRASE). Advice as a s
 
     --model: 'resnte18' is not known (expected one of cnn, resnet18, sprint). Did you mean resnet18?
 
-tests/test_error_sentences.py checks the form of every place that makes an error.
+A message is written once, with the command line's flags. The command line prints `error.line()`; in Python,
+`str(error)` and tracebacks have keywords instead (`model`). tests/test_error_sentences.py checks the form of every
+place that makes an error.
 """
 
 from __future__ import annotations
@@ -25,12 +27,17 @@ from collections.abc import Generator, Iterable
 from typing import ClassVar
 
 from sightline.installation import install_command
+from sightline.keywords import in_python
 
-LONGEST_LIST = 20
+# Of known names: how many are listed at most, and how many near ones are.
+LONGEST_LIST, MOST_NEAR = 10, 3
 
 
 class SightlineError(Exception):
     """Anything that Sightline refuses or cannot do, told in one line: `SUBJECT: FOUND (expected EXPECTED). ADVICE`.
+
+    `str(error)` names settings as Python does: `lr`, `batch_size=64`. `error.line()` and the four parts name them as
+    the command line does: `--lr`, `--batch-size 64`.
 
     subject: the flag, file or setting that the error is about.
     found: what is there, as a short clause or a noun phrase: "it has no settings.yaml", "12 found".
@@ -44,10 +51,21 @@ class SightlineError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, subject: str, found: str, expected: str = "", advice: str = "") -> None:
+        # All four, since copies and pickles are made from them.
+        super().__init__(subject, found, expected, advice)
         self.subject, self.found, self.expected, self.advice = subject, found, expected, advice
-        wanted = f" (expected {expected})" if expected else ""
-        message = f"{subject}: {found}{wanted}{f'. {advice}' if advice else ''}"
-        super().__init__(" ".join(message.split()))
+
+    def line(self) -> str:
+        """The message with the flags of the command line."""
+        wanted = f" (expected {self.expected})" if self.expected else ""
+        message = f"{self.subject}: {self.found}{wanted}{f'. {self.advice}' if self.advice else ''}"
+        return " ".join(message.split())
+
+    def __str__(self) -> str:
+        return in_python(self.line())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
 
 
 class UsageError(SightlineError):
@@ -94,13 +112,25 @@ class Interrupted(SightlineError):  # noqa: N818
     exit_code = 130
 
 
-def unknown(subject: str, name: str, known: Iterable[str], kind: type[SightlineError] = UsageError) -> SightlineError:
-    """The error for a name that is none of `known`, with the nearest of them first."""
+def unknown(
+    subject: str, name: str, known: Iterable[str], kind: type[SightlineError] = UsageError, *, listed_by: str = ""
+) -> SightlineError:
+    """The error for a name that is none of `known`: all of them where they are few, otherwise the nearest.
+
+    `listed_by` is what lists the names, such as a command, for where they are many and none is near.
+    """
+    return kind(subject, f"'{name}' is not known", *known_names(name, known, listed_by))
+
+
+def known_names(name: str, known: Iterable[str], listed_by: str = "") -> tuple[str, str]:
+    """What an error for a wrong `name` expects and advises, as `unknown` has it."""
     names = sorted(known)
-    near = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
-    advice = f"Did you mean {' or '.join(near)}?" if near else ""
-    listed = f"one of {', '.join(names)}" if len(names) <= LONGEST_LIST or not near else ""
-    return kind(subject, f"'{name}' is not known", listed, advice)
+    near = difflib.get_close_matches(name.lower(), names, n=MOST_NEAR, cutoff=0.5)
+    many = len(names) > LONGEST_LIST
+    advice = f"See {listed_by} for all names." if many and listed_by else ""
+    if near:
+        advice = f"Did you mean {' or '.join(near)}?"
+    return "" if many or not names else f"one of {', '.join(names)}", advice
 
 
 @contextlib.contextmanager

@@ -6,8 +6,10 @@ Every command imports this, so that what takes a while is imported where it is n
 from __future__ import annotations
 
 import os
+import shutil
+import sys
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 DISTRIBUTION = "sightline-vision"
@@ -32,12 +34,20 @@ def install_command(extra: str) -> str:
     url = str(source.get("url", ""))
     clone = None if source else _clone()
     if clone is not None or source.get("dir_info", {}).get("editable"):
-        return f"pip install -e {_quoted(f'{clone or _path(url)}[{extra}]')}"
+        return pip_install("-e", f"{clone or _path(url)}[{extra}]")
     if url.startswith("file:") and "dir_info" in source:
-        return f"pip install {_quoted(f'{_path(url)}[{extra}]')}"
+        return pip_install(f"{_path(url)}[{extra}]")
     if vcs := source.get("vcs_info"):
         url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
-    return f"pip install {_quoted(f'{package} @ {url}' if url else package)}"
+    return pip_install(f"{package} @ {url}" if url else package)
+
+
+def pip_install(*words: str) -> str:
+    """What to type so that pip installs into the Python that runs this, be its environment activated or not."""
+    python, found = sys.executable or "python", shutil.which("pip")
+    activated = found is not None and PurePath(found).parent == PurePath(python).parent
+    pip = "pip" if activated else f"{_quoted(python)} -m pip"
+    return " ".join([pip, "install", *map(_quoted, words)])
 
 
 @cache
@@ -70,4 +80,6 @@ def _path(url: str) -> str:
 def _quoted(word: str) -> str:
     import shlex
 
-    return f'"{word}"' if os.name == "nt" else shlex.quote(word)
+    if os.name == "nt":
+        return f'"{word}"' if set(word) & set(" []()&@") else word
+    return shlex.quote(word)

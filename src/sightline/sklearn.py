@@ -221,7 +221,7 @@ class SightlineClassifier(ClassifierMixin, BaseEstimator):  # pyright: ignore[re
 
 
 def _refused(error: SightlineError) -> ArrayError:
-    return ArrayError(error.subject.removeprefix("--").replace("-", "_"), error.found, error.expected, error.advice)
+    return ArrayError(error.subject, error.found, error.expected, error.advice)
 
 
 def _are_images(X: Any) -> bool:  # noqa: N803

@@ -71,7 +71,7 @@ def audit_lines(audit: Audit) -> list[str]:
         if absent := [label for label, count in part.classes.items() if count == 0]:
             lines.append(f"{name} has no image of {_some(absent)}")
     if audit.imbalance is not None and audit.imbalance >= IMBALANCE_WORTH_TELLING:
-        advice = ": accuracy alone says little; see --class-weights, --sampler and --select balanced_accuracy"
+        advice = ": accuracy alone says little; see the settings class_weights, sampler and select (balanced_accuracy)"
         told = advice if audit.imbalance >= UNEQUAL else ""
         lines.append(f"the largest class has {audit.imbalance:.1f} times as many images as the smallest{told}")
     if audit.skipped:

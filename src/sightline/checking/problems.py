@@ -59,7 +59,7 @@ def _in_number(text: str, count: int) -> str:
 
 
 def _file_problems(survey: Survey) -> Iterator[Problem]:
-    repair = "repair or remove them; with --skip-bad, training skips them"
+    repair = "repair or remove them; with skip_bad, training skips them"
     yield _problem(
         "unreadable", (Entry((name,), why) for name, why in survey.bad.items()),
         "{n} file[s] cannot be read", repair, wrong=True,
@@ -255,7 +255,7 @@ def _picture_problems(survey: Survey) -> Iterator[Problem]:
     long = (aspects > LONGEST_ASPECT) & (np.median(aspects) <= LONGEST_ASPECT)
     yield _problem(
         "aspect", _sized(survey, long), f"{{n}} picture[s] [is|are] more than {LONGEST_ASPECT:g} times as long as wide",
-        "crop them, or try --fit crop and --fit pad", wrong=False,
+        "crop them, or set fit to crop or pad", wrong=False,
     )  # fmt: skip
     counts = Counter(kind for fact in survey.facts for kind in fact.kinds)
     for kind, count in counts.items():

@@ -22,7 +22,7 @@ from sightline.settings import (
     TimmSettings,
     build_settings,
 )
-from sightline.settings.merge import flag_of, is_network, network_names
+from sightline.settings.merge import ALL_NETWORKS, flag_of, is_network, network_names
 
 if TYPE_CHECKING:
     from sightline.models import ModelSummary
@@ -81,7 +81,8 @@ def _named(name: str, flags: Mapping[str, Any]) -> tuple[ModelSettings, tuple[in
     elif _is_known(name):
         settings = build_settings({}, {"model": name, **flags})
     else:
-        raise unknown("MODEL", name, {*recipe_names(), *network_names()})
+        listed_by = f"sightline recipes, or {ALL_NETWORKS},"
+        raise unknown("MODEL", name, {*recipe_names(), *network_names()}, listed_by=listed_by)
     assert settings.model is not None
     return settings.model, shape, classes
 

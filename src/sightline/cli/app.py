@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from sightline.cli.layout import section
 from sightline.errors import Interrupted, ResourceError, SightlineError, UsageError, unknown
-from sightline.installation import version
+from sightline.installation import pip_install, version
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -227,7 +227,7 @@ def run(words: Sequence[str]) -> int:
         error = _as_sightline_error(caught)
         if debug:
             traceback.print_exception(caught)
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error.line()}", file=sys.stderr)
         return error.exit_code
     return 0
 
@@ -243,7 +243,7 @@ def _dispatch(words: list[str]) -> None:
             first, "it comes before the command", "sightline COMMAND FLAGS", "Run sightline --help to see the commands."
         )
     elif first not in (names := {command.name.split()[0] for command in COMMANDS}):
-        raise unknown("command", first, names)
+        raise unknown("command", first, names, listed_by="sightline --help")
     else:
         _call(words)
 
@@ -328,7 +328,7 @@ def _as_sightline_error(error: BaseException) -> SightlineError:
         return Interrupted("interrupted", "stopped by Ctrl-C")
     if isinstance(error, ModuleNotFoundError) and error.name in NOT_FOR_SERVING:
         package = NOT_FOR_SERVING[error.name]
-        advice = f"Run pip install {package} to install it. Without it, predict, test and serve can use ONNX files."
+        advice = f"Run {pip_install(package)} to install it. Without it, predict, test and serve can use ONNX files."
         return UsageError("this command", f"it needs {package}, which is not installed", advice=advice)
     if isinstance(error, MemoryError):
         return ResourceError("this command", "memory ran out", advice="Use smaller batches or images.")

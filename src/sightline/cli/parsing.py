@@ -32,7 +32,7 @@ def explain(error: CycloptsError) -> SightlineError:
             found = UsageError(flag, f"{command} has no such flag", advice=_nearest(flag, known) or see)
         case UnknownCommandError():
             known = [name for name in (error.app or ()) if not name.startswith("-")]
-            found = unknown("command", (error.unused_tokens or ["?"])[0], known)
+            found = unknown("command", (error.unused_tokens or ["?"])[0], known, listed_by=f"{command} --help")
         case UnusedCliTokensError():
             found = UsageError(" ".join(error.unused_tokens or []), f"it is more than {command} takes", advice=see)
         case RepeatArgumentError():

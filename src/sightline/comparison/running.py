@@ -195,7 +195,7 @@ def work() -> None:
         job = Job(folder, int(side), plan.sides[int(side)].name, int(seed))
         run_one(job, plan, ImagesOnce(), make_reporter())
     except SightlineError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error.line()}", file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(Interrupted.exit_code)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from sightline.errors import SightlineError, UsageError, unknown
+from sightline.errors import UsageError, unknown
 from sightline.recipes import recipe_names, resolve
 from sightline.settings import Settings, flat_fields
-from sightline.settings.merge import flag_of, is_network, network_names
+from sightline.settings.merge import ALL_NETWORKS, ALL_SETTINGS, flag_of, is_network, network_names
 from sightline.settings.text import value_of_text
 
 FORM = "a recipe, a network or a recipe's file, changed as in mnist-cnn:lr=0.05,batch_size=256"
@@ -117,11 +117,9 @@ def _parse(text: str) -> _SideRequest:
             "it is a folder, but other contestants are still to be trained",
             advice="Give only finished runs, or none.",
         )
-    raise _with_form(unknown("SIDE", what, {*recipe_names(), *network_names()}))
-
-
-def _with_form(error: SightlineError) -> SightlineError:
-    return error if error.advice else UsageError(error.subject, error.found, FORM)
+    listed_by = f"sightline recipes, or {ALL_NETWORKS},"
+    error = unknown("SIDE", what, {*recipe_names(), *network_names()}, listed_by=listed_by)
+    raise UsageError(error.subject, error.found, FORM, error.advice)
 
 
 def _changes(side: str, text: str | None) -> dict[str, Any]:
@@ -130,7 +128,7 @@ def _changes(side: str, text: str | None) -> dict[str, Any]:
         name, _, value = part.partition("=")
         name = name.replace("-", "_")
         if name not in flat_fields():
-            error = unknown(side, name, flat_fields())
+            error = unknown(side, name, flat_fields(), listed_by=ALL_SETTINGS)
             raise UsageError(side, f"'{name}' is not a setting", error.expected, error.advice)
         if name in SHARED:
             raise UsageError(side, f"it changes {name}, which all contestants share", advice=f"Use {flag_of(name)}.")

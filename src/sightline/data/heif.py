@@ -14,6 +14,10 @@ AVIF_BRANDS = frozenset((b"avif", b"avis"))
 LONGEST_BOX = 256
 
 
+class HeicError(ImageError):
+    """A HEIC picture where the extra that reads it is not installed."""
+
+
 def is_heic(content: bytes) -> bool:
     """Tell by the brands in its first box whether a file is HEIC, and not AVIF, which has boxes of the same kind.
 
@@ -27,13 +31,13 @@ def is_heic(content: bytes) -> bool:
 
 
 def heif_format(subject: str) -> str:
-    """Make Pillow know the format, and give its name there. Raises ImageError, naming the extra, where it is missing.
+    """Make Pillow know the format, and give its name there. Raises HeicError, naming the extra, where it is missing.
 
     The picture comes turned as its own boxes say, and without an EXIF orientation.
     """
     if not _registered():
         found = f"it is HEIC, which is read with {install_command('heic')}"
-        raise ImageError(subject, found, advice="Install that, or save it as JPEG.")
+        raise HeicError(subject, found, advice="Install that, or save it as JPEG.")
     return FORMAT
 
 

@@ -247,7 +247,7 @@ def find_columns(table: Table, settings: DataSettings, is_there: Callable[[str],
 
 def _asked(table: Table, name: str, what: str) -> int:
     if name not in table.columns:
-        raise unknown(FLAGS[what], name, table.columns)
+        raise unknown(FLAGS[what], name, table.columns, listed_by=f"the first line of {table.path.name}")
     return table.columns.index(name)
 
 

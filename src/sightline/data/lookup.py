@@ -206,6 +206,6 @@ def get_dataset(name: str, data_dir: str | Path | None = None, *, quiet: bool = 
     can neither be found nor downloaded, ResourceError if the download cannot be written.
     """
     if name not in DATASETS:
-        raise unknown("data", name, DATASETS)
+        raise unknown("data", name, DATASETS, listed_by="sightline data list")
     source = DATASETS[name].source
     return {} if source is None else find_files(source, None if data_dir is None else str(data_dir), quiet=quiet)

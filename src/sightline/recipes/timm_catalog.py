@@ -50,10 +50,12 @@ def timm_entry(name: str) -> TimmEntry:
     timm = import_timm()
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
-        raise unknown(SUBJECT, f"timm/{name}", [f"timm/{known}" for known in timm.list_models()])
+        known = [f"timm/{known}" for known in timm.list_models()]
+        raise unknown(SUBJECT, f"timm/{name}", known, listed_by="timm.list_models() in Python")
     tagged = [f"timm/{known}" for known in timm.list_pretrained(f"{architecture}.*")]
     if tag and f"timm/{name}" not in tagged:
-        raise unknown(SUBJECT, f"timm/{name}", tagged or [f"timm/{architecture}"])
+        listed_by = f"timm.list_pretrained('{architecture}.*') in Python"
+        raise unknown(SUBJECT, f"timm/{name}", tagged or [f"timm/{architecture}"], listed_by=listed_by)
     found = timm.get_pretrained_cfg(name)
     if found is None:  # a network of which timm says nothing
         grey = (0.5,) * 3

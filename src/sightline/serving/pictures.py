@@ -8,6 +8,7 @@ import io
 from PIL import Image
 
 from sightline.data.decoder import Pixels, decode
+from sightline.data.heif import HeicError
 from sightline.data.preprocessing import Preprocessing
 from sightline.errors import ImageError, ImageSizeError
 from sightline.serving.body import Picture
@@ -23,6 +24,8 @@ def prepare(picture: Picture, preprocessing: Preprocessing, max_pixels: int) -> 
         return decode(picture.content, preprocessing, name=picture.name, max_pixels=max_pixels)
     except ImageSizeError as error:
         raise Problem(413, str(error)) from None
+    except HeicError as error:  # whose advice is for this machine
+        raise Problem(422, f"{error.subject}: it is HEIC, which this server cannot read. Send it as JPEG.") from None
     except ImageError as error:
         raise Problem(422, str(error)) from None
 

@@ -80,7 +80,7 @@ def serve(
 def _limits(limits: Mapping[str, Any]) -> Limits:
     for name in limits:
         if name not in Limits.model_fields:
-            raise unknown(flag_of(name), name, Limits.model_fields)
+            raise unknown(flag_of(name), name, Limits.model_fields, listed_by="sightline serve --help")
     try:
         return Limits.model_validate(limits)
     except ValidationError as error:

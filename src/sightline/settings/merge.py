@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from sightline.errors import FileError, UsageError, unknown
+from sightline.errors import FileError, UsageError, known_names, unknown
 from sightline.settings.data import DataSettings
 from sightline.settings.model import MODEL_PRESETS, TIMM, preset_layout
 from sightline.settings.run import Settings
@@ -21,6 +21,8 @@ from sightline.settings.run import Settings
 SAFE_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # What pydantic says of a wrong value, around the noun phrase that says what would be right.
 SHOULD_BE = re.compile(r"(?:Input should be|\w+ should have) (.+?)(?:, (?:unable to|got a) .*| after validation.*)?")
+# What lists every setting, and every network but timm's.
+ALL_SETTINGS, ALL_NETWORKS = "sightline train --help-all", "--model in sightline train --help"
 # What is no section and has no flag.
 NOT_SECTIONS = {"recipe", "extended_from_step"}
 # A section chosen by a name: the key that chooses.
@@ -115,7 +117,7 @@ def build_settings(
     fields = flat_fields()
     for name in given:
         if name not in fields:
-            raise unknown(flag_of(name), name, fields)
+            raise unknown(flag_of(name), name, fields, listed_by=ALL_SETTINGS)
     for section, key in DISCRIMINATORS.items():
         flat = _flat_name(section, key)
         if flat in given:
@@ -164,8 +166,8 @@ def _choose(merged: dict[str, Any], section: str, key: str, chosen: Any) -> None
         return
     kinds = section_kinds(section)
     if str(chosen).replace("-", "_") not in kinds or (section == "model" and chosen == "timm"):
-        known = network_names() if section == "model" else kinds
-        raise unknown(flag_of(_flat_name(section, key)), str(chosen), known)
+        known, listed_by = (network_names(), ALL_NETWORKS) if section == "model" else (kinds, "")
+        raise unknown(flag_of(_flat_name(section, key)), str(chosen), known, listed_by=listed_by)
     chosen = str(chosen).replace("-", "_")
     if merged.get(section, {}).get(key) != chosen:
         merged[section] = {key: chosen}
@@ -187,8 +189,10 @@ def one_line(error: ValidationError) -> UsageError:
     if first["type"] == "extra_forbidden":
         owner = f"{section} '{kind}'" if kind else section if inner else "a run"
         own = section_kinds(section)[kind].model_fields if inner else Settings.model_fields
-        names = ", ".join(name for name in own if name != DISCRIMINATORS.get(section))
-        return UsageError(flag, f"{owner} has no such setting", f"one of {names}" if names else "")
+        names = [name for name in own if name != DISCRIMINATORS.get(section)]
+        return UsageError(
+            flag, f"{owner} has no such setting", *known_names(str(first["loc"][-1]), names, ALL_SETTINGS)
+        )
     message = str(first["msg"])
     wanted = SHOULD_BE.fullmatch(message)
     if wanted is None:
@@ -207,5 +211,5 @@ def settings_from_yaml(text: str, subject: str) -> Settings:
     try:
         return Settings.model_validate(yaml.load(text, SAFE_LOADER))
     except (yaml.YAMLError, ValidationError) as error:
-        reason = str(one_line(error)) if isinstance(error, ValidationError) else "not YAML"
+        reason = one_line(error).line() if isinstance(error, ValidationError) else "not YAML"
         raise FileError(subject, f"it does not hold Sightline settings ({reason})") from None

@@ -119,7 +119,7 @@ def _frozen_note(settings: Settings) -> list[str]:
 def _pretrained_notes(report: PretrainedReport, settings: Settings) -> list[str]:
     if report.normalize in (None, settings.data.normalize):
         return [report.line()]
-    scaling = f"these weights were trained with --normalize {report.normalize}, this run has {settings.data.normalize}"
+    scaling = f"these weights were trained with normalize {report.normalize}, this run has {settings.data.normalize}"
     return [report.line(), scaling]
 
 

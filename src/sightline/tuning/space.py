@@ -22,6 +22,7 @@ import yaml
 from sightline.comparison.sides import SHARED
 from sightline.errors import FileError, UsageError, unknown
 from sightline.settings import Settings, flat_fields
+from sightline.settings.merge import ALL_SETTINGS
 from sightline.settings.text import kinds_of_value, text
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def _dimension(name: str, found: Any, subject: str) -> Range | Choices:
     flat, where = name.replace("-", "_"), f"{subject}: {name}"
     field = flat_fields().get(flat)
     if field is None:
-        raise unknown(subject, flat, flat_fields())
+        raise unknown(subject, flat, flat_fields(), listed_by=ALL_SETTINGS)
     if flat in FIXED or field.section in FIXED_SECTIONS:
         raise UsageError(where, "it cannot be searched", "settings of the network and its training")
     match found:

@@ -73,7 +73,7 @@ def check_space(plan: StudyPlan) -> None:
             try:
                 settings_of(plan, {name: value})
             except UsageError as error:
-                raise UsageError(f"search space, {name}", str(error)) from None
+                raise UsageError(f"search space, {name}", error.line()) from None
 
 
 def search(
@@ -185,7 +185,7 @@ def _try(
         end(state=TrialState.PRUNED)
     except (NumericError, UsageError) as error:
         # Settings that are each right may not suit each other, or not learn: that is what a search finds out.
-        trial.set_user_attr(WHY, str(error))
+        trial.set_user_attr(WHY, error.line())
         end(state=TrialState.FAIL)
     except (SightlineError, KeyboardInterrupt):
         _break_off(study, folder, trial.number, trial.params)
