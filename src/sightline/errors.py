@@ -25,6 +25,7 @@ from collections.abc import Generator, Iterable
 from typing import ClassVar
 
 from sightline.installation import install_command
+from sightline.printable import printable
 
 LONGEST_LIST = 20
 
@@ -46,8 +47,8 @@ class SightlineError(Exception):
     def __init__(self, subject: str, found: str, expected: str = "", advice: str = "") -> None:
         self.subject, self.found, self.expected, self.advice = subject, found, expected, advice
         wanted = f" (expected {expected})" if expected else ""
-        message = f"{subject}: {found}{wanted}{f'. {advice}' if advice else ''}"
-        super().__init__(" ".join(message.split()))
+        told = " ".join(f"{found}{wanted}{f'. {advice}' if advice else ''}".split())
+        super().__init__(printable(f"{subject}: {told}"))
 
 
 class UsageError(SightlineError):

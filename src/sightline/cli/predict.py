@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,8 +15,10 @@ from cyclopts import Group, Parameter
 
 from sightline.cli.app import STDIN
 from sightline.cli.flags import given, setting_flags
-from sightline.cli.output import AS_TEXT, Output, finite, print_json, print_notes
+from sightline.cli.output import AS_TEXT, Output, finite, print_exactly, print_json, print_notes, say
+from sightline.cli.streams import read_all
 from sightline.errors import UsageError
+from sightline.printable import shortened
 
 if TYPE_CHECKING:
     from sightline import Prediction
@@ -25,6 +30,8 @@ else:
     NONE_GIVEN = PredictFlags()
 
 PREDICT = Group("Predict", sort_key=1)
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a cell begins with that a spreadsheet computes."""
 
 
 def predict(
@@ -43,6 +50,23 @@ def predict(
         Literal["table", "csv", "json"] | None,
         Parameter(group=PREDICT, metavar="NAME", help="One of table, csv, json. [table]"),
     ] = None,
+    spreadsheet: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            group=PREDICT,
+            help="With --format csv: put an apostrophe before cells that a spreadsheet would take for a formula.",
+        ),
+    ] = False,
+    null: Annotated[
+        bool,
+        Parameter(
+            name=("--null", "-0"),
+            negative="",
+            group=PREDICT,
+            help="The list on stdin has a NUL character after each path, as find -print0 writes it.",
+        ),
+    ] = False,
     skip_bad: Annotated[
         bool,
         Parameter(negative="", group=PREDICT, help="Skip unreadable pictures and list them, instead of stopping."),
@@ -56,13 +80,17 @@ def predict(
     """Predict, and print the predictions."""
     if output.json and format not in (None, "json"):
         raise UsageError("--format", f"{format} found together with --json", advice="Give one of them.")
+    if spreadsheet and format != "csv":
+        raise UsageError("--spreadsheet", "it is given without --format csv", advice="Add --format csv.")
+    if null and STDIN not in pictures:
+        raise UsageError("--null", "it is given without a list on stdin", advice="Add - to read one.")
     if top_k < 1:
         raise UsageError("--top-k", f"{top_k} found", "1 or more")
     with output.working():
         settings = given(flags)
         notes: list[str] = []
         column = settings.pop("image_column", "auto")
-        paths = list(_pictures(pictures, image_column=column, skip_bad=skip_bad, tell=notes.append))
+        paths = list(_pictures(pictures, null=null, image_column=column, skip_bad=skip_bad, tell=notes.append))
         print_notes(notes)
         import sightline
 
@@ -73,15 +101,15 @@ def predict(
     if output.json or format == "json":
         print_json([answer.to_dict() for answer in answers])
     elif format == "csv":
-        _show_csv(answers, classifier.class_names)
+        _show_csv(answers, classifier.class_names, spreadsheet=spreadsheet)
     else:
         _show_table(answers, top_k)
 
 
-def _pictures(arguments: Sequence[str], **options: Any) -> Iterator[Path]:
+def _pictures(arguments: Sequence[str], *, null: bool, **options: Any) -> Iterator[Path]:
     """List every picture that the arguments name: files as they are, folders with all pictures below them, sorted.
 
-    `options` are those of `find_pictures`.
+    `null`: the paths on stdin end with NUL characters, not lines. `options` are those of `find_pictures`.
     """
     import sightline
 
@@ -89,17 +117,43 @@ def _pictures(arguments: Sequence[str], **options: Any) -> Iterator[Path]:
         raise UsageError("PICTURE", "none given", "a picture, a folder or -")
     for argument in arguments:
         if argument == STDIN:
-            yield from (Path(line) for line in sys.stdin.read().splitlines() if line.strip())
+            yield from _listed(read_all(sys.stdin), null=null)
         else:
             yield from sightline.find_pictures(argument, **options)
 
 
-def _show_csv(answers: Sequence[Prediction], class_names: Sequence[str]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+def _listed(content: bytes, *, null: bool) -> Iterator[Path]:
+    """The paths of a list: one a line, whose end alone is no part of a name, or one before each NUL character.
+
+    A byte order mark at the start is no part of a name. Raises UsageError for a list of the other kind.
+    """
+    content = content.removeprefix(codecs.BOM_UTF8)
+    if null:
+        paths = content.split(b"\0")
+    elif b"\0" in content:
+        advice = "Add --null for a list that find -print0 wrote, or save the list as UTF-8."
+        raise UsageError("the list on stdin", "it has NUL characters", "one path per line", advice)
+    else:
+        paths = [line.removesuffix(b"\r") for line in content.split(b"\n")]
+    for path in paths:
+        if path.strip():
+            yield Path(os.fsdecode(path))
+
+
+def _show_csv(answers: Sequence[Prediction], class_names: Sequence[str], *, spreadsheet: bool) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    cell = _not_a_formula if spreadsheet else str
     writer.writerow(["path", "label", "probability", *(f"probability_{name}" for name in class_names)])
     for answer in answers:
         row = [answer.probability, *(answer.probabilities[name] for name in class_names)]
-        writer.writerow([answer.source, answer.label, *finite(row)])
+        writer.writerow([cell(answer.source), cell(answer.label), *finite(row)])
+    print_exactly(text.getvalue().removesuffix("\n"))
+
+
+def _not_a_formula(text: str) -> str:
+    """Put an apostrophe before what a spreadsheet would compute: OWASP, "CSV Injection"."""
+    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 def _show_table(answers: Sequence[Prediction], top_k: int) -> None:
@@ -108,8 +162,10 @@ def _show_table(answers: Sequence[Prediction], top_k: int) -> None:
     head = ["picture", "class", "probability", *(["then"] if top_k > 1 else [])]
     rows: list[list[str]] = []
     for answer in answers:
-        then = ", ".join(f"{label} {percent(p)}" for label, p in answer.top(top_k)[1:])
-        rows.append([answer.source, answer.label, percent(answer.probability), *([then] if top_k > 1 else [])])
+        then = ", ".join(f"{shortened(label)} {percent(p)}" for label, p in answer.top(top_k)[1:])
+        rows.append(
+            [answer.source, shortened(answer.label), percent(answer.probability), *([then] if top_k > 1 else [])]
+        )
     table(head, rows)
 
 
@@ -117,4 +173,4 @@ def _name_skipped(paths: Sequence[Path], answers: Sequence[Prediction]) -> None:
     answered = {answer.source for answer in answers}
     skipped = [str(path) for path in paths if str(path) not in answered]
     if skipped:
-        print(f"skipped {len(skipped)} unreadable: {', '.join(skipped)}", file=sys.stderr)
+        say(f"skipped {len(skipped)} unreadable: {', '.join(skipped)}", on=sys.stderr)
