@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 
+from sightline.cli.interrupts import EXIT_CODE, catch_interrupts, end_at_interrupts
+
 
 def main() -> None:
     """Run the command line and exit with its code."""
     try:
-        from sightline.cli.interrupts import EXIT_CODE, catch_interrupts, end_at_interrupts
-
         catch_interrupts()
         from sightline.cli.app import run
         from sightline.cli.streams import prepare_streams

@@ -21,13 +21,15 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-from collections.abc import Generator, Iterable
+from collections import Counter
+from collections.abc import Generator, Iterable, Sequence
+from pathlib import PurePath
 from typing import ClassVar
 
 from sightline.installation import install_command
 from sightline.printable import printable
 
-LONGEST_LIST = 20
+LONGEST_LIST, REASONS_SHOWN = 20, 5
 
 
 class SightlineError(Exception):
@@ -93,6 +95,16 @@ class Interrupted(SightlineError):  # noqa: N818
     """The user stopped the work; what was done is kept."""
 
     exit_code = 130
+
+
+def with_reasons(bad: Sequence[tuple[str, str]]) -> str:
+    """List the first of unreadable pictures, each a name and a reason, and count the rest by the endings of names."""
+    shown = ", ".join(f"{name} ({reason})" for name, reason in bad[:REASONS_SHOWN])
+    rest = bad[REASONS_SHOWN:]
+    if not rest:
+        return shown
+    endings = Counter(PurePath(name).suffix.lower() or "without an ending" for name, _ in rest)
+    return f"{shown} and {len(rest)} more ({', '.join(f'{count} {ending}' for ending, count in endings.most_common())})"
 
 
 def unknown(subject: str, name: str, known: Iterable[str], kind: type[SightlineError] = UsageError) -> SightlineError:

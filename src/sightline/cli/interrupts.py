@@ -37,7 +37,11 @@ def end_at_interrupts() -> None:
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, 0)
     if signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, None):
-        signal.signal(signal.SIGINT, lambda *_: os._exit(EXIT_CODE))
+        signal.signal(signal.SIGINT, _end)
+
+
+def _end(_number: int, _frame: FrameType | None) -> None:
+    os._exit(EXIT_CODE)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -17,7 +17,7 @@ from sightline.cli.app import STDIN
 from sightline.cli.flags import given, setting_flags
 from sightline.cli.output import AS_TEXT, Output, finite, print_exactly, print_json, print_notes, say
 from sightline.cli.streams import read_all
-from sightline.errors import UsageError
+from sightline.errors import UsageError, with_reasons
 from sightline.printable import shortened
 
 if TYPE_CHECKING:
@@ -95,9 +95,15 @@ def predict(
         import sightline
 
         classifier = sightline.load(model, **settings)
-        answers = classifier.predict(paths, batch_size=batch_size, skip_bad=skip_bad)
-    if skip_bad:
-        _name_skipped(paths, answers)
+        bad: list[tuple[str, str]] = []
+        answers = classifier.predict(
+            paths,
+            batch_size=batch_size,
+            skip_bad=skip_bad,
+            on_bad=lambda error: bad.append((error.subject, error.found)),
+        )
+    if skip_bad and bad:
+        say(f"skipped {len(bad)} unreadable: {with_reasons(bad)}", on=sys.stderr)
     if output.json or format == "json":
         print_json([answer.to_dict() for answer in answers])
     elif format == "csv":
@@ -167,10 +173,3 @@ def _show_table(answers: Sequence[Prediction], top_k: int) -> None:
             [answer.source, shortened(answer.label), percent(answer.probability), *([then] if top_k > 1 else [])]
         )
     table(head, rows)
-
-
-def _name_skipped(paths: Sequence[Path], answers: Sequence[Prediction]) -> None:
-    answered = {answer.source for answer in answers}
-    skipped = [str(path) for path in paths if str(path) not in answered]
-    if skipped:
-        say(f"skipped {len(skipped)} unreadable: {', '.join(skipped)}", on=sys.stderr)

@@ -12,7 +12,8 @@ import errno
 import io
 import os
 import sys
-from typing import Any, TextIO
+from pathlib import Path
+from typing import Any, Literal, TextIO
 
 from sightline.errors import ResourceError
 
@@ -60,9 +61,9 @@ def _open_missing() -> None:
                     os.set_inheritable(null, True)
 
 
-def _present(stream: TextIO | None, mode: str) -> TextIO:
+def _present(stream: TextIO | None, mode: Literal["r", "w"]) -> TextIO:
     # Python has None for a descriptor that was closed when it started.
-    return stream if stream is not None else open(os.devnull, mode, encoding="utf-8")  # noqa: PTH123
+    return Path(os.devnull).open(mode, encoding="utf-8") if stream is None else stream
 
 
 def _writable(stream: TextIO, name: str) -> TextIO:

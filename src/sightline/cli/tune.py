@@ -25,7 +25,7 @@ else:
 
 TUNE = Group("Tune", sort_key=1)
 # What may change when a study is resumed.
-BUDGET = ("trials", "seconds", "seeds")
+BUDGET = ("trials", "seconds", "seeds", "storage")
 
 
 @Parameter(name="*")
@@ -75,7 +75,8 @@ class StudyFlags:
         Parameter(
             group=TUNE,
             metavar="URL",
-            help="Database for the trials, if several machines share a search. [in the study's folder]",
+            help="Database for the trials, if several machines share a search. Its password is not recorded: give the "
+            "URL again with --resume. [in the study's folder]",
         ),
     ] = None
     study: Annotated[str | None, Parameter(group=TUNE, metavar="NAME", help="The study's name in --storage.")] = None

@@ -15,7 +15,7 @@ import asyncio
 from typing import Any, ClassVar
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from sightline.serving.capacity import Capacity
 from sightline.serving.gate import FRAME
@@ -62,11 +62,11 @@ class Protocol(H11Protocol):
         if self._ended and self.cycle.response_complete:
             self.transport.close()
 
-    def eof_received(self) -> bool:
+    def eof_received(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride] (asyncio's may be either)
         """Keep the connection of a client that only has nothing more to send, until what it asked for is answered."""
         self._ended = True
-        asked = self.cycle is not None and self.conn.their_state is not h11.SEND_BODY
-        return asked and not self.cycle.response_complete
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and not cycle.response_complete and self.conn.their_state is not h11.SEND_BODY
 
     def pause_writing(self) -> None:
         """Let the client read, also on a connection that is being closed; one that does not is cut off."""
