@@ -91,12 +91,12 @@ def test_json_escapes_and_gives_back_the_exact_name(capsys):
 
 
 def test_unreadable_pictures_are_listed_with_reasons_and_the_rest_by_ending():
-    bad = [(f"{n}.{'png' if n % 3 else 'JPG'}", "it is empty") for n in range(9)]
+    bad = [(f"{n}.{'png' if n % 3 else 'JPG'}", "it is empty") for n in range(24)]
     told = with_reasons(bad)
     assert told.startswith("0.JPG (it is empty), 1.png (it is empty), ")
-    assert told.endswith("4.png (it is empty) and 4 more (3 .png, 1 .jpg)")
+    assert told.endswith("19.png (it is empty) and 4 more (3 .png, 1 .jpg)")
     assert with_reasons(bad[:1]) == "0.JPG (it is empty)"
-    assert with_reasons([*bad[:5], ("x", "y")]).endswith("and 1 more (1 without an ending)")
+    assert with_reasons([*bad[:20], ("x", "y")]).endswith("and 1 more (1 without an ending)")
 
 
 class Stdin:

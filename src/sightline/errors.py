@@ -29,7 +29,7 @@ from typing import ClassVar
 from sightline.installation import install_command
 from sightline.printable import printable
 
-LONGEST_LIST, REASONS_SHOWN = 20, 5
+LONGEST_LIST, REASONS_SHOWN = 20, 20
 
 
 class SightlineError(Exception):

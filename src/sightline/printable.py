@@ -32,30 +32,32 @@ def printable(text: str) -> str:
     return "".join(c if is_printable(c) else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
-def shortened(name: str, longest: int = LONGEST_NAME) -> str:
-    """Make a name printable, and leave out the middle of one that is longer than so many columns."""
-    name = printable(name)
-    if _columns(name) <= longest:
-        return name
-    half = (longest - 1) // 2
-    return f"{_beginning(name, longest - 1 - half)}…{_beginning(name[::-1], half)[::-1]}"
-
-
-def _columns(text: str) -> int:
+def columns(text: str) -> int:
+    """Count the columns that a text takes: Chinese and other wide characters take two."""
     return sum(map(_width, text))
 
 
+def shortened(name: str, most: int = LONGEST_NAME, front: float = 1 / 2) -> str:
+    """Make a name printable, and bring it to `most` columns by leaving out its middle; `front` is the part kept there.
+
+    Names that begin alike often differ at the end, and a path tells most there.
+    """
+    name = printable(name)
+    if columns(name) <= most:
+        return name
+    head = round((most - 1) * front)
+    return f"{_beginning(name, head)}…{_beginning(name[::-1], most - 1 - head)[::-1]}"
+
+
 def _width(character: str) -> int:
-    if unicodedata.combining(character):
-        return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
-def _beginning(text: str, columns: int) -> str:
+def _beginning(text: str, most: int) -> str:
     """The longest beginning of a text that fits into so many columns."""
     used = 0
     for place, character in enumerate(text):
         used += _width(character)
-        if used > columns:
+        if used > most:
             return text[:place]
     return text
