@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import pytest
 import requests
 
+import sightline
 from helpers.serving import check_problem, picture
 from sightline.cli.app import run
 from sightline.installation import install_command
@@ -42,7 +45,8 @@ def start(request):
     begun = []
 
     def begin(*flags):
-        environment = {"PYTHONPATH": str(request.path.parent), "PATH": "/usr/bin:/bin"}
+        places = (request.path.parent, Path(sightline.__file__).parents[1])
+        environment = {"PYTHONPATH": os.pathsep.join(map(str, places)), "PATH": "/usr/bin:/bin"}
         program = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, *flags, "--max-batch", "4"],
             stdout=subprocess.PIPE,

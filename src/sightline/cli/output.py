@@ -50,7 +50,8 @@ def print_json(result: Any) -> None:
 
 def print_notes(notes: Sequence[str]) -> None:
     """Print what people should know besides the result, on stderr."""
-    say(*notes, on=sys.stderr)
+    for note in notes:
+        say(note, on=sys.stderr)
 
 
 def print_exactly(text: str) -> None:

@@ -8,6 +8,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,7 +18,7 @@ from sightline.cli.app import STDIN
 from sightline.cli.flags import given, setting_flags
 from sightline.cli.output import AS_TEXT, Output, finite, print_exactly, print_json, print_notes, say
 from sightline.cli.streams import read_all
-from sightline.errors import UsageError, with_reasons
+from sightline.errors import ImageError, UsageError, with_reasons
 from sightline.printable import shortened
 
 if TYPE_CHECKING:
@@ -34,6 +35,38 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a cell begins with that a spreadsheet computes."""
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class ShowFlags:
+    """How lists are read and predictions are shown."""
+
+    top_k: Annotated[int, Parameter(group=PREDICT, metavar="K", help="Number of most likely classes to show.")] = 3
+    format: Annotated[
+        Literal["table", "csv", "json"] | None,
+        Parameter(group=PREDICT, metavar="NAME", help="One of table, csv, json. [table]"),
+    ] = None
+    spreadsheet: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            group=PREDICT,
+            help="With --format csv: put an apostrophe before cells that a spreadsheet would take for a formula.",
+        ),
+    ] = False
+    null: Annotated[
+        bool,
+        Parameter(
+            name=("--null", "-0"),
+            negative="",
+            group=PREDICT,
+            help="The list on stdin has a NUL character after each path, as find -print0 writes it.",
+        ),
+    ] = False
+
+
+AS_TABLE = ShowFlags()
+
+
 def predict(
     model: Annotated[Path, Parameter(group=PREDICT, help="A run's folder, a model file or an ONNX file.")],
     /,
@@ -45,28 +78,7 @@ def predict(
             help="A picture, a folder or archive, a label file, or - for a list of paths on stdin.",
         ),
     ],
-    top_k: Annotated[int, Parameter(group=PREDICT, metavar="K", help="Number of most likely classes to show.")] = 3,
-    format: Annotated[
-        Literal["table", "csv", "json"] | None,
-        Parameter(group=PREDICT, metavar="NAME", help="One of table, csv, json. [table]"),
-    ] = None,
-    spreadsheet: Annotated[
-        bool,
-        Parameter(
-            negative="",
-            group=PREDICT,
-            help="With --format csv: put an apostrophe before cells that a spreadsheet would take for a formula.",
-        ),
-    ] = False,
-    null: Annotated[
-        bool,
-        Parameter(
-            name=("--null", "-0"),
-            negative="",
-            group=PREDICT,
-            help="The list on stdin has a NUL character after each path, as find -print0 writes it.",
-        ),
-    ] = False,
+    show: ShowFlags = AS_TABLE,
     skip_bad: Annotated[
         bool,
         Parameter(negative="", group=PREDICT, help="Skip unreadable pictures and list them, instead of stopping."),
@@ -78,38 +90,41 @@ def predict(
     output: Output = AS_TEXT,
 ) -> None:
     """Predict, and print the predictions."""
-    if output.json and format not in (None, "json"):
-        raise UsageError("--format", f"{format} found together with --json", advice="Give one of them.")
-    if spreadsheet and format != "csv":
-        raise UsageError("--spreadsheet", "it is given without --format csv", advice="Add --format csv.")
-    if null and STDIN not in pictures:
-        raise UsageError("--null", "it is given without a list on stdin", advice="Add - to read one.")
-    if top_k < 1:
-        raise UsageError("--top-k", f"{top_k} found", "1 or more")
+    _check(show, pictures, as_json=output.json)
+    bad: list[tuple[str, str]] = []
+
+    def remember(error: ImageError) -> None:
+        bad.append((error.subject, error.found))
+
     with output.working():
         settings = given(flags)
         notes: list[str] = []
         column = settings.pop("image_column", "auto")
-        paths = list(_pictures(pictures, null=null, image_column=column, skip_bad=skip_bad, tell=notes.append))
+        paths = list(_pictures(pictures, null=show.null, image_column=column, skip_bad=skip_bad, tell=notes.append))
         print_notes(notes)
         import sightline
 
         classifier = sightline.load(model, **settings)
-        bad: list[tuple[str, str]] = []
-        answers = classifier.predict(
-            paths,
-            batch_size=batch_size,
-            skip_bad=skip_bad,
-            on_bad=lambda error: bad.append((error.subject, error.found)),
-        )
+        answers = classifier.predict(paths, batch_size=batch_size, skip_bad=skip_bad, on_bad=remember)
     if skip_bad and bad:
         say(f"skipped {len(bad)} unreadable: {with_reasons(bad)}", on=sys.stderr)
-    if output.json or format == "json":
+    if output.json or show.format == "json":
         print_json([answer.to_dict() for answer in answers])
-    elif format == "csv":
-        _show_csv(answers, classifier.class_names, spreadsheet=spreadsheet)
+    elif show.format == "csv":
+        _show_csv(answers, classifier.class_names, spreadsheet=show.spreadsheet)
     else:
-        _show_table(answers, top_k)
+        _show_table(answers, show.top_k)
+
+
+def _check(show: ShowFlags, pictures: Sequence[str], *, as_json: bool) -> None:
+    if as_json and show.format not in (None, "json"):
+        raise UsageError("--format", f"{show.format} found together with --json", advice="Give one of them.")
+    if show.spreadsheet and show.format != "csv":
+        raise UsageError("--spreadsheet", "it is given without --format csv", advice="Add --format csv.")
+    if show.null and STDIN not in pictures:
+        raise UsageError("--null", "it is given without a list on stdin", advice="Add - to read one.")
+    if show.top_k < 1:
+        raise UsageError("--top-k", f"{show.top_k} found", "1 or more")
 
 
 def _pictures(arguments: Sequence[str], *, null: bool, **options: Any) -> Iterator[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -86,6 +87,20 @@ def hosts_of(host: str, allowed: Collection[str] = ()) -> tuple[str, ...] | None
     if not is_local(host) and not allowed:
         return None
     return (*LOCAL_HOSTS, f"[{host}]" if ":" in host else host.lower(), *allowed)
+
+
+def check_host(host: str) -> None:
+    """Raise UsageError for digits and dots that are no address, without asking a name server."""
+    try:
+        if set(host) <= set("0123456789."):
+            socket.inet_aton(host)
+    except OSError:
+        raise no_address(host) from None
+
+
+def no_address(host: str) -> UsageError:
+    """The error for what names no machine."""
+    return UsageError("--host", f"{host} is not an address", "a name or an address of this machine")
 
 
 def host_name(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -109,5 +110,6 @@ def _line(scope: Scope, status: int, seconds: float) -> str:
 
 
 def to_stderr(line: str) -> None:
-    """Write a log line where it does not mix with results."""
-    print(line, file=sys.stderr, flush=True)
+    """Write a log line where it does not mix with results; requests are answered though nobody reads it."""
+    with contextlib.suppress(OSError, ValueError):
+        print(line, file=sys.stderr, flush=True)

@@ -15,25 +15,13 @@ from types import FrameType
 import uvicorn
 
 from sightline.errors import Interrupted, ResourceError, UsageError
+from sightline.serving.access import no_address
 from sightline.serving.app import App
 from sightline.serving.capacity import capacity
 from sightline.serving.protocol import protocol
 
 TICK_SECONDS = 0.05
 KEEP_ALIVE_SECONDS = 30
-
-
-def check_host(host: str) -> None:
-    """Raise UsageError for digits and dots that are no address, without asking a name server."""
-    try:
-        if set(host) <= set("0123456789."):
-            socket.inet_aton(host)
-    except OSError:
-        raise _no_address(host) from None
-
-
-def _no_address(host: str) -> UsageError:
-    return UsageError("--host", f"{host} is not an address", "a name or an address of this machine")
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -44,7 +32,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
     except (socket.gaierror, UnicodeError):
-        raise _no_address(host) from None
+        raise no_address(host) from None
     try:
         listener = socket.create_server((host, port), family=family)
     except PermissionError:

@@ -68,28 +68,21 @@ def serve(
         raise UsageError("--port", f"{port} found", "a number from 0 to 65535")
     _check_origins(allow_origins)
     with needs("serve", "serve", *PACKAGES):
-        from sightline.serving import access
+        from sightline.serving.access import check_host, host_name, hosts_of, is_local, proxy_address
+        from sightline.serving.access import root_path as path_of
         from sightline.serving.app import create_app
         from sightline.serving.gate import to_stderr
-        from sightline.serving.running import address, check_host, listen, run
-    names = [access.host_name(name) for name in allow_hosts]
-    below = access.root_path(root_path)
-    proxies = [access.proxy_address(proxy) for proxy in trust_proxies]
+        from sightline.serving.running import address, listen, run
+    names, below = [host_name(name) for name in allow_hosts], path_of(root_path)
+    proxies = [proxy_address(proxy) for proxy in trust_proxies]
     check_host(host)
-    if not (allow_remote or access.is_local(host)):
-        raise UsageError(
-            "--host", f"{host} can be reached from other machines", advice="Add --allow-remote to allow this."
-        )
+    if not (allow_remote or is_local(host)):
+        found = f"{host} can be reached from other machines"
+        raise UsageError("--host", found, advice="Add --allow-remote to allow this.")
     with listen(host, port) as listener:
         classifier = _load(Path(model), compute.device, compute.threads)
-        app = create_app(
-            classifier,
-            checked,
-            hosts=access.hosts_of(host, names),
-            allow_origins=allow_origins,
-            root_path=below,
-            log=to_stderr if log else None,
-        )
+        access = {"hosts": hosts_of(host, names), "allow_origins": allow_origins, "root_path": below}
+        app = create_app(classifier, checked, **access, log=to_stderr if log else None)
         info = ServerInfo(address(listener), listener.getsockname()[1], app.max_batch)
         run(app, listener, trust_proxies=proxies, started=None if started is None else lambda: started(info))
 

@@ -155,8 +155,8 @@ def resume_study(
 def _storage(plan: StudyPlan, given: str | None) -> str | None:
     """The URL of a recorded study's storage, with its password."""
     if given is not None and plan.storage != without_password(given):
-        recorded = plan.storage or "in the study's folder"
-        raise UsageError("--storage", f"{without_password(given)} found", f"that of the study, which is {recorded}")
+        recorded = plan.storage or "none, since the trials are in the study's folder"
+        raise UsageError("--storage", f"{without_password(given)} found", recorded)
     if given is None and plan.storage is not None and has_password_left_out(plan.storage):
         advice = "Add --storage with the whole URL."
         raise UsageError("--storage", f"the password of {plan.storage} is not recorded", advice=advice)
