@@ -18,6 +18,10 @@ from sightline.cli.output import print_json
 from sightline.cli.tables import facts, table, table_with_notes
 from sightline.errors import DataError, with_reasons
 from sightline.printable import printable, shortened
+from sightline.reporting.blocks import Paragraph, Report, Section
+from sightline.reporting.html import page
+from sightline.reporting.markdown import markdown
+from sightline.reporting.words import words
 from test_cli_output import asked, pictures  # noqa: F401 (fixtures)
 
 ACTS = {
@@ -88,6 +92,13 @@ def test_json_escapes_and_gives_back_the_exact_name(capsys):
         out = capsys.readouterr().out
         assert json.loads(out)["name"] == name
         assert printable(out.removesuffix("\n")) == out.removesuffix("\n")
+
+
+@pytest.mark.parametrize("name", ACTS, ids=map(ascii, ACTS))
+def test_reports_show_names(name):
+    report = Report(name, name, "en", [Section("a", name, [Paragraph.of(name)])], "me")
+    for text in (markdown(report, words("en"), None), page(report, words("en"))):
+        assert [c for c in name if printable(c) != c and c not in "\n\t" and c in text] == []
 
 
 def test_unreadable_pictures_are_listed_with_reasons_and_the_rest_by_ending():

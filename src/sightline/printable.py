@@ -8,6 +8,7 @@ here.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 
 LONGEST_NAME = 40
 """Columns of a terminal that the name of a class gets in a table."""
@@ -17,19 +18,20 @@ JOINERS = "\u200c\u200d"
 """Format characters that are part of words in Persian and Indic scripts, and of emoji."""
 
 
-def is_printable(character: str) -> bool:
-    """Whether a character shows itself and does nothing else."""
-    return character.isprintable() or character in JOINERS or unicodedata.category(character) not in HIDDEN
-
-
-def printable(text: str) -> str:
+def printable(text: str, escape: Callable[[str], str] | None = None) -> str:
     r"""Write every character that would act instead of being seen as its escape, such as \x1b, \n or \u202e.
 
     The bytes of a file's name that are no UTF-8, which Python keeps as lone surrogates, become \udc80 to \udcff.
+    `escape` writes a character in another way than Python's.
     """
     if text.isprintable():
         return text
-    return "".join(c if is_printable(c) else c.encode("unicode_escape").decode("ascii") for c in text)
+    acting = {c for c in set(text) if unicodedata.category(c) in HIDDEN and c not in JOINERS}
+    return text.translate({ord(c): (escape or _escape)(c) for c in acting})
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
 
 
 def columns(text: str) -> int:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, TextIO
 from cyclopts import Group, Parameter
 
 from sightline.cli.streams import is_utf8
-from sightline.printable import is_printable, printable
+from sightline.printable import printable
 
 OUTPUT = Group("Output", sort_key=90)
 
@@ -45,7 +45,7 @@ def print_json(result: Any) -> None:
     file's name that is not UTF-8 each odd byte is a lone surrogate, as os.fsencode takes it.
     """
     text = json.dumps(finite(result), ensure_ascii=not is_utf8(sys.stdout), allow_nan=False, default=str)
-    print("".join(c if is_printable(c) else json.dumps(c)[1:-1] for c in text))
+    print(printable(text, lambda character: json.dumps(character)[1:-1]))
 
 
 def print_notes(notes: Sequence[str]) -> None:
