@@ -75,8 +75,7 @@ class StudyFlags:
         Parameter(
             group=TUNE,
             metavar="URL",
-            help="Database for the trials of machines that share a search; give it again with --resume if it has a "
-            "password. [in the study's folder]",
+            help="Database for the trials, if several machines share a search. [in the study's folder]",
         ),
     ] = None
     study: Annotated[str | None, Parameter(group=TUNE, metavar="NAME", help="The study's name in --storage.")] = None

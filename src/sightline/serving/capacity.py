@@ -12,21 +12,21 @@ from typing import Any
 from sightline.errors import ResourceError
 
 MOST_CONNECTIONS = 1024
-MOST_WAITING = 64
+MOST_AT_ONCE = 64
 SPARE = 16
 """Descriptors that are left for files."""
 IN_FLIGHT = 4
-"""How many times as many connections as wait can be accepted before the first of them is counted."""
+"""How many times `at_once` connections can be accepted before the first of them is counted."""
 SECONDS_BETWEEN_LINES = 60.0
 _log = logging.getLogger("sightline.serving")
 
 
 @dataclass
 class Capacity:
-    """`most`: connections that are open at once. `waiting`: those that the system holds until they are accepted."""
+    """`most`: connections that are kept open. `at_once`: those that are accepted before others are served."""
 
     most: int = MOST_CONNECTIONS
-    waiting: int = MOST_WAITING
+    at_once: int = MOST_AT_ONCE
     _told: float = field(default=float("-inf"), init=False)
 
     def is_full(self, connections: int) -> bool:
@@ -65,13 +65,13 @@ def capacity() -> Capacity:
         return Capacity()
     used = _open_files()
     free = allowed - used - SPARE
-    waiting = max(1, min(MOST_WAITING, free // (2 * IN_FLIGHT)))
-    most = min(MOST_CONNECTIONS, free - IN_FLIGHT * waiting)
+    at_once = max(1, min(MOST_AT_ONCE, free // (2 * IN_FLIGHT)))
+    most = min(MOST_CONNECTIONS, free - IN_FLIGHT * at_once)
     if most < 1:
         needed = used + SPARE + IN_FLIGHT + 1
         advice = "Raise the limit, for example with ulimit -n 1024."
         raise ResourceError("open files", f"at most {allowed} are allowed", f"at least {needed}", advice)
-    return Capacity(most, waiting)
+    return Capacity(most, at_once)
 
 
 def _open_files() -> int:

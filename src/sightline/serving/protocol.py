@@ -12,7 +12,7 @@ uvicorn's. tests/test_serving_limits.py holds all of it against the installed ve
 from __future__ import annotations
 
 import asyncio
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
@@ -65,7 +65,7 @@ class Protocol(H11Protocol):
     def eof_received(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride] (asyncio's may be either)
         """Keep the connection of a client that only has nothing more to send, until what it asked for is answered."""
         self._ended = True
-        cycle: RequestResponseCycle | None = self.cycle
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # uvicorn's type says that there always is one
         return cycle is not None and not cycle.response_complete and self.conn.their_state is not h11.SEND_BODY
 
     def pause_writing(self) -> None:

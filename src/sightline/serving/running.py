@@ -22,6 +22,7 @@ from sightline.serving.protocol import protocol
 
 TICK_SECONDS = 0.05
 KEEP_ALIVE_SECONDS = 30
+MOST_WAITING = 1024
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -86,7 +87,7 @@ class Server(uvicorn.Server):
             uvicorn.Config(
                 app,
                 http=protocol(app.limits.receive_seconds, self.capacity),
-                backlog=self.capacity.waiting,
+                backlog=self.capacity.at_once,
                 loop="asyncio",
                 ws="none",
                 lifespan="on",
@@ -106,7 +107,7 @@ class Server(uvicorn.Server):
     async def serve_on(self, listener: socket.socket, started: Callable[[], object] | None = None) -> None:
         """Serve until `end` was called. What `started` raises is raised then."""
         asyncio.get_running_loop().set_exception_handler(self.capacity.failed)
-        watch = asyncio.create_task(self._watch(started))
+        watch = asyncio.create_task(self._watch(listener, started))
         try:
             await self.serve(sockets=[listener])
         finally:
@@ -114,9 +115,11 @@ class Server(uvicorn.Server):
         if watch.done():
             watch.result()
 
-    async def _watch(self, started: Callable[[], object] | None) -> None:
+    async def _watch(self, listener: socket.socket, started: Callable[[], object] | None) -> None:
         while not self.started:
             await asyncio.sleep(TICK_SECONDS)
+        # asyncio accepts as many at a time as wait in the system; a burst may wait there without descriptors.
+        listener.listen(MOST_WAITING)
         try:
             if started is not None:
                 started()

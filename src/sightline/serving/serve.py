@@ -81,8 +81,10 @@ def serve(
         raise UsageError("--host", found, advice="Add --allow-remote to allow this.")
     with listen(host, port) as listener:
         classifier = _load(Path(model), compute.device, compute.threads)
-        access = {"hosts": hosts_of(host, names), "allow_origins": allow_origins, "root_path": below}
-        app = create_app(classifier, checked, **access, log=to_stderr if log else None)
+        hosts, logged = hosts_of(host, names), to_stderr if log else None
+        app = create_app(
+            classifier, checked, hosts=hosts, allow_origins=allow_origins, root_path=below, log=logged
+        )  # fmt: skip
         info = ServerInfo(address(listener), listener.getsockname()[1], app.max_batch)
         run(app, listener, trust_proxies=proxies, started=None if started is None else lambda: started(info))
 
