@@ -102,10 +102,16 @@ def test_all_unreadable_pictures_are_listed_or_skipped(path: Path, pixels: np.nd
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(b"not a picture")
     sources = [tmp_path / name for name in ("a.png", "good.png", "b.png")]
-    with pytest.raises(ImageError, match=r"a\.png.*b\.png") as error:
+    (tmp_path / "b.png").write_bytes(b"")
+    with pytest.raises(
+        ImageError, match=r"^2 pictures: .*a\.png \(it is no picture.*\), .*b\.png \(it is empty\)"
+    ) as error:
         classifier.predict(sources)
     assert "good.png" not in str(error.value)
-    assert [answer.source for answer in classifier.predict(sources, skip_bad=True)] == [str(tmp_path / "good.png")]
+    bad: list[str] = []
+    answers = classifier.predict(sources, skip_bad=True, on_bad=lambda error: bad.append(error.found))
+    assert [answer.source for answer in answers] == [str(tmp_path / "good.png")]
+    assert len(bad) == 2 and bad[1] == "it is empty"
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from PIL import Image
 import sightline
 from sightline.cli.app import run
 from sightline.cli.output import finite
+from sightline.errors import ImageError
 
 TRAIN_KEYS = {"run", "model", "data", "epochs", "steps", "train_seconds", "seed"} | {
     "val_accuracy",
@@ -44,9 +45,12 @@ def asked(monkeypatch):
     """The pictures that `predict` asks a classifier about; it answers for all that are not called bad."""
     calls = []
 
-    def predict(pictures, *, batch_size, skip_bad):
+    def predict(pictures, *, batch_size, skip_bad, on_bad):
         print("a library that talks")
         calls.append([str(p) for p in pictures])
+        for picture in pictures:
+            if skip_bad and "bad" in str(picture):
+                on_bad(ImageError(str(picture), "it is empty"))
         return [Answer(p) for p in pictures if not (skip_bad and "bad" in str(p))]
 
     classifier = SimpleNamespace(predict=predict, class_names=("a, b", "c"))
@@ -114,7 +118,7 @@ def test_predict_names_what_it_skipped(asked, pictures, capsys):
     assert run(["predict", "m", str(pictures), "--skip-bad", "--json"]) == 0
     out, err = capsys.readouterr()
     assert len(json.loads(out)) == 3
-    assert f"skipped 1 unreadable: {pictures}/deep/bad.gif" in err
+    assert f"skipped 1 unreadable: {pictures}/deep/bad.gif (it is empty)" in err
 
 
 def test_predict_refuses_a_folder_without_pictures(asked, tmp_path, capsys):
@@ -167,8 +171,8 @@ def test_summary_of_a_known_name_is_not_that_of_a_folder(capsys, monkeypatch, tm
 
 def test_names_that_are_not_utf8_come_out_as_they_are(tmp_path):
     script = (
-        "import sys; from sightline.cli import app, output; app._let_any_name_through();"
-        "name = sys.stdin.read(); print(name); output.print_json({'file': name})"
+        "import sys; from sightline.cli import output, streams; streams.prepare_streams();"
+        "name = sys.stdin.read(); output.print_exactly(name); output.print_json({'file': name})"
     )
     strict = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
     done = subprocess.run(

@@ -17,7 +17,7 @@ from sightline.data.folder import FolderData
 from sightline.data.image_set import ImageData, ImageSet
 from sightline.data.split import Splits
 from sightline.files.json_records import from_json, to_json
-from sightline.runs.records import Audit, AuditPart, CopiesAcross, CopiesInside, EqualPair
+from sightline.runs.records import Audit, AuditPart, CopiesAcross, CopiesInside, Duplicates, EqualPair
 from sightline.settings.data import DataSettings
 
 
@@ -108,6 +108,14 @@ def test_imbalance_skipped_and_ignored(clean):
     alone = audit(Splits(clean.train.select(np.array([0, 2])), None, None))
     assert alone.imbalance is None
     assert "train has no image of dog" in audit_lines(alone)
+
+
+def test_names_that_look_the_same_are_told_apart():
+    names = ("caf\u00e9", "cafe\u0301", "cafe")
+    part = AuditPart(30, dict.fromkeys(names, 10))
+    copies = Duplicates({}, CopiesAcross(pairs=0, other_label=0, with_test=0, named=[]))
+    told = [line for line in audit_lines(Audit({"train": part}, None, {}, 0, copies)) if "look the same" in line]
+    assert told == [r"'cafe\u0301' and 'caf\xe9' are different classes, though their names look the same"]
 
 
 def test_seventy_thousand_images_take_about_a_second():

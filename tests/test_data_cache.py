@@ -128,7 +128,7 @@ def test_skipped_pictures_are_tried_again(tmp_path, decodes):
     row = loaded.train.ids.index("train/cat/2.png")
     assert (loaded.train.images(row, row + 1) == [2, 0, 253]).all()
     decodes[0] = 0
-    refused(root, r"1 unreadable pictures: test/dog/3\.png")
+    refused(root, r"1 unreadable picture: test/dog/3\.png")
     assert decodes[0] == 1
 
 

@@ -109,7 +109,7 @@ def test_unreadable_pictures_are_all_listed_or_left_out(tmp_path):
     message = str(caught.value)
     assert "25 unreadable pictures" in message
     assert sum(name in message for name in bad) == 20
-    assert "and 5 more" in message
+    assert "and 5 more (5 .png)" in message
     assert "skip_bad=True" in message
     for _ in range(2):  # the second from the cache
         loaded = load(root, skip_bad=True)

@@ -62,7 +62,7 @@ def test_without_the_extra_one_line_names_it(tmp_path, monkeypatch):
         ):
             decode_raw(content, name="x.heic")
         (make(tmp_path / "pets") / "train" / "cat" / "x.HEIC").write_bytes(content)
-        refused(tmp_path / "pets", r"1 unreadable pictures: train/cat/x\.HEIC \(it is HEIC, .*\[heic\]'\)")
+        refused(tmp_path / "pets", r"1 unreadable picture: train/cat/x\.HEIC \(it is HEIC, .*\[heic\]'\)")
     finally:
         heif._registered.cache_clear()
 

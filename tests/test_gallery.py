@@ -15,11 +15,12 @@ from PIL import Image
 import sightline as sl
 from sightline.cli.app import run
 from sightline.drawing import gallery
-from sightline.drawing.lettering import columns, shortened
+from sightline.drawing.lettering import shortened
 from sightline.evaluation.predictions import Predictions, report_of, store_test
 from sightline.files import arrays
 from sightline.installation import install_command
 from sightline.models import build_model
+from sightline.printable import columns
 from sightline.runs.folder import RunFolder, TestFolder
 from sightline.runs.records import NetworkSummary
 from sightline.settings import ResNetSettings, build_settings

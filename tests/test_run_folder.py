@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,24 @@ def test_the_last_checkpoints_are_kept_and_leftovers_removed(tmp_path: Path) -> 
     folder.prune_checkpoints(2)
     assert [path.name for path in folder.checkpoints()] == ["step-1000000.safetensors", "step-000100.safetensors"]
     assert len(list((tmp_path / "checkpoints").iterdir())) == 2
+
+
+def test_what_killed_writes_left_is_cleared_once_it_is_old(tmp_path: Path) -> None:
+    left = {name: tmp_path / f"{atomic.TEMPORARY_PREFIX}{name}" for name in ("old", "new", "folder", "link")}
+    left["old"].write_bytes(b"half")
+    left["new"].write_bytes(b"half")
+    left["folder"].mkdir()
+    other = tmp_path / "other.json"
+    other.write_text("{}")
+    left["link"].symlink_to(other)
+    long_ago = time.time() - atomic.STALE_SECONDS - 60
+    for path in (left["old"], left["folder"], other):
+        os.utime(path, (long_ago, long_ago))
+    os.utime(left["link"], (long_ago, long_ago), follow_symlinks=False)
+    atomic.write_text(tmp_path / "new.json", "{}")
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "new.json", "other.json", *(left[name].name for name in ("new", "folder", "link"))
+    }  # fmt: skip
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import pytest
 import requests
 
+import sightline
 from helpers.serving import check_problem, picture
 from sightline.cli.app import run
 from sightline.installation import install_command
@@ -29,6 +32,8 @@ class Slow(Rule):
         return super().probabilities(pixels)
 sightline.classifier.load = lambda path, **_: classifier(Slow())
 from sightline.cli.app import run
+from sightline.cli.streams import prepare_streams
+prepare_streams()
 code = run(["serve", "model", *sys.argv[1:]])
 assert "torch" not in sys.modules
 sys.exit(code)
@@ -40,7 +45,8 @@ def start(request):
     begun = []
 
     def begin(*flags):
-        environment = {"PYTHONPATH": str(request.path.parent), "PATH": "/usr/bin:/bin"}
+        places = (request.path.parent, Path(sightline.__file__).parents[1])
+        environment = {"PYTHONPATH": os.pathsep.join(map(str, places)), "PATH": "/usr/bin:/bin"}
         program = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, *flags, "--max-batch", "4"],
             stdout=subprocess.PIPE,
@@ -131,6 +137,14 @@ def test_a_taken_port_is_a_resource_error(capsys):
         (["--max-body-mib", "much"], "--max-body-mib: 'much' found"),
         (["--allow-origin", "*"], "an origin such as"),
         (["--allow-origin", "https://a.example/page"], "an origin such as"),
+        (["--host", "999.1.1.1"], "999.1.1.1 is not an address"),
+        (["--host", "1.2.3.4.5", "--allow-remote"], "1.2.3.4.5 is not an address"),
+        (["--host", "192.0.2.1", "--allow-remote"], "192.0.2.1 is not this machine's"),
+        (["--allow-host", "pictures.example:80"], "a host name without a port"),
+        (["--allow-host", "https://pictures.example"], "a host name without a port"),
+        (["--root-path", "classify"], "a path such as /classify"),
+        (["--root-path", "/a b"], "a path such as /classify"),
+        (["--trust-proxy", "proxy.example"], "an address or network such as"),
         (["--threads", "0"], "--threads: '0' found"),
         (["--device", "abacus"], "--device: 'abacus' found"),
     ],

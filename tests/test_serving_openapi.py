@@ -47,7 +47,7 @@ def test_the_limits_are_this_servers(document):
     assert top["schema"]["maximum"] == len(NAMES)
     form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert form["properties"]["file"]["maxItems"] == 5
-    assert set(operation["responses"]) == {"200", "400", "408", "413", "415", "422", "429", "500", "503"}
+    assert set(operation["responses"]) == {"200", "400", "403", "408", "413", "415", "422", "429", "500", "503"}
     for status in ("429", "503"):
         assert operation["responses"][status]["headers"]["Retry-After"]["required"]
 

@@ -154,6 +154,25 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_update(tmp_path: Pat
     assert error.value.exit_code == 5
 
 
+def test_weights_that_blow_up_in_an_epochs_last_step_name_run_epoch_and_what_to_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sightline.training import trainer as loop
+
+    real = loop.learning_rate
+
+    def explode(*arguments: Any, **options: Any) -> float:
+        last = arguments[2] == 2 * options["steps_per_epoch"] - 1
+        return 1e30 if last else real(*arguments, **options)
+
+    monkeypatch.setattr(loop, "learning_rate", explode)
+    with pytest.raises(sl.NumericError, match=r"NaN or infinite probabilities, first for .*--lr") as error:
+        small(tmp_path, momentum=0)
+    (run,) = tmp_path.iterdir()
+    assert str(error.value).startswith(f"{run}, epoch 2: ")
+    assert error.value.exit_code == 5
+
+
 def test_the_best_weights_survive_a_loss_that_is_not_finite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from sightline.training import trainer as loop
 

@@ -315,6 +315,38 @@ def test_two_folders_share_a_study_through_its_storage(tmp_path: Path) -> None:
     assert len(list((tmp_path / "one").glob("*/trials/*"))) == len(list((tmp_path / "two").glob("*/trials/*"))) == 2
 
 
+@pytest.mark.parametrize(
+    ("url", "recorded"),
+    [
+        ("postgresql://me:s3cret@host/db", "postgresql://me:***@host/db"),
+        ("mysql+pymysql://me:s3/c:ret@host:3306/db?charset=utf8", "mysql+pymysql://me:***@host:3306/db?charset=utf8"),
+        ("postgresql://host/db?user=me&password=s3cret&x=1", "postgresql://host/db?user=me&password=***&x=1"),
+        ("postgresql://me@host/db", "postgresql://me@host/db"),
+        ("sqlite:////home/a@b/c:d.db", "sqlite:////home/a@b/c:d.db"),
+    ],
+)
+def test_the_password_of_a_storage_is_not_recorded(url: str, recorded: str) -> None:
+    from sightline.tuning.folder import has_password_left_out, without_password
+
+    assert without_password(url) == recorded
+    assert has_password_left_out(recorded) is (url != recorded)
+
+
+def test_a_password_is_in_no_file_and_asked_for_again(tmp_path: Path) -> None:
+    secret = "postgresql://me:s3cret@host/db"
+    tune(tmp_path, trials=1)
+    (folder,) = (StudyFolder(path) for path in tmp_path.iterdir())
+    folder.write_plan(replace(folder.plan(), storage=secret))
+    assert "s3cret" not in folder.plan_path.read_text()
+    with pytest.raises(sl.UsageError, match=r"the password of postgresql://me:\*\*\*@host/db is not recorded"):
+        sl.resume_study(folder.path, trials=2, quiet=True)
+    with pytest.raises(sl.UsageError, match=r"--storage: postgresql://me:\*\*\*@other/db found \(expected postgresql:"):
+        sl.resume_study(folder.path, trials=2, storage="postgresql://me:s3cret@other/db", quiet=True)
+    with pytest.raises(sl.ResourceError, match=r"^nonsense://me:\*\*\*@host: it cannot be used as storage") as error:
+        open_study(folder, replace(folder.plan(), storage="nonsense://me:s3cret@host"), seed=0)
+    assert "s3cret" not in str(error.value)
+
+
 # The command
 
 

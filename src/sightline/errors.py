@@ -23,14 +23,18 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-from collections.abc import Generator, Iterable
+from collections import Counter
+from collections.abc import Generator, Iterable, Sequence
+from pathlib import PurePath
 from typing import ClassVar
 
 from sightline.installation import install_command
 from sightline.keywords import in_python
+from sightline.printable import printable
 
 # Of known names: how many are listed at most, and how many near ones are.
 LONGEST_LIST, MOST_NEAR = 10, 3
+REASONS_SHOWN = 20
 
 
 class SightlineError(Exception):
@@ -58,8 +62,8 @@ class SightlineError(Exception):
     def line(self) -> str:
         """The message with the flags of the command line."""
         wanted = f" (expected {self.expected})" if self.expected else ""
-        message = f"{self.subject}: {self.found}{wanted}{f'. {self.advice}' if self.advice else ''}"
-        return " ".join(message.split())
+        told = " ".join(f"{self.found}{wanted}{f'. {self.advice}' if self.advice else ''}".split())
+        return printable(f"{self.subject}: {told}")
 
     def __str__(self) -> str:
         return in_python(self.line())
@@ -110,6 +114,16 @@ class Interrupted(SightlineError):  # noqa: N818
     """The user stopped the work; what was done is kept."""
 
     exit_code = 130
+
+
+def with_reasons(bad: Sequence[tuple[str, str]]) -> str:
+    """List the first of unreadable pictures, each a name and a reason, and count the rest by the endings of names."""
+    shown = ", ".join(f"{name} ({reason})" for name, reason in bad[:REASONS_SHOWN])
+    rest = bad[REASONS_SHOWN:]
+    if not rest:
+        return shown
+    endings = Counter(PurePath(name).suffix.lower() or "without an ending" for name, _ in rest)
+    return f"{shown} and {len(rest)} more ({', '.join(f'{count} {ending}' for ending, count in endings.most_common())})"
 
 
 def unknown(

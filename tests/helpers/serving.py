@@ -19,7 +19,8 @@ from PIL import Image
 from sightline.classifier import Classifier
 from sightline.data.preprocessing import unit_preprocessing
 from sightline.serving import Limits, create_app
-from sightline.serving.running import Server, address, hosts_of, listen
+from sightline.serving.access import hosts_of
+from sightline.serving.running import Server, address, listen
 
 HEAD = b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
 NAMES = ("dark", "grey", "light")
@@ -121,9 +122,10 @@ def answer_of(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
 def running(model=None, limits=None, **options):
     """Serve `model` until the block ends."""
     listener = listen("127.0.0.1", 0)
+    trust_proxies = options.pop("trust_proxies", ())
     options.setdefault("hosts", hosts_of("127.0.0.1"))
     app = create_app(model or classifier(), limits or Limits(max_batch=8), **options)
-    server = Server(app)
+    server = Server(app, trust_proxies)
     started = threading.Event()
     thread = threading.Thread(target=lambda: asyncio.run(server.serve_on(listener, started.set)))
     url, port = address(listener), listener.getsockname()[1]

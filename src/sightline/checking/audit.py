@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -74,6 +76,10 @@ def audit_lines(audit: Audit) -> list[str]:
         advice = ": accuracy alone says little; see the settings class_weights, sampler and select (balanced_accuracy)"
         told = advice if audit.imbalance >= UNEQUAL else ""
         lines.append(f"the largest class has {audit.imbalance:.1f} times as many images as the smallest{told}")
+    lines += [
+        f"{look_alike(group)} are different classes, though their names look the same"
+        for group in same_looking({label for part in audit.parts.values() for label in part.classes})
+    ]
     if audit.skipped:
         skipped = _counted(len(audit.skipped), "unreadable picture")
         lines.append(f"{skipped} skipped: {_some(list(audit.skipped))}")
@@ -89,6 +95,19 @@ def audit_lines(audit: Audit) -> list[str]:
         duplicates = _counted(across.pairs, "exact duplicate")
         lines.append(f"{duplicates} across splits{_conflicts(across.other_label)}: {names}")
     return lines
+
+
+def same_looking(names: Iterable[str]) -> list[list[str]]:
+    """Group names that differ only in how Unicode writes their accents, as a disk may: NFC and NFD."""
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for name in sorted(names):
+        groups[unicodedata.normalize("NFC", name)].append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def look_alike(names: Iterable[str]) -> str:
+    """Write names that look the same so that they differ."""
+    return " and ".join(map(ascii, names))
 
 
 def _counted(count: int, thing: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from sightline.checking.audit import IMBALANCE_WORTH_TELLING
+from sightline.checking.audit import IMBALANCE_WORTH_TELLING, look_alike, same_looking
 from sightline.checking.listing import WHOLE
 from sightline.checking.records import Entry, Problem
 from sightline.checking.survey import Pair, Survey
@@ -176,10 +176,14 @@ def _class_problems(survey: Survey) -> Iterator[Problem]:
         alike[_plain(name)].append(name)
     twins = [group for group in alike.values() if len(group) > 1]
     yield _problem(
-        "class_names", (Entry(tuple(group), " and ".join(f"'{name}'" for name in group)) for group in twins),
-        "{n} class[es] [has|have] several names that differ only in case, spaces or hyphens",
+        "class_names", (Entry(tuple(group), _spelled(group)) for group in twins),
+        "{n} class[es] [has|have] several names that differ only in case, spaces, hyphens or how accents are stored",
         "use one name per class", wrong=True,
     )  # fmt: skip
+
+
+def _spelled(group: list[str]) -> str:
+    return look_alike(group) if same_looking(group) else " and ".join(f"'{name}'" for name in group)
 
 
 def _plain(name: str) -> str:

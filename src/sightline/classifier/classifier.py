@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 
 from sightline.data.decoder import decode, fit_image
 from sightline.data.preprocessing import Preprocessing
-from sightline.errors import ImageError, UsageError
+from sightline.errors import ImageError, UsageError, with_reasons
 
 if TYPE_CHECKING:
     from sightline.settings import ModelSettings
 
 ImageSource = str | Path | bytes | NDArray[np.uint8]
 PIXELS_A_BATCH = 2**20
-SHOWN_BAD = 20
 
 
 class Backend(Protocol):
@@ -91,12 +90,17 @@ class Classifier:
         return np.concatenate(parts) if parts else np.empty((0, len(self.class_names)), np.float32)
 
     def predict(
-        self, images: ImageSource | Iterable[ImageSource], *, batch_size: int | None = None, skip_bad: bool = False
+        self,
+        images: ImageSource | Iterable[ImageSource],
+        *,
+        batch_size: int | None = None,
+        skip_bad: bool = False,
+        on_bad: Callable[[ImageError], object] | None = None,
     ) -> list[Prediction]:
         """Answer for pictures: paths, encoded bytes, or uint8 arrays (H, W), (H, W, 1) or (H, W, 3), any size.
 
-        Raises ImageError that lists every unreadable picture, unless `skip_bad` leaves them out; UsageError for a
-        `batch_size` below 1.
+        `skip_bad` leaves unreadable pictures out, and tells `on_bad` why; without it they raise ImageError, which gives
+        the reasons. Raises UsageError for a `batch_size` below 1.
         """
         if batch_size is not None and batch_size < 1:
             raise UsageError("--batch-size", f"{batch_size} found", "1 or more")
@@ -119,6 +123,8 @@ class Classifier:
                 pixels.append(self._pixels(source))
             except ImageError as error:
                 bad.append(error)
+                if on_bad is not None:
+                    on_bad(error)
                 continue
             names.append(str(source) if isinstance(source, (str, Path)) else f"image {number}")
             if len(pixels) == size:
@@ -127,11 +133,8 @@ class Classifier:
         if bad and not skip_bad:
             if len(bad) == 1:
                 raise bad[0]
-            listed = ", ".join(error.subject for error in bad[:SHOWN_BAD])
-            more = f" and {len(bad) - SHOWN_BAD} more" if len(bad) > SHOWN_BAD else ""
-            raise ImageError(
-                f"{len(bad)} pictures", f"{listed}{more} cannot be read", advice="Use --skip-bad to leave them out."
-            )
+            found = f"they cannot be read: {with_reasons([(error.subject, error.found) for error in bad])}"
+            raise ImageError(f"{len(bad)} pictures", found, advice="Use --skip-bad to leave them out.")
         return answers
 
     def _pixels(self, source: ImageSource) -> NDArray[np.uint8]:

@@ -6,9 +6,6 @@ imports (pydantic, torch) when it is run.
 
 from __future__ import annotations
 
-import contextlib
-import io
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -209,20 +206,16 @@ NOT_FOR_SERVING = {name: name for name in ("torch", "scipy", "matplotlib", "safe
 
 GROUPS = {"data": "List the datasets, or download one."}
 HELP_ALL = "--help-all"
-# cyclopts takes a lone hyphen for a flag without a name, so it goes by this one.
-STDIN = "<stdin>"
+# cyclopts takes a lone hyphen for a flag without a name, and -0 for a number, so they go by these.
+STDIN, NULL = "<stdin>", ("-0", "--null")
 
 
 def run(words: Sequence[str]) -> int:
     """Run one command line (without the program's name) and return its exit code. Never raises."""
     debug = "--debug" in words
-    _let_any_name_through()
     try:
         _dispatch(list(words))
         sys.stdout.flush()
-    except BrokenPipeError:
-        _abandon_stdout()
-        return 0
     except (Exception, KeyboardInterrupt) as caught:
         error = _as_sightline_error(caught)
         if debug:
@@ -254,10 +247,11 @@ def _call(words: list[str]) -> None:
     from sightline.cli.parsing import explain
 
     everything = HELP_ALL in words
+    spelled = {HELP_ALL: "--help", "-": STDIN, **({NULL[0]: NULL[1]} if words[0] == "predict" else {})}
     app = build_app(everything=everything)
     try:
         app(
-            ["--help" if word == HELP_ALL else STDIN if word == "-" else word for word in words],
+            [spelled.get(word, word) for word in words],
             exit_on_error=False,
             print_error=False,
             result_action="return_value",
@@ -335,16 +329,3 @@ def _as_sightline_error(error: BaseException) -> SightlineError:
     return SightlineError(
         "internal error", f"{type(error).__name__}: {error}", advice="Run it again with --debug, and report it."
     )
-
-
-def _let_any_name_through() -> None:
-    """Read and write the names of files as the bytes that they are: not every one is UTF-8."""
-    for stream in (sys.stdin, sys.stdout):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="surrogateescape")
-
-
-def _abandon_stdout() -> None:
-    # Whoever read our output has gone: without this, Python complains once more when it flushes at exit.
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

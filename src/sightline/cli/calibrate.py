@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from sightline.cli.flags import given, setting_flags
-from sightline.cli.output import AS_TEXT, Output, print_json
+from sightline.cli.output import AS_TEXT, Output, print_json, say
 
 if TYPE_CHECKING:
     from sightline import CalibrationResult
@@ -47,7 +47,7 @@ def calibrate(
     exported = result.outdated_export
     if exported is not None:
         advice = f"write it again with sightline export {run} --force"
-        print(f"warning: {exported} is older and lacks this temperature; {advice}", file=sys.stderr)
+        say(f"warning: {exported} is older and lacks this temperature; {advice}", on=sys.stderr)
     if output.json:
         print_json(result.to_dict())
     else:
@@ -62,7 +62,7 @@ def _show(result: CalibrationResult) -> None:
         low, high = result.interval
         fitted = f"{result.temperature:.3f}  (95% interval {low:.3f} to {high:.3f})"
     facts([("temperature", fitted), ("fitted on", f"{result.validation.n:,} validation images")])
-    print()
+    say()
     rows: list[list[str]] = []
     for name, effect in (("validation", result.validation), ("test", result.test)):
         for when, summary in (("before", effect.before), ("after", effect.after)) if effect else ():
@@ -70,12 +70,12 @@ def _show(result: CalibrationResult) -> None:
                 errors = [f"{summary.loss:.4f}", percent(summary.ece), f"{summary.brier:.4f}"]
                 rows.append([name, when, *errors, percent(summary.accuracy)])
     table(["images", "", "NLL", "ECE", "Brier", "accuracy"], rows)
-    print()
+    say()
     if result.test and result.temperature is not None:
-        print("The temperature was fitted on the validation images, so only the test rows are an unbiased measure.")
+        say("The temperature was fitted on the validation images, so only the test rows are an unbiased measure.")
     if result.doubt:
-        print(f"Calibration does not help here: {result.doubt}.")
+        say(f"Calibration does not help here: {result.doubt}.")
     elif result.stored:
-        print(f"Written to {result.stored}; the run was tested again.")
+        say(f"Written to {result.stored}; the run was tested again.")
     else:
-        print("Nothing was changed; --write stores the temperature in the model file.")
+        say("Nothing was changed; --write stores the temperature in the model file.")

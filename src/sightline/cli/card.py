@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
-from sightline.cli.output import AS_TEXT, Output, print_json
+from sightline.cli.output import AS_TEXT, Output, print_exactly, print_json
 
 CARD = Group("Card", sort_key=1)
 
@@ -33,4 +33,4 @@ def card(
     if output.json:
         print_json(found.to_dict())
     else:
-        print(found.path)
+        print_exactly(str(found.path))

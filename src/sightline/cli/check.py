@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from sightline.cli.flags import DATA, given, setting_flags, typed
-from sightline.cli.output import AS_TEXT, OUTPUT, Output, escaped, print_json, print_notes
+from sightline.cli.output import AS_TEXT, OUTPUT, Output, print_json, print_notes, say
 from sightline.errors import DataError
+from sightline.printable import printable
 from sightline.settings.merge import flag_of
 
 if TYPE_CHECKING:
@@ -81,20 +82,20 @@ def _show(result: CheckResult, data: str, out: Path | None) -> None:
     for title, wrong in (("Wrong", True), ("Worth knowing", False)):
         chosen = [problem for problem in result.problems if problem.wrong is wrong]
         if chosen:
-            print(f"\n{title}")
+            say("", title)
         for problem in chosen:
-            print("\n".join(_lines(problem, width)))
-    print()
+            say(*_lines(problem, width))
+    say()
     # A path or a command that is broken over lines could not be copied.
     if out is not None:
-        print(f"Written to {out}: {' and '.join(path.name for path in result.written)}")
+        say(f"Written to {out}: {' and '.join(path.name for path in result.written)}")
     elif result.problems:
-        print(f"Full list, with the pictures: sightline check {data} --out DIR")
+        say(f"Full list, with the pictures: sightline check {data} --out DIR")
     if result.wrong:
         kinds = _things_wrong(result)
-        print("\n".join(wrap(f"{kinds} wrong. Next: work through the list from the top, then check again.", width)))
+        say(*wrap(f"{kinds} wrong. Next: work through the list from the top, then check again.", width))
     else:
-        print(f"Nothing is wrong. Next: sightline train {data}")
+        say(f"Nothing is wrong. Next: sightline train {data}")
 
 
 def _things_wrong(result: CheckResult) -> str:
@@ -116,13 +117,8 @@ def _lines(problem: Problem, width: int) -> Iterator[str]:
     yield from wrap(f"- {problem.text}", width, initial_indent="  ", subsequent_indent="    ")
     for entry in problem.entries[:NAMED]:
         line = " = ".join(entry.files) + (f" ({entry.note})" if entry.note else "")
-        yield from wrap(_printable(line), width, initial_indent=" " * 6, subsequent_indent=" " * 8,
+        yield from wrap(printable(line), width, initial_indent=" " * 6, subsequent_indent=" " * 8,
                         break_on_hyphens=False)  # fmt: skip
     if problem.count > NAMED:
         yield f"      and {problem.count - NAMED:,} more"
     yield from wrap(f"-> {problem.advice}", width, initial_indent=" " * 4, subsequent_indent=" " * 7)
-
-
-def _printable(text: str) -> str:
-    """Leave out what would move the cursor, and what is no UTF-8: a file's name may hold either."""
-    return "".join(character if character.isprintable() else "?" for character in escaped(text))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import fill
+from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
 from sightline.cli.flags import SECTIONS, given, leave_out, setting_flags, typed
-from sightline.cli.output import AS_TEXT, OUTPUT, Output, print_json
+from sightline.cli.output import AS_TEXT, OUTPUT, Output, print_json, say
 from sightline.cli.seeds import seeds_of
 from sightline.reporting.numerals import p_value
 from sightline.settings.merge import flag_of
@@ -138,19 +138,19 @@ def show_comparison(result: ComparisonResult) -> None:
     confidence = f"{POINTS * result.confidence:g}%"
     table_with_notes(["contestant", "test accuracy, %", f"{confidence} interval", "seeds"], rows, notes)
     width = Console().width
-    print()
+    say()
     for pair in result.pairs:
-        print(fill(f"{pair.verdict}.", width, break_on_hyphens=False, break_long_words=False))
+        say(*wrap(f"{pair.verdict}.", width, break_on_hyphens=False, break_long_words=False))
         for line in _details(pair):
-            print(fill(line, width, initial_indent="    ", subsequent_indent="      ", break_on_hyphens=False))
-    print()
+            say(*wrap(line, width, initial_indent="    ", subsequent_indent="      ", break_on_hyphens=False))
+    say()
     looks = result.looks
     if len(looks) > 1:
         counts = ", ".join(map(str, looks))
-        print(fill(f"The results were looked at with {counts} seeds. Looking and then adding seeds inflates false "
+        say(*wrap(f"The results were looked at with {counts} seeds. Looking and then adding seeds inflates false "
                    "positives.", width))  # fmt: skip
     images = f"{result.test_images:,} test images"
-    print(f"{images}, the same for every contestant. Written to {result.folder}")
+    say(f"{images}, the same for every contestant. Written to {result.folder}")
 
 
 def _costs(side: SideRecord) -> list[str]:

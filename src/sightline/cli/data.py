@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from sightline.cli.flags import given, setting_flags
-from sightline.cli.output import AS_TEXT, Output, print_json
+from sightline.cli.output import AS_TEXT, Output, print_exactly, print_json, say
 
 if TYPE_CHECKING:
     DataDirFlag = Any
@@ -37,7 +37,7 @@ def list_datasets(*, flags: DataDirFlag = NONE_GIVEN, output: Output = AS_TEXT) 
         rows.append([line.name, size, *counts, line.found or "not downloaded yet"])
     head = ["data", "image", "classes", "train", "test", "where"]
     table_with_notes(head, rows, [line.title for line in found])
-    print("\nTo train on one: sightline train NAME. On your own folder: sightline train FOLDER")
+    say("", "To train on one: sightline train NAME. On your own folder: sightline train FOLDER")
 
 
 def get_dataset(
@@ -56,6 +56,6 @@ def get_dataset(
         print_json({"data": name, "files": files})
     elif files:
         for path in files.values():
-            print(path)
+            print_exactly(str(path))
     else:
-        print(f"{name} needs no files")
+        say(f"{name} needs no files")

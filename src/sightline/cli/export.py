@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from sightline.cli.flags import given, setting_flags
-from sightline.cli.output import AS_TEXT, Output, print_json
+from sightline.cli.output import AS_TEXT, Output, print_json, say
 
 if TYPE_CHECKING:
     from sightline import ExportResult
@@ -70,4 +70,4 @@ def _show(result: ExportResult) -> None:
             ("size", f"{result.bytes:,} bytes"),
         ]
     )
-    print(f"\nWritten to {result.path}")
+    say("", f"Written to {result.path}")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from textwrap import fill
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from sightline.cli.flags import leave_out
+from sightline.cli.output import say
+from sightline.printable import shortened
 from sightline.settings.merge import flag_of
 
 if TYPE_CHECKING:
@@ -46,9 +48,12 @@ def show_folds(result: CrossValidationResult) -> None:
         ("accuracy", f"{percent(result.accuracy)}{percent_interval(result.interval)}"),
         ("per fold", f"{percent(result.mean)} ± {POINTS * result.sd:.2f}: {', '.join(each[:MOST_FOLDS])}{more}"),
         ("balanced", f"{percent(result.balanced_accuracy)}  (mean over the classes)"),
-        ("worst class", f"{result.worst_class}: recall {percent(result.worst_class_recall)} of {support:,} pictures"),
+        (
+            "worst class",
+            f"{shortened(result.worst_class)}: recall {percent(result.worst_class_recall)} of {support:,} pictures",
+        ),
         ("mistakes", f"{result.mistakes:,}; {result.answers.name} lists all pictures, the most doubtful label first"),
     ]
     facts(rows)
-    print()
-    print(fill(f"Each picture was classified by a model that never saw it. {MEANING}", Console().width))
+    say()
+    say(*wrap(f"Each picture was classified by a model that never saw it. {MEANING}", Console().width))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from sightline.cli.flags import given, setting_flags
-from sightline.cli.output import AS_TEXT, Output, print_json
+from sightline.cli.output import AS_TEXT, Output, print_json, say
 
 if TYPE_CHECKING:
     from sightline import ForecastResult
@@ -58,17 +58,17 @@ def _show(result: ForecastResult) -> None:
             [f"{point.images:,}", what, *_level(point), f"{100 * point.gain:+.2f}", _points(point.gain_interval)]
         )
     table(head, rows)
-    print()
-    print(
+    say()
+    say(
         f"Measured on {found.asked:,} training and validation images, with heads fitted to the frozen features of "
         f"{found.weights}. No head was fitted to the images that it was measured on."
     )
     if result.accuracy is not None:
-        print(
+        say(
             f"The run's own network has a validation accuracy of {percent(result.accuracy)}; this head is expected to "
             f"reach {percent(found.now.accuracy)}. Rely on the gain, not on the absolute accuracy."
         )
-    print(f"Written to {', '.join(map(str, result.files))}.")
+    say(f"Written to {', '.join(map(str, result.files))}.")
 
 
 def _level(point: ExpectedAccuracy) -> tuple[str, str]:

@@ -8,9 +8,12 @@ import math
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 from cyclopts import Group, Parameter
+
+from sightline.cli.streams import is_utf8
+from sightline.printable import printable
 
 OUTPUT = Group("Output", sort_key=90)
 
@@ -38,21 +41,28 @@ AS_TEXT = Output()
 def print_json(result: Any) -> None:
     """Print `result` as one line of JSON on stdout, with null where a number is not finite.
 
-    Of a file's name that is not UTF-8 each odd byte is escaped, as json.loads reads it and os.fsencode takes it.
+    What would act on a terminal, and what stdout's encoding may lack, is escaped: json.loads gives the exact text. Of a
+    file's name that is not UTF-8 each odd byte is a lone surrogate, as os.fsencode takes it.
     """
-    text = json.dumps(finite(result), ensure_ascii=False, allow_nan=False, default=str)
-    print(escaped(text))
+    text = json.dumps(finite(result), ensure_ascii=not is_utf8(sys.stdout), allow_nan=False, default=str)
+    print(printable(text, lambda character: json.dumps(character)[1:-1]))
 
 
 def print_notes(notes: Sequence[str]) -> None:
     """Print what people should know besides the result, on stderr."""
     for note in notes:
-        print(escaped(note), file=sys.stderr)
+        say(note, on=sys.stderr)
 
 
-def escaped(text: str) -> str:
-    """Escape what is no UTF-8: of a file's name, which may be any bytes, Python keeps such bytes as lone surrogates."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+def print_exactly(text: str) -> None:
+    """Print what programs read too, such as a path or a table of them, exactly; on a terminal, made printable."""
+    print("\n".join(map(printable, text.split("\n"))) if sys.stdout.isatty() else text)
+
+
+def say(*lines: str, on: TextIO | None = None) -> None:
+    """Print lines for people, on stdout or another stream. What a name in them holds is shown, never done."""
+    for line in lines or ("",):
+        print(printable(line), file=on)
 
 
 def finite(value: Any) -> Any:

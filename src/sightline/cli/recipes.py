@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
-from sightline.cli.output import AS_TEXT, Output, print_json
+from sightline.cli.output import AS_TEXT, Output, print_exactly, print_json, say
 
 if TYPE_CHECKING:
     from sightline import Recipe
@@ -31,9 +31,9 @@ def recipes(
         if output.json:
             print_json(recipe.to_dict())
         else:
-            print(recipe.text.rstrip())
-            print(f"\n# To make your own recipe: sightline recipes {name} > mine.yaml, edit it, then")
-            print("# sightline train --recipe mine.yaml")
+            print_exactly(recipe.text.rstrip())
+            say("", f"# To make your own recipe: sightline recipes {name} > mine.yaml, edit it, then")
+            say("# sightline train --recipe mine.yaml")
         return
     everything = sightline.list_recipes()
     if output.json:
@@ -55,4 +55,4 @@ def _show(everything: Sequence[Recipe]) -> None:
         told = [str(recipe.about.get("title", "")), *([f"measured with {flags}"] if flags else [])]
         notes.append("; ".join([*told, *([f"better: {better}"] if better else [])]))
     table_with_notes(["recipe", "model", "accuracy", "time"], rows, notes)
-    print("\nRun one: sightline train --recipe NAME. Show one: sightline recipes NAME.")
+    say("", "Run one: sightline train --recipe NAME. Show one: sightline recipes NAME.")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-from sightline.cli.output import AS_TEXT, Output, print_json
+from sightline.cli.output import AS_TEXT, Output, print_exactly, print_json, print_notes
 
 REPORT = Group("Report", sort_key=1)
 
@@ -42,7 +41,6 @@ def report(
     if output.json:
         print_json(found.to_dict())
         return
-    for note in found.notes:
-        print(note, file=sys.stderr)
+    print_notes(found.notes)
     for path in found.files:
-        print(path)
+        print_exactly(str(path))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from textwrap import fill
+from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
-from sightline.cli.output import AS_TEXT, Output, print_json
+from sightline.cli.output import AS_TEXT, Output, print_json, say
 
 if TYPE_CHECKING:
     from sightline import ListedRun, RunList
@@ -85,10 +85,10 @@ def _show(found: Sequence[ListedRun]) -> None:
         table(head, rows)
         return
     for path, data, model, val, test, progress, time, date in rows:
-        print(path)
+        say(path)
         figures = [f"{name} {value}" for name, value in (("val", val), ("test", test)) if value != "-"]
         told = ", ".join([data, model, *figures, f"epochs {progress}", time, date])
-        print(fill(told, Console().width, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False))
+        say(*wrap(told, Console().width, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False))
 
 
 def _progress(run: ListedRun) -> str:
@@ -109,9 +109,9 @@ def _duration(seconds: float) -> str:
 def _show_none(found: RunList, folders: Sequence[Path], filters: Mapping[str, str | None]) -> None:
     asked = " ".join(f"{flag} {value}" for flag, value in filters.items() if value is not None)
     where = ", ".join(map(str, folders)) or "this folder"
-    print(f"No runs in {where}{f' with {asked}' if asked else ''}.")
+    say(f"No runs in {where}{f' with {asked}' if asked else ''}.")
     if not asked and not found.left_out:
-        print("Make one: sightline train digits")
+        say("Make one: sightline train digits")
 
 
 def _name_left_out(left_out: Mapping[Path, str]) -> None:
@@ -121,4 +121,4 @@ def _name_left_out(left_out: Mapping[Path, str]) -> None:
         more = f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else ""
         named.append(f"{', '.join(paths[:MOST_NAMED])}{more} ({reason})")
     count = f"{len(left_out)} folder{'' if len(left_out) == 1 else 's'}"
-    print(f"warning: left out {count}: {'; '.join(named)}", file=sys.stderr)
+    say(f"warning: left out {count}: {'; '.join(named)}", on=sys.stderr)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from sightline.cli.flags import given, model_flags, setting_flags, typed
-from sightline.cli.output import AS_TEXT, Output, print_json
+from sightline.cli.output import AS_TEXT, Output, print_json, say
 from sightline.serving.settings import Limits
 
 SERVE = Group("Serve", sort_key=1)
@@ -43,6 +43,16 @@ class ServerFlags:
         bool, Parameter(negative="", group=SERVE, help="Allow a --host that other machines can reach.")
     ] = False
     port: Annotated[int, Parameter(group=SERVE, metavar="N", help="Port; 0 picks a free one.")] = 8000
+    allow_hosts: Annotated[
+        tuple[str, ...],
+        Parameter(
+            group=SERVE,
+            name="--allow-host",
+            metavar="NAME",
+            show_default=False,
+            help="Name by which the server may be called, such as that of a proxy; can be repeated.",
+        ),
+    ] = ()
     allow_origins: Annotated[
         tuple[str, ...],
         Parameter(
@@ -51,6 +61,25 @@ class ServerFlags:
             metavar="ORIGIN",
             show_default=False,
             help="Origin of another web page that may call the server; can be repeated.",
+        ),
+    ] = ()
+    root_path: Annotated[
+        str,
+        Parameter(
+            group=SERVE,
+            metavar="PATH",
+            show_default=False,
+            help="Path below which a proxy shows the server, such as /classify.",
+        ),
+    ] = ""
+    trust_proxies: Annotated[
+        tuple[str, ...],
+        Parameter(
+            group=SERVE,
+            name="--trust-proxy",
+            metavar="ADDRESS",
+            show_default=False,
+            help="Proxy whose X-Forwarded-For names the client in the log; can be repeated.",
         ),
     ] = ()
     log: Annotated[
@@ -78,8 +107,8 @@ def serve(
             if output.json:
                 print_json(vars(info))
             else:
-                print(f"{model} is served at {info.url}")
-                print(f"Requests are processed in batches of up to {info.max_batch} pictures. Ctrl-C stops the server.")
+                say(f"{model} is served at {info.url}")
+                say(f"Requests are processed in batches of up to {info.max_batch} pictures. Ctrl-C stops the server.")
         stdout.flush()  # whoever started this waits for the address
 
     with output.working():

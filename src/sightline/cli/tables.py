@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from textwrap import fill
+from textwrap import wrap
 
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+from sightline.cli.output import say
+from sightline.cli.streams import is_utf8
+from sightline.printable import printable
 
 DIGITS = set("0123456789.+-%,")
 NO_NUMBER = ("", "-", "any")
@@ -17,6 +22,7 @@ NO_NUMBER = ("", "-", "any")
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, total: Sequence[str] | None = None) -> None:
     """Print `rows` under `head`, columns of numbers to the right, and `total` under a line."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     columns = Table(box=box.SIMPLE_HEAD, show_edge=False, show_footer=total is not None, pad_edge=False, padding=(0, 1))
     everything = [*rows, *([total] if total else [])]
     for index, title in enumerate(head):
@@ -30,7 +36,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, total: Sequence
             no_wrap=not sys.stdout.isatty(),
         )
     for row in rows:
-        columns.add_row(*(cell.replace("[", r"\[") for cell in row))
+        columns.add_row(*map(Text, row))
     if sys.stdout.isatty():
         Console().print(columns)
         return
@@ -42,6 +48,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, total: Sequence
 
 def table_with_notes(head: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]) -> None:
     """Print `rows` under `head`, and under each row its note, indented and wrapped to the terminal."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = _widths(head, rows)
     most = Console().width
     gap = max(1, min(3, (most - sum(widths)) // (len(widths) - 1)))  # narrower where the terminal is
@@ -50,13 +57,12 @@ def table_with_notes(head: Sequence[str], rows: Sequence[Sequence[str]], notes: 
         padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(cells, widths, strict=True))
         return (" " * gap).join(padded).rstrip()
 
-    print(line(head))
-    print("─" * min(sum(widths) + gap * (len(widths) - 1), most))
+    rule = "─" if is_utf8(sys.stdout) else "-"
+    say(line(head), rule * min(sum(widths) + gap * (len(widths) - 1), most))
     for row, note in zip(rows, notes, strict=True):
-        print(line(row))
         indent = "    "
         # A name broken at its hyphen could not be copied.
-        print(fill(note, most, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False))
+        say(line(row), *wrap(note, most, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False))
 
 
 def _widths(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
@@ -67,7 +73,7 @@ def facts(rows: Sequence[tuple[str, str]]) -> None:
     """Print what was found, a name and a value a line."""
     column = max(len(name) for name, _ in rows) + 2
     for name, value in rows:
-        print(f"{name:{column}}{value}")
+        say(f"{name:{column}}{value}")
 
 
 def percent(value: float | None) -> str:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from sightline.cli.flags import DATA, given, setting_flags
-from sightline.cli.output import AS_TEXT, Output, print_json, print_notes
+from sightline.cli.output import AS_TEXT, Output, print_json, print_notes, say
+from sightline.printable import shortened
 
 if TYPE_CHECKING:
     from sightline import TestResult
@@ -88,7 +89,7 @@ def _show(result: TestResult) -> None:
     rows += [
         (f"top {report.top_k}", percent(report.top_k_accuracy)),
         ("balanced accuracy", percent(report.balanced_accuracy)),
-        *([("worst class", f"{worst.name}, recall {percent(worst.recall)}")] if report.is_unequal else []),
+        *([("worst class", f"{shortened(worst.name)}, recall {percent(worst.recall)}")] if report.is_unequal else []),
         ("macro F1", percent(report.macro_f1)),
         ("loss", f"{result.loss:.4f}"),
         ("calibration error", percent(report.ece)),
@@ -96,13 +97,19 @@ def _show(result: TestResult) -> None:
     if report.temperature is not None:
         rows.append(("temperature", f"{report.temperature:.3f}"))
     facts(rows)
-    print()
+    say()
     table(
         ["class", "precision", "recall", "F1", "images"],
         [
-            [scores.name, percent(scores.precision), percent(scores.recall), percent(scores.f1), f"{scores.support:,}"]
+            [
+                shortened(scores.name),
+                percent(scores.precision),
+                percent(scores.recall),
+                percent(scores.f1),
+                f"{scores.support:,}",
+            ]
             for scores in result.per_class
         ],
     )
     if result.folder is not None:
-        print(f"\nWritten to {result.folder}: {', '.join(path.name for path in result.files)}")
+        say("", f"Written to {result.folder}: {', '.join(path.name for path in result.files)}")

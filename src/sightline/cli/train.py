@@ -11,8 +11,9 @@ from cyclopts import Group, Parameter
 
 from sightline.cli.flags import SECTIONS, given, leave_out, setting_flags, typed
 from sightline.cli.folds import resume_folds, show_folds
-from sightline.cli.output import AS_TEXT, OUTPUT, Output, print_json
+from sightline.cli.output import AS_TEXT, OUTPUT, Output, print_json, say
 from sightline.errors import UsageError
+from sightline.printable import shortened
 from sightline.settings import build_settings
 from sightline.settings.merge import flag_of
 
@@ -155,6 +156,8 @@ def _show(result: TrainResult) -> None:
     if (report := result.test_report) is not None and report.is_unequal:
         worst = report.worst_class
         rows.append(("balanced", f"{percent(report.balanced_accuracy)}  (mean over the classes)"))
-        rows.append(("worst class", f"{worst.name}: recall {percent(worst.recall)} of {worst.support:,} pictures"))
+        rows.append(
+            ("worst class", f"{shortened(worst.name)}: recall {percent(worst.recall)} of {worst.support:,} pictures")
+        )
     facts(rows)
-    print(f"\nTry it: sightline predict {result.run} PICTURE")
+    say("", f"Try it: sightline predict {result.run} PICTURE")

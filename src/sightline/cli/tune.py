@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from sightline.cli.flags import SECTIONS, given, leave_out, setting_flags, typed
-from sightline.cli.output import AS_TEXT, OUTPUT, Output, print_json
+from sightline.cli.output import AS_TEXT, OUTPUT, Output, print_json, say
 from sightline.cli.seeds import seeds_of
 from sightline.errors import UsageError
 from sightline.settings.merge import flag_of
@@ -25,7 +25,7 @@ else:
 
 TUNE = Group("Tune", sort_key=1)
 # What may change when a study is resumed.
-BUDGET = ("trials", "seconds", "seeds")
+BUDGET = ("trials", "seconds", "seeds", "storage")
 
 
 @Parameter(name="*")
@@ -142,18 +142,19 @@ def _show(result: TuneResult) -> None:
     if result.validation_before is not None:
         rows.append(("before", f"{percent(result.validation_before)} on validation"))
     facts(rows)
-    print()
+    say()
     if not result.changes:
-        print("The search found nothing better than its start.")
+        say("The search found nothing better than its start.")
         return
     table(["setting", "before", "found", "importance"], _changes(result))
     if result.comparison is not None:
-        print()
+        say()
         show_comparison(result.comparison)
     else:
-        print(
-            "\nThe best trial's validation accuracy is too optimistic, since these images selected it. "
-            "Use --seeds N to compare it on test images."
+        say(
+            "",
+            "The best trial's validation accuracy is too optimistic, since these images selected it. "
+            "Use --seeds N to compare it on test images.",
         )
 
 

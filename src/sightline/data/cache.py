@@ -27,7 +27,7 @@ from sightline.data.decoder import DECODER_VERSION, OutOfMemoryError, decode
 from sightline.data.lookup import cache_folder
 from sightline.data.parallel import CHUNK, map_in_order
 from sightline.data.preprocessing import Preprocessing, unit_preprocessing
-from sightline.errors import DataError, ImageError, ResourceError
+from sightline.errors import DataError, ImageError, ResourceError, with_reasons
 from sightline.files.atomic import TEMPORARY_PREFIX, write_json, write_with
 from sightline.progress import ProgressBar
 from sightline.settings.data import Resizing
@@ -38,7 +38,6 @@ Size = tuple[int, int, int]
 CHUNK_BYTES = 1 << 26
 DISK_RESERVE = 1 << 26
 STALE_SECONDS = 86_400
-NAMED_PICTURES = 20
 
 
 class Picture(NamedTuple):
@@ -201,9 +200,8 @@ def _remove_old(folder: Path, scope: str, current: str) -> None:
 def _refuse_bad(request: Request, bad: dict[int, str], skip_bad: bool) -> None:
     if not bad or skip_bad:
         return
-    names = [f"{request.pictures[row].id} ({why})" for row, why in sorted(bad.items())]
-    more = f" and {len(names) - NAMED_PICTURES} more" if len(names) > NAMED_PICTURES else ""
-    found = f"{len(names)} unreadable pictures: {', '.join(names[:NAMED_PICTURES])}{more}"
+    reasons = with_reasons([(request.pictures[row].id, why) for row, why in sorted(bad.items())])
+    found = f"{len(bad)} unreadable picture{'' if len(bad) == 1 else 's'}: {reasons}"
     raise DataError(str(request.root), found, advice="Repair or remove them, or leave them out with --skip-bad.")
 
 

@@ -23,8 +23,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import threading
-import warnings
 from collections.abc import Generator
 from pathlib import Path
 
@@ -47,6 +45,7 @@ from PIL.ImageFile import ImageFile
 
 from sightline.data import heif
 from sightline.data.preprocessing import Preprocessing
+from sightline.data.quiet import QUIET
 from sightline.errors import ImageError, ImageSizeError, ResourceError
 from sightline.settings.data import RESIZING, Resizing
 
@@ -215,7 +214,7 @@ def _reason(error: Exception) -> str:
 @contextlib.contextmanager
 def _explained(subject: str) -> Generator[None]:
     """Turn all that decoding may raise into one line about the picture, or about the memory."""
-    with _QUIET:
+    with QUIET:
         try:
             yield
         except ImageError:
@@ -351,34 +350,3 @@ def _turn(pixels: Pixels, orientation: int) -> Pixels:
     if exchange:
         pixels = pixels.transpose(1, 0, 2)
     return pixels[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
-
-
-class _QuietPillow:
-    """Pillow's warnings off as long as any thread decodes.
-
-    They tell of odd metadata, which users can do nothing about, and must not become errors where warnings are errors.
-    `warnings` keeps one list for all threads, so the last one out puts it back.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._saved: warnings.catch_warnings[None] | None = None
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._inside == 0:
-                self._saved = warnings.catch_warnings()
-                self._saved.__enter__()
-                warnings.simplefilter("ignore")
-            self._inside += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0 and self._saved is not None:
-                self._saved.__exit__(None, None, None)
-                self._saved = None
-
-
-_QUIET = _QuietPillow()

@@ -20,8 +20,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from sightline.drawing.lettering import columns, shortened
+from sightline.drawing.lettering import shortened
 from sightline.files import atomic
+from sightline.printable import columns
 
 # Chinese fonts come in one weight or with odd ones, which it would report on stderr at each use.
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)

@@ -14,8 +14,9 @@ from matplotlib.ticker import PercentFormatter
 from numpy.typing import NDArray
 
 from sightline.drawing import canvas
-from sightline.drawing.lettering import columns, shortened
+from sightline.drawing.lettering import shortened
 from sightline.drawing.words import ENGLISH, Words
+from sightline.printable import columns
 
 MOST_NUMBERED_CLASSES = 20
 MOST_NAMED_CLASSES = 100

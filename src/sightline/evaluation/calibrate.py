@@ -20,7 +20,7 @@ from sightline.classifier import load, model_file, torch_backend
 from sightline.data import ImageSet
 from sightline.device import find_device
 from sightline.errors import DataError, NumericError, UsageError
-from sightline.evaluation.predictions import evaluate, metrics, report_of, store_test
+from sightline.evaluation.predictions import BLOWN_UP, evaluate, metrics, report_of, store_test
 from sightline.runs.folder import SPLITS, WEIGHTS, RunFolder
 from sightline.runs.images import images_of_run
 from sightline.runs.records import FEWEST_TO_CALIBRATE, Calibration, CalibrationSummary, EffectSize
@@ -197,7 +197,7 @@ def _logits(backend: torch_backend.TorchBackend, images: ImageSet) -> NDArray[np
     starts = range(0, len(images), BATCH_SIZE)
     logits = np.concatenate([backend.logits(images.images(start, start + BATCH_SIZE)) for start in starts])
     if not np.isfinite(logits).all():
-        raise NumericError("model", "gives NaN or infinite logits")
+        raise NumericError("model", "the network gives NaN or infinite logits", advice=BLOWN_UP)
     return logits
 
 

@@ -6,7 +6,8 @@ tested again without it. N images, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,6 +31,8 @@ from sightline.runs.folder import (
 from sightline.runs.records import TestReport
 
 BATCH_SIZE = 1024
+BLOWN_UP = "Train again with a lower --lr, with --clip-norm or --warmup-epochs, or with --precision fp32."
+"""What to do where the outputs of a network are not finite."""
 MISTAKES_KEPT = 24
 KIND = "predictions written by Sightline"
 # Array -> its kind of values in NumPy's letters, and its number of axes.
@@ -149,6 +152,15 @@ class AveragedViews:
         return found.mean(0)
 
 
+@contextlib.contextmanager
+def blamed_on(subject: str) -> Generator[None]:
+    """Let a NumericError from within name the run or file whose network it is about."""
+    try:
+        yield
+    except NumericError as error:
+        raise NumericError(subject, error.found, error.expected, error.advice or BLOWN_UP) from error
+
+
 def evaluate(predictor: Predictor, image_set: ImageSet, batch_size: int = BATCH_SIZE) -> Predictions:
     """Let `predictor` look at every image once, in order, `batch_size` at a time, so that no memory map is read whole.
 
@@ -173,7 +185,8 @@ def evaluate(predictor: Predictor, image_set: ImageSet, batch_size: int = BATCH_
         finite = np.isfinite(found).all(axis=1)
         if not finite.all():
             first = image_set.ids[start + int(np.argmin(finite))]
-            raise NumericError("model", f"gives NaN or infinite probabilities, first for {first}")
+            found = f"the network gives NaN or infinite probabilities, first for {first}"
+            raise NumericError("model", found, advice=BLOWN_UP)
         probabilities[start : start + len(images)] = found
     return Predictions(tuple(image_set.ids), image_set.labels.astype(np.int64), probabilities, names)
 

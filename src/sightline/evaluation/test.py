@@ -17,6 +17,7 @@ from sightline.errors import UsageError
 from sightline.evaluation.predictions import (
     AveragedViews,
     Predictions,
+    blamed_on,
     evaluate,
     forget_explanations,
     mistake_captions,
@@ -142,7 +143,8 @@ def test(
     total = len(images)
     if limit is not None:
         images = images.select(np.arange(min(limit, total)))
-    predictions = evaluate(classifier, images)
+    with blamed_on(str(path)):
+        predictions = evaluate(classifier, images)
     report = report_of(predictions, step, classifier.temperature)
     if named is not None:
         report = replace(report, data=_source(named))

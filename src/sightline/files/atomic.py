@@ -11,7 +11,9 @@ import errno
 import hashlib
 import json
 import os
+import stat
 import tempfile
+import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,6 +21,9 @@ from typing import Any, BinaryIO
 from sightline.errors import ResourceError
 
 TEMPORARY_PREFIX = ".writing-"
+STALE_SECONDS = 86_400
+"""How old a temporary file is that nobody writes any more."""
+_cleared: set[Path] = set()
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -59,6 +64,7 @@ def write_with(path: Path, write: Callable[[BinaryIO], object]) -> None:
                     temporary.unlink()
             raise
         _sync_folder(path.parent)
+        _clear(path.parent)
 
 
 @contextlib.contextmanager
@@ -84,6 +90,21 @@ def sha256_of(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _clear(folder: Path) -> None:
+    """Remove what killed programs left in a folder, once a process: old files alone, since others may be writing."""
+    if folder in _cleared:
+        return
+    _cleared.add(folder)
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.name.startswith(TEMPORARY_PREFIX):
+                continue
+            with contextlib.suppress(OSError):
+                facts = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(facts.st_mode) and facts.st_mtime < time.time() - STALE_SECONDS:
+                    os.unlink(entry.path)  # noqa: PTH108
 
 
 def _umask() -> int:

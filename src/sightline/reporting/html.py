@@ -6,11 +6,13 @@ import base64
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, StrictUndefined, Template
 from PIL import Image
 
 from sightline.drawing.canvas import DPI
+from sightline.printable import printable
 from sightline.reporting.blocks import Block, Report
 from sightline.reporting.words import Words
 
@@ -29,8 +31,13 @@ def page(report: Report, words: Words) -> str:
 @cache
 def _template() -> Template:
     source = (resources.files("sightline.reporting") / "page.html.j2").read_text("utf-8")
-    environment = Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True, finalize=_shown)
     return environment.from_string(source)
+
+
+def _shown(value: Any) -> Any:
+    """Make what a name may hold printable; lines of code stay lines."""
+    return "\n".join(map(printable, value.split("\n"))) if type(value) is str else value
 
 
 def _kind(block: Block) -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from sightline.drawing import canvas
-from sightline.drawing.lettering import columns
 from sightline.errors import FileError
 from sightline.files import atomic
+from sightline.printable import columns
 from sightline.reporting.facts import Run
 from sightline.reporting.html import page
 from sightline.reporting.markdown import markdown as set_markdown

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import quote
 
+from sightline.printable import printable
 from sightline.reporting.blocks import Block, Code, Figures, Paragraph, Picture, Pictures, Points, Report, Table
 from sightline.reporting.words import Words
 
@@ -57,7 +58,7 @@ def _sources(files: list[str], words: Words) -> str:
 
 def _plain(text: str) -> str:
     """Let no character of a name be taken for markup."""
-    return re.sub(r"([\\`*_\[\]<>#|~$&])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*_\[\]<>#|~$&])", r"\\\1", printable(" ".join(text.split())))
 
 
 def _cell(text: str) -> str:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from sightline.drawing.lettering import columns, shortened
+from sightline.drawing.lettering import shortened
 from sightline.errors import needs
+from sightline.printable import columns, printable
 from sightline.reporting.blocks import Picture, Report, Slide, Table
 
 if TYPE_CHECKING:
@@ -237,6 +238,6 @@ def _run(paragraph: Any, text: str, size: int, font: str, *, bold: bool = False,
     from pptx.util import Pt
 
     run = paragraph.add_run()
-    run.text = text
+    run.text = printable(text)
     run.font.size, run.font.bold, run.font.name = Pt(size), bold, font
     run.font.color.rgb = RGBColor.from_string(colour)

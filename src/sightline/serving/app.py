@@ -23,9 +23,10 @@ from sightline.classifier import Classifier
 from sightline.data.decoder import Pixels
 from sightline.errors import ResourceError
 from sightline.installation import version
+from sightline.serving.access import LOCAL_HOSTS, Access
 from sightline.serving.batching import Engine, Rows, best_batch
-from sightline.serving.body import Arrivals, Gone, Picture, boundary_of, pictures_of, read_body
-from sightline.serving.gate import LOCAL_HOSTS, Gate
+from sightline.serving.body import Arrivals, Gone, Picture, parser_of, read_body, unpacker_of
+from sightline.serving.gate import Gate
 from sightline.serving.metrics import Metrics
 from sightline.serving.openapi import document
 from sightline.serving.page import page_routes
@@ -77,11 +78,11 @@ class App:
         self._admit()
         top = _number(request, "top", 1, len(self.classifier.class_names))
         seen = _number(request, "seen", 0, 1) == 1
-        boundary = boundary_of(request.headers.get("content-type", ""))
-        if request.headers.get("content-encoding", "identity").lower() != "identity":
-            raise Problem(415, "the body is encoded; it should come as it is", {"Accept-Encoding": "identity"})
+        take_apart = parser_of(request.headers.get("content-type", ""))
+        unpack = unpacker_of(request.headers.get("content-encoding", ""), self.limits)
+        declared = request.headers.get("content-length")
         try:
-            body = await read_body(request.receive, request.headers.get("content-length"), self.limits, self._arrivals)
+            body = await read_body(request.receive, declared, self.limits, self._arrivals, unpack)
         except Gone:
             return Response(status_code=400)  # nobody is there to read it
         start = time.perf_counter()
@@ -89,7 +90,7 @@ class App:
         self.in_hand += 1
         try:
             async with asyncio.timeout(self.limits.answer_seconds):
-                pictures = pictures_of(body, boundary, self.limits)
+                pictures = take_apart(body, self.limits)
                 del body
                 predictions = await self._answers(pictures, top, seen)
         except TimeoutError:
@@ -208,15 +209,17 @@ def create_app(
     *,
     hosts: Sequence[str] | None = tuple(LOCAL_HOSTS),
     allow_origins: Sequence[str] = (),
+    root_path: str = "",
     log: Callable[[str], object] | None = None,
 ) -> App:
     """Make the ASGI application that serves a Classifier.
 
     `hosts`: what the header Host may say; None takes every name, for a server that others reach by names of its own.
-    `allow_origins`: origins of pages elsewhere that may call it. `log` gets a line of JSON for each request.
+    `allow_origins`: origins of pages elsewhere that may call it. `root_path`: the path below which a proxy shows it,
+    such as "/classify", whether or not the proxy takes it off. `log` gets a line of JSON for each request.
     """
     app = App(classifier, limits or Limits())
-    description = document(list(classifier.class_names), app.limits)
+    description = document(list(classifier.class_names), app.limits, root_path)
 
     async def openapi(_request: Request) -> Response:
         return JSONResponse(description)
@@ -241,7 +244,8 @@ def create_app(
     )
     starlette.router.redirect_slashes = False
     paths = {route.path for route in routes}
-    app.stack = Gate(starlette, app.metrics, hosts=hosts, routes=paths, log=log)
+    access = Access(hosts, allow_origins, root_path)
+    app.stack = Gate(starlette, app.metrics, access=access, routes=paths, log=log)
     return app
 
 

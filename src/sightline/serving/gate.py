@@ -1,7 +1,8 @@
-"""What surrounds every answer: the Host check, the headers that keep browsers safe, the count and the log line."""
+"""What surrounds every answer: who may call, the headers that keep browsers safe, the count and the log line."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -10,10 +11,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from starlette.datastructures import Headers
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sightline.serving.access import Access
 from sightline.serving.metrics import Metrics
-from sightline.serving.problems import Problem
 
 HEADERS: Mapping[str, str] = {
     "Content-Security-Policy": (
@@ -29,16 +31,13 @@ HEADERS: Mapping[str, str] = {
 }
 FRAME = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 """The headers that every answer has, unless it has them by itself, as they are sent."""
-LOCAL_HOSTS = frozenset(("localhost", "127.0.0.1", "[::1]"))
 LONGEST_PATH = 200
 
 
 class Gate:
     """An application with the same frame around every answer.
 
-    `hosts`: the names that a request may call the server by, so that no page elsewhere reaches it through a name of
-    its own (DNS rebinding); None takes all. `routes`: the paths that are counted by name. `log` gets a line of JSON
-    for each request.
+    `routes`: the paths that are counted by name. `log` gets a line of JSON for each request.
     """
 
     def __init__(
@@ -46,11 +45,11 @@ class Gate:
         app: ASGIApp,
         metrics: Metrics,
         *,
-        hosts: Collection[str] | None,
+        access: Access,
         routes: Collection[str],
         log: Callable[[str], object] | None,
     ) -> None:
-        self.app, self.metrics, self.hosts, self.routes, self.log = app, metrics, hosts, routes, log
+        self.app, self.metrics, self.access, self.routes, self.log = app, metrics, access, routes, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request; what is not one goes through as it is."""
@@ -59,50 +58,51 @@ class Gate:
             return
         start = time.perf_counter()
         status = 0
+        headers = Headers(scope=scope)
+        path = self.access.path(scope)
+        # The sender and a proxy may disagree on where such a message ends, so nothing may follow it (RFC 9112, 6.1).
+        ambiguous = "content-length" in headers and "transfer-encoding" in headers
 
         async def send_framed(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers: list[tuple[bytes, bytes]] = list(message["headers"])
-                own = {name for name, _ in headers}
-                message["headers"] = headers + [pair for pair in FRAME if pair[0] not in own]
+                given: list[tuple[bytes, bytes]] = list(message["headers"])
+                own = {name for name, _ in given}
+                message["headers"] = given + [pair for pair in FRAME if pair[0] not in own]
+                if ambiguous and b"connection" not in own:
+                    message["headers"].append((b"connection", b"close"))
             await send(message)
 
         try:
-            if self.hosts is not None and _host(Headers(scope=scope).get("host", "")) not in self.hosts:
-                refusal = Problem(
-                    400, "the header Host names another machine; call this one by localhost or its address"
-                )
+            refusal = self.access.refusal(scope["method"], headers)
+            if refusal is not None:
                 await refusal.response()(scope, receive, send_framed)
+            elif not path:  # the root path without its slash, where the page's own addresses would lead astray
+                place = f"{self.access.root_path.rpartition('/')[2]}/"
+                await Response(status_code=308, headers={"Location": place})(scope, receive, send_framed)
             else:
-                await self.app(scope, receive, send_framed)
+                below = {**scope, "path": scope.get("root_path", "") + path}
+                await self.app(below, receive, send_framed)
         except Exception:
             if not status:
                 raise  # with no answer begun, whoever runs this must know
         finally:
             seconds = time.perf_counter() - start
-            path: str = scope["path"]
             if status:
                 self.metrics.request(path if path in self.routes else "other", status, seconds)
             if self.log is not None:
-                self.log(_line(scope, path, status, seconds))
+                self.log(_line(scope, status, seconds))
 
 
-def _host(header: str) -> str:
-    """The header's name without its port."""
-    name, colon, port = header.rpartition(":")
-    return (name if colon and (port.isdigit() or not port) else header).lower()
-
-
-def _line(scope: Scope, path: str, status: int, seconds: float) -> str:
+def _line(scope: Scope, status: int, seconds: float) -> str:
     client: Any = scope.get("client")
     return json.dumps(
         {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "client": client[0] if client else None,
             "method": scope["method"][:20],
-            "path": path[:LONGEST_PATH],
+            "path": scope["path"][:LONGEST_PATH],
             "status": status or None,
             "milliseconds": round(seconds * 1000, 3),
         }
@@ -110,5 +110,6 @@ def _line(scope: Scope, path: str, status: int, seconds: float) -> str:
 
 
 def to_stderr(line: str) -> None:
-    """Write a log line where it does not mix with results."""
-    print(line, file=sys.stderr, flush=True)
+    """Write a log line where it does not mix with results; requests are answered though nobody reads it."""
+    with contextlib.suppress(OSError, ValueError):
+        print(line, file=sys.stderr, flush=True)

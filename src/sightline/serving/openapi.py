@@ -8,13 +8,14 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from sightline.installation import version
-from sightline.serving.body import FIELD
+from sightline.serving.body import FIELD, IMAGES
 from sightline.serving.problems import MEDIA_TYPE, RETRIED
 from sightline.serving.schemas import Health, ModelFacts, Predictions, ProblemDetails
 from sightline.serving.settings import Limits
 
 REFUSALS = {
     400: "A damaged form, a wrong query, or a Host header that does not name this server.",
+    403: "The request comes from a web page of another origin.",
     408: "The body did not arrive in time.",
     413: "The body or a picture is too large.",
     415: "The content type is not supported.",
@@ -25,8 +26,8 @@ REFUSALS = {
 }
 
 
-def document(class_names: Sequence[str], limits: Limits) -> dict[str, Any]:
-    """Describe a server of these classes and limits, as OpenAPI 3.1."""
+def document(class_names: Sequence[str], limits: Limits, root_path: str = "") -> dict[str, Any]:
+    """Describe a server of these classes and limits below a path, as OpenAPI 3.1."""
     _, schemas = models_json_schema(
         [(model, "serialization") for model in (Predictions, ModelFacts, Health, ProblemDetails)],
         ref_template="#/components/schemas/{model}",
@@ -39,6 +40,7 @@ def document(class_names: Sequence[str], limits: Limits) -> dict[str, Any]:
             "description": "A trained image classifier.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
+        "servers": [{"url": root_path or "/"}],
         "paths": {
             "/v1/predict": {"post": _predict(class_names, limits)},
             "/v1/model": {"get": _get("model", "The model, and the limits of the server.", _json("ModelFacts"))},
@@ -62,12 +64,16 @@ def _predict(class_names: Sequence[str], limits: Limits) -> dict[str, Any]:
     file = {"type": "string", "format": "binary"}
     files = {"type": "array", "items": file, "minItems": 1, "maxItems": limits.max_images}
     form = {"type": "object", "properties": {FIELD: files}, "required": [FIELD], "additionalProperties": False}
+    text = {"type": "string", "minLength": 1, "description": "Base64, or a data URL with base64."}
+    images = {"type": "array", "items": text, "minItems": 1, "maxItems": limits.max_images}
+    in_json = {"type": "object", "properties": {IMAGES: images}, "required": [IMAGES], "additionalProperties": False}
     return {
         "operationId": "predict",
         "summary": "Classify pictures.",
         "description": (
             "JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF or HEIC: one picture as the body itself, or one or more as files of "
-            "a form. If some of several pictures cannot be read, the others still get predictions."
+            "a form, or in JSON as base64 or data URLs. The body may be compressed, with Content-Encoding: gzip. If "
+            "some of several pictures cannot be read, the others still get predictions."
         ),
         "parameters": [
             _query("top", "Number of most probable classes to return; all by default.", 1, len(class_names)),
@@ -79,6 +85,7 @@ def _predict(class_names: Sequence[str], limits: Limits) -> dict[str, Any]:
                 "application/octet-stream": encoded,
                 "image/*": encoded,
                 "multipart/form-data": {"schema": form},
+                "application/json": {"schema": in_json},
             },
         },
         "responses": {

@@ -27,10 +27,14 @@ class Problem(Exception):  # noqa: N818
         super().__init__(detail)
         self.status, self.detail, self.headers = status, detail, dict(headers or {})
 
+    @property
+    def title(self) -> str:
+        """The status in words."""
+        return TITLES.get(self.status) or HTTPStatus(self.status).phrase
+
     def details(self, incident: str | None = None) -> ProblemDetails:
         """Give the problem as it is told."""
-        title = TITLES.get(self.status) or HTTPStatus(self.status).phrase
-        return ProblemDetails(title=title, status=self.status, detail=self.detail, incident=incident)
+        return ProblemDetails(title=self.title, status=self.status, detail=self.detail, incident=incident)
 
     def response(self, incident: str | None = None) -> Response:
         """Answer with the problem; 429 and 503 say when to come again."""

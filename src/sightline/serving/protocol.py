@@ -1,5 +1,8 @@
 """HTTP as it arrives: uvicorn's protocol, with limits on slow heads and readers, and its refusals as problem+json.
 
+A connection takes a descriptor, and a server without any accepts nobody and spins; so there is a most of them. And a
+client may stop sending before its answer comes.
+
 uvicorn waits for a request's head, and for a client that reads, as long as these please: a few hundred connections that
 send a byte a minute would take all there are. It offers no setting for either, so its protocol is derived from here.
 What is relied on are asyncio's own callbacks and h11's states; `send_400_response` and `on_response_complete` are
@@ -9,11 +12,12 @@ uvicorn's. tests/test_serving_limits.py holds all of it against the installed ve
 from __future__ import annotations
 
 import asyncio
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
+from sightline.serving.capacity import Capacity
 from sightline.serving.gate import FRAME
 from sightline.serving.problems import Problem
 
@@ -26,11 +30,17 @@ class Protocol(H11Protocol):
     """
 
     patience: ClassVar[float] = 10.0
+    capacity: ClassVar[Capacity] = Capacity()
+    _ended: bool = False
     _deadline: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Wait for the first request."""
+        if self.capacity.is_full(len(self.connections)):
+            self.transport = transport
+            self._refuse(Problem(503, "too many connections are open; try again later"))
+            return
         # Writing is paused as soon as anything waits for the client, and goes on when nothing does.
         transport.set_write_buffer_limits(high=0)
         super().connection_made(transport)
@@ -49,6 +59,14 @@ class Protocol(H11Protocol):
         if self.conn.their_state is h11.SEND_BODY:
             self._await_more()
         super().on_response_complete()
+        if self._ended and self.cycle.response_complete:
+            self.transport.close()
+
+    def eof_received(self) -> bool:  # pyright: ignore[reportIncompatibleMethodOverride] (asyncio's may be either)
+        """Keep the connection of a client that only has nothing more to send, until what it asked for is answered."""
+        self._ended = True
+        cycle = cast("RequestResponseCycle | None", self.cycle)  # uvicorn's type says that there always is one
+        return cycle is not None and not cycle.response_complete and self.conn.their_state is not h11.SEND_BODY
 
     def pause_writing(self) -> None:
         """Let the client read, also on a connection that is being closed; one that does not is cut off."""
@@ -72,14 +90,19 @@ class Protocol(H11Protocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
-            response = Problem(400, "this is no HTTP request that can be understood").response()
-            headers = [*response.raw_headers, *FRAME, (b"connection", b"close")]
-            for event in (
-                h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
-                h11.Data(data=bytes(response.body)),
-                h11.EndOfMessage(),
-            ):
-                self.transport.write(self.conn.send(event) or b"")
+            self._refuse(Problem(400, "this is no HTTP request that can be understood"))
+        self.transport.close()
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answer with a problem that is the connection's last."""
+        response = problem.response()
+        headers = [*response.raw_headers, *FRAME, (b"connection", b"close")]
+        for event in (
+            h11.Response(status_code=problem.status, headers=headers, reason=problem.title.encode("ascii")),
+            h11.Data(data=bytes(response.body)),
+            h11.EndOfMessage(),
+        ):
+            self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
 
     def _await_more(self) -> None:
@@ -97,6 +120,6 @@ class Protocol(H11Protocol):
             self._unread = None
 
 
-def protocol(patience: float) -> type[Protocol]:
-    """Make the protocol with another patience."""
-    return type("PatientProtocol", (Protocol,), {"patience": patience})
+def protocol(patience: float, capacity: Capacity) -> type[Protocol]:
+    """Make the protocol with another patience and capacity."""
+    return type("PatientProtocol", (Protocol,), {"patience": patience, "capacity": capacity})

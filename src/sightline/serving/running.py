@@ -4,38 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
+import errno
 import logging
 import signal
 import socket
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from types import FrameType
 
 import uvicorn
 
 from sightline.errors import Interrupted, ResourceError, UsageError
+from sightline.serving.access import no_address
 from sightline.serving.app import App
-from sightline.serving.gate import LOCAL_HOSTS
+from sightline.serving.capacity import capacity
 from sightline.serving.protocol import protocol
 
 TICK_SECONDS = 0.05
 KEEP_ALIVE_SECONDS = 30
-
-
-def is_local(host: str) -> bool:
-    """Whether only this machine reaches the address."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def hosts_of(host: str) -> tuple[str, ...] | None:
-    """Give the names that a server at this address may be called by; None for any, where others reach it."""
-    return (*LOCAL_HOSTS, f"[{host}]" if ":" in host else host) if is_local(host) else None
+MOST_WAITING = 1024
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -46,14 +33,16 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
     except (socket.gaierror, UnicodeError):
-        raise UsageError("--host", f"{host} is not an address", "a name or an address of this machine") from None
+        raise no_address(host) from None
     try:
-        listener = socket.create_server((host, port), family=family, backlog=1024)
+        listener = socket.create_server((host, port), family=family)
     except PermissionError:
         raise ResourceError(
             "--port", f"{port} may not be opened by this user", advice="Use one above 1023, or --port 0 for any."
         ) from None
     except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise UsageError("--host", f"{host} is not this machine's", "an address of this machine") from None
         taken = "in use" in (error.strerror or "").lower()
         found = f"{port} is taken by another program" if taken else f"{port} cannot be opened ({error.strerror})"
         raise ResourceError("--port", found, advice="Use another one, or --port 0 for any that is free.") from None
@@ -68,14 +57,21 @@ def address(listener: socket.socket) -> str:
     return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def run(app: App, listener: socket.socket, *, started: Callable[[], object] | None = None) -> None:
+def run(
+    app: App,
+    listener: socket.socket,
+    *,
+    trust_proxies: Sequence[str] = (),
+    started: Callable[[], object] | None = None,
+) -> None:
     """Serve until SIGTERM or Ctrl-C, then finish what is in hand.
 
-    `started` is called when requests are taken; what it raises is raised at the end. Raises Interrupted after Ctrl-C.
+    `trust_proxies`: addresses whose X-Forwarded-For and X-Forwarded-Proto are believed. `started` is called when
+    requests are taken; what it raises is raised at the end. Raises Interrupted after Ctrl-C.
     """
     for library in ("PIL", "python_multipart"):  # what they say of broken uploads would fill the log
         logging.getLogger(library).setLevel(logging.CRITICAL)
-    server = Server(app)
+    server = Server(app, trust_proxies)
     with asyncio.Runner(loop_factory=server.config.get_loop_factory()) as runner:
         runner.run(server.serve_on(listener, started))
     if server.interrupted:
@@ -85,18 +81,21 @@ def run(app: App, listener: socket.socket, *, started: Callable[[], object] | No
 class Server(uvicorn.Server):
     """Uvicorn, whose end begins with the application taking no new work."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, trust_proxies: Sequence[str] = ()) -> None:
+        self.capacity = capacity()
         super().__init__(
             uvicorn.Config(
                 app,
-                http=protocol(app.limits.receive_seconds),
+                http=protocol(app.limits.receive_seconds, self.capacity),
+                backlog=self.capacity.at_once,
                 loop="asyncio",
                 ws="none",
                 lifespan="on",
                 log_config=None,
                 log_level="critical",
                 access_log=False,
-                proxy_headers=False,
+                proxy_headers=bool(trust_proxies),
+                forwarded_allow_ips=list(trust_proxies),
                 server_header=False,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=int(app.limits.answer_seconds) + 1,
@@ -107,7 +106,8 @@ class Server(uvicorn.Server):
 
     async def serve_on(self, listener: socket.socket, started: Callable[[], object] | None = None) -> None:
         """Serve until `end` was called. What `started` raises is raised then."""
-        watch = asyncio.create_task(self._watch(started))
+        asyncio.get_running_loop().set_exception_handler(self.capacity.failed)
+        watch = asyncio.create_task(self._watch(listener, started))
         try:
             await self.serve(sockets=[listener])
         finally:
@@ -115,9 +115,11 @@ class Server(uvicorn.Server):
         if watch.done():
             watch.result()
 
-    async def _watch(self, started: Callable[[], object] | None) -> None:
+    async def _watch(self, listener: socket.socket, started: Callable[[], object] | None) -> None:
         while not self.started:
             await asyncio.sleep(TICK_SECONDS)
+        # asyncio accepts as many at a time as wait in the system; a burst may wait there without descriptors.
+        listener.listen(MOST_WAITING)
         try:
             if started is not None:
                 started()

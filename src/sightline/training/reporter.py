@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Mapping
 from typing import Any, Protocol, TextIO, cast
 
 from rich.console import Console
 
+from sightline.printable import printable
 from sightline.progress import ProgressBar
 
 
@@ -64,8 +66,13 @@ class Lines(Silence):
         self._steps: int | None = None
 
     def note(self, text: str) -> None:
-        """Print it."""
-        print(text, file=self._stream, flush=True)
+        """Print it. Where nobody can read it any more, training goes on all the same."""
+        text = printable(text)
+        with contextlib.suppress(OSError, ValueError):
+            try:
+                print(text, file=self._stream, flush=True)
+            except UnicodeEncodeError:  # a ValueError too
+                print(text.encode("ascii", "backslashreplace").decode("ascii"), file=self._stream, flush=True)
 
     def begin(self, *, step: int, total_steps: int, steps_per_epoch: int, counts_steps: bool = False) -> None:
         """Remember how many epochs, and steps where they are counted, there are."""
@@ -95,7 +102,7 @@ class Live:
 
     def note(self, text: str) -> None:
         """Print it above the bar."""
-        self._console.print(text, markup=False, highlight=False)
+        self._console.print(printable(text), markup=False, highlight=False)
 
     def begin(self, *, step: int, total_steps: int, steps_per_epoch: int, counts_steps: bool = False) -> None:
         """Show the bar."""

@@ -13,7 +13,7 @@ from sightline.checking.audit import audit, audit_lines
 from sightline.data import ImageData
 from sightline.data.in_memory import ARRAYS, from_arrays
 from sightline.errors import UsageError
-from sightline.evaluation.predictions import evaluate, report_of, store_test
+from sightline.evaluation.predictions import blamed_on, evaluate, report_of, store_test
 from sightline.files.json_records import to_json
 from sightline.recipes import NO_RECIPE, default_recipe, resolve, why_folder_recipe
 from sightline.runs.folder import RESULTS, RunFolder
@@ -215,7 +215,8 @@ def finish(trainer: Trainer, *, draws: bool = True) -> TrainResult:
         _draw(trainer, rows)
     report: TestReport | None = None
     if test is not None:
-        predictions = evaluate(classifier, test)
+        with blamed_on(str(folder.path)):
+            predictions = evaluate(classifier, test)
         report = report_of(predictions, folder.tested_step(), classifier.temperature)
         store_test(predictions, folder.test_folder, report, test)
         track_test(settings, folder, to_json(report))

@@ -16,6 +16,7 @@ from sightline.classifier.header import ModelHeader
 from sightline.classifier.input_step import InputStep
 from sightline.device import Compute, channels_last, mixed_seed, seed_generator, send
 from sightline.errors import Interrupted, NumericError, UsageError
+from sightline.evaluation.predictions import blamed_on
 from sightline.runs.folder import PROBABILITIES, RESULTS, STEPS, RunFolder
 from sightline.settings import Settings
 from sightline.training.backbone import Backbone, TrainedPart
@@ -245,7 +246,8 @@ class Trainer:
         if self.ensemble is not None:
             self.ensemble.update()
         if self.validation.is_due(epoch) or state.step >= length.total_steps:
-            columns = self.validation.columns(epoch, state)
+            with blamed_on(f"{self.folder.path}, epoch {epoch}"):
+                columns = self.validation.columns(epoch, state)
         else:
             columns = self.validation.empty_columns()
         self.logs.epoch(

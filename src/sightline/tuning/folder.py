@@ -9,6 +9,7 @@ results.json  history.png  importance.png  slices.png
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ from sightline.tuning.space import Space, space_of
 SCHEMA_VERSION = 1
 TRIALS, SEEDS = 30, (0, 1, 2, 3, 4)
 PLAN, STORAGE, RESULTS = "study.yaml", "study.db", "results.json"
+# SQLAlchemy's form: a user's name has neither colon nor slash, a password no at sign.
+PASSWORD, STARS = re.compile(r"(://[^:/@]*:|[?&](?:password|passwd|pwd)=)([^@&]+)(?=@|&|$)"), "***"
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ class StudyFolder:
             "recipe": plan.recipe,
             "flags": {name: list(v) if isinstance(v, tuple) else v for name, v in plan.flags.items()},
             "space": {name: dimension.to_dict() for name, dimension in plan.space.items()},
-            "storage": plan.storage,
+            "storage": None if plan.storage is None else without_password(plan.storage),
             "prunes": plan.prunes,
             "trials": plan.trials,
             "seconds": plan.seconds,
@@ -182,6 +185,16 @@ class StudyFolder:
         # Studies of the first versions lack some of it; a resumption without a further trial writes it anew.
         advice = f"Run sightline tune --resume {self.path} --trials {content.get('trials', 1)} to write it anew."
         return from_json(StudyRecord, content, self.results_path, advice)
+
+
+def without_password(url: str) -> str:
+    """Give a storage's URL with stars for its password, to be recorded and shown."""
+    return PASSWORD.sub(rf"\g<1>{STARS}", url)
+
+
+def has_password_left_out(url: str) -> bool:
+    """Whether a URL was recorded without its password."""
+    return any(found[2] == STARS for found in PASSWORD.finditer(url))
 
 
 def trial_name(number: int) -> str:

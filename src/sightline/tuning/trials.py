@@ -18,7 +18,7 @@ from sightline.settings import Settings, flat_fields
 from sightline.settings.merge import DISCRIMINATORS, NAMES_IN_SECTION
 from sightline.training.reporter import Reporter, Silence
 from sightline.training.train import train_settings
-from sightline.tuning.folder import StudyFolder, StudyPlan, trial_name
+from sightline.tuning.folder import StudyFolder, StudyPlan, trial_name, without_password
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -53,7 +53,9 @@ def open_study(folder: StudyFolder, plan: StudyPlan, *, seed: int) -> Study:
             load_if_exists=True,
         )
     except Exception as error:  # SQLAlchemy's and each driver's own
-        raise ResourceError(folder.storage(plan), f"cannot be used as storage ({_first_line(error)})") from error
+        storage = folder.storage(plan)
+        reason = _first_line(error).replace(storage, without_password(storage))
+        raise ResourceError(without_password(storage), f"it cannot be used as storage ({reason})") from error
 
 
 def settings_of(plan: StudyPlan, changes: Mapping[str, Any]) -> Settings:

@@ -27,7 +27,7 @@ from sightline.settings import Settings, data_name, model_name
 from sightline.settings.text import text
 from sightline.training.reporter import Reporter, make_reporter
 from sightline.training.tracking import check_tracking
-from sightline.tuning.folder import SEEDS, TRIALS, StudyFolder, StudyPlan
+from sightline.tuning.folder import SEEDS, TRIALS, StudyFolder, StudyPlan, has_password_left_out, without_password
 from sightline.tuning.records import StudyRecord, TrialRecord
 from sightline.tuning.space import default_space, read_space, space_of
 
@@ -134,19 +134,33 @@ def resume_study(
     trials: int | None = None,
     seconds: float | None = None,
     seeds: int | Sequence[int] | None = None,
+    storage: str | None = None,
     quiet: bool = False,
 ) -> TuneResult:
     """Continue an interrupted study, up to `trials` in total or for `seconds` more; then compare as `tune` does.
 
     Values that are not given stay as they were. If the search has reached its limit of trials or seconds, giving only
-    one of the two removes the other limit. Raises FileError if `folder` is not a study.
+    one of the two removes the other limit. `storage`: the URL of the study's storage, if it has a password, which is
+    not recorded. Raises FileError if `folder` is not a study, UsageError for another storage or a missing password.
     """
     place = StudyFolder.open(Path(folder))
     plan = place.plan()
     plan = plan if seeds is None else replace(plan, seeds=_seeds(seeds))
     _check(trials, seconds, plan.seeds, {})
+    plan = replace(plan, storage=_storage(plan, storage))
     check_tracking(settings_of(plan, {}))
     return _run(place, plan, ImagesOnce(), make_reporter(quiet=quiet), trials, seconds)
+
+
+def _storage(plan: StudyPlan, given: str | None) -> str | None:
+    """The URL of a recorded study's storage, with its password."""
+    if given is not None and plan.storage != without_password(given):
+        recorded = plan.storage or "none, since the trials are in the study's folder"
+        raise UsageError("--storage", f"{without_password(given)} found", recorded)
+    if given is None and plan.storage is not None and has_password_left_out(plan.storage):
+        advice = "Add --storage with the whole URL."
+        raise UsageError("--storage", f"the password of {plan.storage} is not recorded", advice=advice)
+    return given or plan.storage
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:

@@ -1,5 +1,8 @@
 // Calls to the server. A refusal becomes an Error that holds the status.
 
+// Relative to this file, so that a proxy may show everything below a path of its own.
+const root = new URL("../", import.meta.url);
+
 export class Refused extends Error {
   constructor(status, detail) {
     super(detail);
@@ -8,7 +11,7 @@ export class Refused extends Error {
 }
 
 export async function modelFacts() {
-  return answered(await fetch("/v1/model"));
+  return answered(await fetch(new URL("v1/model", root)));
 }
 
 // Ask about files (Blobs); gives {predictions, milliseconds, roundTrip}.
@@ -16,7 +19,7 @@ export async function predict(files, { top }) {
   const form = new FormData();
   for (const file of files) form.append("file", file, file.name ?? "drawing.png");
   const start = performance.now();
-  const body = await answered(await fetch(`/v1/predict?seen=1&top=${top}`, { method: "POST", body: form }));
+  const body = await answered(await fetch(new URL(`v1/predict?seen=1&top=${top}`, root), { method: "POST", body: form }));
   return { ...body, roundTrip: performance.now() - start };
 }
 
