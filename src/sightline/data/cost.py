@@ -8,7 +8,7 @@ each format). WebP needs no limits but its pixels.
 
 from __future__ import annotations
 
-from sightline.data import gif, jpeg, png, tiff
+from sightline.data import avif, gif, jpeg, png, tiff
 from sightline.errors import ImageError
 
 MOST_RUN_LENGTH_PIXELS = 4_000_000
@@ -26,6 +26,8 @@ def refuse_costly(content: bytes, subject: str) -> None:
         tiff.check(content, subject)
     elif content[:4] == b"GIF8":
         gif.check(content, subject)
+    elif avif.is_avif(content):
+        avif.check(content, subject)
     elif content[:2] == b"BM":
         _check_bmp(content, subject)
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from sightline.errors import FileError, UsageError, unknown
+from sightline.files.reading import parse_yaml
 from sightline.settings.data import DataSettings
 from sightline.settings.model import MODEL_PRESETS, TIMM, preset_layout
 from sightline.settings.run import Settings
@@ -205,7 +206,7 @@ def settings_to_yaml(settings: Settings) -> str:
 def settings_from_yaml(text: str, subject: str) -> Settings:
     """Read what `settings_to_yaml` wrote. Raises FileError, naming `subject`, for anything else."""
     try:
-        return Settings.model_validate(yaml.load(text, SAFE_LOADER))
-    except (yaml.YAMLError, ValidationError) as error:
+        return Settings.model_validate(parse_yaml(text))
+    except ValueError as error:  # of which ValidationError is one
         reason = str(one_line(error)) if isinstance(error, ValidationError) else "not YAML"
         raise FileError(subject, f"it does not hold Sightline settings ({reason})") from None
