@@ -1,0 +1,211 @@
+"""Files of a run, damaged in some hundreds of ways: every reader names the file in one line, and lists go on."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+import shutil
+import struct
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import sightline as sl
+from helpers.training import small
+from sightline.errors import FileError, SightlineError
+from sightline.runs.folder import RunFolder
+from sightline.runs.records import Audit, Environment, NetworkSummary, Splits
+from sightline.training.checkpoints import read_state
+
+SEED, BYTES, VALUES = 20, 12, 25
+ODD = (
+    None, True, -1, 0, 2**63, 2**200, 10**4200, 1e300, float("inf"), float("nan"), "", "x", "9" * 5000, "\0", "\ud800",
+    [], {}, [[[]]], {"a": {}}, [None, 1, "x"],
+)  # fmt: skip
+TABLES = ("results.csv", "steps.csv")
+YAML_FILES = ("settings.yaml",)
+JSON_FILES = ("environment.json", "splits.json", "audit.json", "network.json", "test/metrics.json")
+CHECKPOINT = "checkpoints/step-000018.safetensors"
+MODEL = "weights/best.safetensors"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return small(tmp_path_factory.mktemp("runs"), epochs=2).run
+
+
+def places(content, path=()):
+    """Give the way to every value inside."""
+    yield path
+    inner = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for key, value in list(inner)[:40]:
+        yield from places(value, (*path, key))
+
+
+def changed(content, rng):
+    """The same content with a value that is odd, or gone."""
+    content = copy.deepcopy(content)
+    path = rng.choice(list(places(content)))
+    value = copy.deepcopy(rng.choice(ODD))
+    if not path:
+        return value
+    *above, last = path
+    inside = content
+    for key in above:
+        inside = inside[key]
+    if rng.random() < 0.3:
+        del inside[last]
+    else:
+        inside[last] = value
+    return content
+
+
+def broken(content, rng):
+    """Bytes that are cut, exchanged, said twice, or nested."""
+    data = bytearray(content)
+    place = rng.randrange(len(data))
+    match rng.randrange(6):
+        case 0:
+            return bytes(data[:place])
+        case 1:
+            data[place] = rng.randrange(256)
+        case 2:
+            data[place:place] = bytes(rng.randrange(256) for _ in range(rng.randrange(1, 9)))
+        case 3:
+            del data[place : place + rng.randrange(1, 30)]
+        case 4:
+            data[place:place] = rng.choice((b"[", b"{", b'{"a":', b"- ", b"a: ")) * 100_000
+        case _:
+            data[place:place] = rng.choice((b"9" * 5000, b"1e999", b"-", b'"', b"\0", b"\n", b",", b"&a *a", b"\xff"))
+    return bytes(data)
+
+
+def as_json(content):
+    return json.dumps(content, default=str).encode("utf-8", "surrogatepass")
+
+
+def as_yaml(content):
+    return yaml.safe_dump(content).encode("utf-8", "surrogatepass")
+
+
+def odd_table(content, rng):
+    """A table one of whose cells is another, or whose rows are longer or shorter."""
+    rows = [line.split(",") for line in content.decode().splitlines()]
+    row = rng.choice(rows)
+    column = rng.randrange(len(row))
+    match rng.randrange(4):
+        case 0:
+            del row[column]
+        case 1:
+            row.insert(column, "1")
+        case 2:
+            rows.remove(row)
+        case _:
+            row[column] = rng.choice(("", "x", "nan", "inf", "1e999", "-1", "9" * 5000, "9" * 400, '"', "0x1", "1.5"))
+    return "\n".join(map(",".join, rows)).encode() + b"\n"
+
+
+def in_header(content, rng):
+    """A safetensors file whose own JSON is changed or broken, with its length made right."""
+    (length,) = struct.unpack("<Q", content[:8])
+    head = json.loads(content[8 : 8 + length])
+    if rng.random() < 0.2:
+        new = as_json(changed(head, rng))
+    else:
+        (key,) = head["__metadata__"]
+        inner = head["__metadata__"][key].encode()
+        inner = as_json(changed(json.loads(inner), rng)) if rng.random() < 0.7 else broken(inner, rng)
+        head["__metadata__"][key] = inner.decode("utf-8", "replace")
+        new = as_json(head)
+    return struct.pack("<Q", len(new)) + new + content[8 + length :]
+
+
+def mutants(whole, name, count, seed=SEED):
+    """So many damaged contents of a file."""
+    rng, content = random.Random(f"{seed}{name}"), (whole / name).read_bytes()
+    old = sys.get_int_max_str_digits()
+    sys.set_int_max_str_digits(0)
+    try:
+        for number in range(count):
+            if number % 3 == 0 and not name.endswith(".safetensors"):
+                yield broken(content, rng)
+            elif name in TABLES:
+                yield odd_table(content, rng)
+            elif name in YAML_FILES:
+                yield as_yaml(changed(yaml.safe_load(content), rng))
+            elif name in JSON_FILES:
+                yield as_json(changed(json.loads(content), rng))
+            else:
+                yield in_header(content, rng)
+    finally:
+        sys.set_int_max_str_digits(old)
+
+
+def readers(name):
+    """What reads the file, of a run's folder."""
+    yield lambda folder: sl.list_runs(folder.path)
+    if name in TABLES:
+        yield lambda folder: folder.results()
+        yield lambda folder: folder.is_finished()
+        yield lambda folder: folder.tested_step()
+    elif name == "settings.yaml":
+        yield lambda folder: folder.settings()
+    elif name in JSON_FILES[:4]:
+        kind = dict(zip(JSON_FILES, (Environment, Splits, Audit, NetworkSummary), strict=False))[name]
+        yield lambda folder: folder.read(kind)
+    elif name == JSON_FILES[4]:
+        yield lambda folder: folder.test_folder.read()
+    elif name == CHECKPOINT:
+        yield lambda folder: folder.was_stopped_early()
+        yield lambda folder: read_state(folder.path / CHECKPOINT, metadata(folder.path / CHECKPOINT))
+    else:
+        yield lambda folder: sl.load(folder.path / MODEL)
+
+
+def metadata(path):
+    from sightline.classifier.model_file import unpack
+
+    return unpack(path)[1]
+
+
+@pytest.mark.parametrize("name", [*YAML_FILES, *JSON_FILES, *TABLES, CHECKPOINT, MODEL])
+def test_damaged_files_of_a_run_are_named_by_whatever_reads_them(whole, tmp_path, name):
+    copied = Path(shutil.copytree(whole, tmp_path / "odd-001"))
+    came = {"read": 0, "refused": 0}
+    for content in list(mutants(whole, name, BYTES + VALUES)):
+        (copied / name).write_bytes(content)
+        for read in readers(name):
+            try:
+                read(RunFolder(copied))
+            except SightlineError as error:
+                assert Path(name).name in str(error), str(error)
+                assert isinstance(error, FileError) and "\n" not in str(error) and len(str(error)) < 2000
+                came["refused"] += 1
+            else:
+                came["read"] += 1
+    assert came["refused"] > BYTES // 2  # the damage was some
+
+
+@pytest.mark.parametrize("name", [*YAML_FILES, *JSON_FILES[1:], "results.csv"])
+def test_reports_of_damaged_runs_are_written_or_name_the_file(whole, tmp_path, name):
+    copied = Path(shutil.copytree(whole, tmp_path / "odd-001"))
+    for content in list(mutants(whole, name, 4, seed=SEED + 1)):
+        (copied / name).write_bytes(content)
+        try:
+            sl.report(copied)
+        except SightlineError as error:
+            assert Path(name).name in str(error), str(error)
+
+
+def test_a_list_goes_on_and_calls_the_damaged_run_damaged(whole, tmp_path):
+    for number in range(3):
+        shutil.copytree(whole, tmp_path / f"run-{number}")
+    (tmp_path / "run-1" / "settings.yaml").write_text("[" * 100_000)
+    (tmp_path / "run-2" / "results.csv").write_text("epoch,step\n" + "9" * 5000 + ",1\n")
+    found = sl.list_runs(tmp_path)
+    assert [run.name for run in found.runs] == ["run-0"]
+    assert found.left_out.keys() == {tmp_path / "run-1", tmp_path / "run-2"}
+    assert all("damaged" in why for why in found.left_out.values())
