@@ -86,11 +86,11 @@ def test_what_stands_between_the_segments_of_a_jpeg_is_limited(filler):
 def test_the_chunks_of_a_png_are_limited_and_many_small_ones_of_pixels_are_not():
     plain = decode_raw(bombs.with_chunks())
     assert np.array_equal(decode_raw(bombs.with_chunks(*[bombs.chunk(b"prVt", b"x")] * 5000)), plain)
-    refused(bombs.with_chunks(bombs.chunk(b"prVt", b"") * (png.MOST_CHUNKS // 2 + 9)), "more chunks")
-    refused(bombs.with_chunks(bombs.chunk(b"tEXt", b"a\0b") * 300_000), "more chunks")
+    refused(bombs.with_chunks(bombs.chunk(b"prVt", b"") * (png.MOST_CHUNKS // 2 + 200)), "more chunks")
+    refused(bombs.with_chunks(bombs.chunk(b"tEXt", b"a\0b") * 100_000), "more chunks")
 
 
-@pytest.mark.parametrize("size", [2 << 20, 90 << 20])
+@pytest.mark.parametrize("size", [2 << 20, 35 << 20])
 @pytest.mark.parametrize("kind", ["tEXt", "zTXt", "iTXt", "iCCP"])
 def test_the_texts_of_a_png_are_left_out_whatever_their_size(kind, size):
     text = bytes(size) if kind == "iCCP" else b"a" * size

@@ -58,6 +58,7 @@ def parse_yaml(text: str) -> Any:
     import yaml
 
     try:
+        # In C where there is one: a list of runs reads hundreds of files of settings.
         content = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (yaml.YAMLError, RecursionError, TypeError, AttributeError, LookupError, OverflowError) as error:
         raise ValueError(f"it is no YAML ({type(error).__name__})") from None

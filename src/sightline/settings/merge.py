@@ -18,8 +18,6 @@ from sightline.settings.data import DataSettings
 from sightline.settings.model import MODEL_PRESETS, TIMM, preset_layout
 from sightline.settings.run import Settings
 
-# The same in C where there is one: a list of runs reads hundreds of these files.
-SAFE_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # What pydantic says of a wrong value, around the noun phrase that says what would be right.
 SHOULD_BE = re.compile(r"(?:Input should be|\w+ should have) (.+?)(?:, (?:unable to|got a) .*| after validation.*)?")
 # What is no section and has no flag.
