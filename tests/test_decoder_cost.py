@@ -65,6 +65,19 @@ def test_a_small_picture_may_have_more_scans_than_a_large_one():
     refused(bombs.scan_bomb(jpeg.MOST_SCANS, 64), "more scans")
 
 
+def test_arithmetic_coding_may_have_as_many_scans_as_programs_write():
+    plain, more = (bombs.scan_bomb(count, 64).replace(b"\xff\xc2", b"\xff\xca", 1) for count in (1, 5))
+    assert plain.count(bombs.SCAN) == 11 and more.count(bombs.SCAN) == 15
+    assert decode_raw(plain).shape == (64, 64, 3)
+    refused(more, "more scans")
+
+
+def test_a_side_is_limited_as_well_as_the_pixels():
+    stream = io.BytesIO()
+    Image.new("1", (1, 1_000_001)).save(stream, "PNG")
+    refused(stream.getvalue(), "1 x 1000001 pixels")
+
+
 def test_segments_of_a_jpeg_are_limited_far_beyond_those_of_a_camera():
     plain = decode_raw(bombs.with_segments(0))
     assert np.array_equal(decode_raw(bombs.with_segments(1000, body=bytes(100))), plain)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from sightline.data.heif import AVIF_BRANDS
 from sightline.errors import ImageError
 
-MOST_FRAMES, MOST_UNITS, MOST_EXTENTS = 16, 1_000, 100_000
+MOST_FRAMES, MOST_UNITS, MOST_EXTENTS = 8, 1_000, 100_000
 """Frames and units of one item, which has one frame or a few layers of one; and pieces of all items, such as tiles."""
 CONTAINERS = frozenset((b"moov", b"trak", b"mdia", b"minf", b"stbl"))
 FRAME_HEADER, FRAME = 3, 6

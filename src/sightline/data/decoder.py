@@ -59,6 +59,8 @@ Pixels = NDArray[np.uint8]
 DECODER_VERSION = f"3, pillow {pillow_version}"
 """Changes when the same picture could give other pixels."""
 MAX_PIXELS = 100_000_000
+MOST_SIDE = 1_000_000
+"""Pixels of a side; Pillow keeps and decodes rows one by one, even where each has one pixel."""
 FORMATS = tuple(
     plugin.format
     for plugin in (
@@ -248,6 +250,9 @@ def open_picture(content: bytes, subject: str, max_pixels: int = MAX_PIXELS) -> 
         raise ImageError(subject, found, EXPECTED) from None
     except PillowImage.DecompressionBombError:
         raise ImageSizeError(subject, "it has too many pixels to be decoded", EXPECTED) from None
+    if max(image.width, image.height) > MOST_SIDE:
+        found = f"it has {image.width} x {image.height} pixels"
+        raise ImageSizeError(subject, found, f"at most {MOST_SIDE:,} on a side")
     if image.width * image.height > max_pixels:
         limit = f"at most {max_pixels:,}"
         raise ImageSizeError(subject, f"it has {image.width} x {image.height} pixels", limit, "Make it smaller first.")

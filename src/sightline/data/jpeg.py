@@ -9,6 +9,8 @@ from sightline.errors import ImageError
 FEWEST_SCANS, MOST_SCANS, SCANNED_PIXELS = 24, 500, 1_000_000_000
 """Scans that a picture of any size may have; the most that any may have, where libjpeg-turbo's own fuzzers stop too;
 and in between, the pixels that all scans together may go over. Ordinary progressive files have about 10 scans."""
+ARITHMETIC_SCANS = 12
+"""Scans in arithmetic coding, where a few bytes can stand for any number of values."""
 MOST_SEGMENTS = 5_000
 """Segments between markers. Each holds up to 64 KB; color profiles, thumbnails and notes of cameras take hundreds."""
 MOST_EXIF_SEGMENTS = 64
@@ -17,6 +19,7 @@ MOST_JUNK = 1 << 20
 """Bytes before the first scan that belong to no segment; Pillow skips them one by one."""
 LARGEST_BLOCK = 32
 START, END, SCAN, APP1, EXIF = 0xD8, 0xD9, 0xDA, 0xE1, b"Exif\0\0"
+HUFFMAN_FRAMES = 0xC8
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 ADVICE = "Save it again with another program."
 _MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd7])")
@@ -51,6 +54,8 @@ def check(content: bytes, subject: str) -> None:
             continue
         if code in FRAMES:
             allowed = scans_allowed(_padded(content[place + 3 : place + 5]) * _padded(content[place + 5 : place + 7]))
+            if code > HUFFMAN_FRAMES:
+                allowed = ARITHMETIC_SCANS
         elif code == APP1:
             exif += content[place + 2 : place + 2 + len(EXIF)] == EXIF
         elif code == SCAN:
@@ -72,7 +77,9 @@ def _refuse_more(subject: str, segments: int, exif: int, junk: int) -> None:
     if segments > MOST_SEGMENTS:
         raise ImageError(subject, "it has more segments than any program writes", f"at most {MOST_SEGMENTS:,}", ADVICE)
     if exif > MOST_EXIF_SEGMENTS:
-        raise ImageError(subject, "its EXIF has more segments than any program writes", f"{MOST_EXIF_SEGMENTS}", ADVICE)
+        raise ImageError(
+            subject, "its EXIF has more segments than any program writes", f"at most {MOST_EXIF_SEGMENTS}", ADVICE
+        )
     if junk > MOST_JUNK:
         found = f"it has {junk:,} bytes that belong to no segment"
         raise ImageError(subject, found, f"at most {MOST_JUNK:,}", ADVICE)
