@@ -18,7 +18,6 @@ from helpers.training import small
 from sightline.errors import FileError, SightlineError
 from sightline.runs.folder import RunFolder
 from sightline.runs.records import Audit, Environment, NetworkSummary, Splits
-from sightline.training.checkpoints import read_state
 
 SEED, BYTES, VALUES = 20, 12, 25
 ODD = (
@@ -160,15 +159,16 @@ def readers(name):
         yield lambda folder: folder.test_folder.read()
     elif name == CHECKPOINT:
         yield lambda folder: folder.was_stopped_early()
-        yield lambda folder: read_state(folder.path / CHECKPOINT, metadata(folder.path / CHECKPOINT))
+        yield lambda folder: state(folder.path / CHECKPOINT)
     else:
         yield lambda folder: sl.load(folder.path / MODEL)
 
 
-def metadata(path):
+def state(path):
     from sightline.classifier.model_file import unpack
+    from sightline.training.checkpoints import read_state
 
-    return unpack(path)[1]
+    return read_state(path, unpack(path)[1])
 
 
 @pytest.mark.parametrize("name", [*YAML_FILES, *JSON_FILES, *TABLES, CHECKPOINT, MODEL])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -18,8 +19,12 @@ from sightline.settings.data import DataSettings
 from sightline.settings.model import MODEL_PRESETS, TIMM, preset_layout
 from sightline.settings.run import Settings
 
+LONGEST_REASON = 300
 # What pydantic says of a wrong value, around the noun phrase that says what would be right.
 SHOULD_BE = re.compile(r"(?:Input should be|\w+ should have) (.+?)(?:, (?:unable to|got a) .*| after validation.*)?")
+# A value as messages show it.
+SHORT = reprlib.Repr()
+SHORT.maxstring = SHORT.maxother = SHORT.maxlong = LONGEST_REASON // 3
 # What is no section and has no flag.
 NOT_SECTIONS = {"recipe", "extended_from_step"}
 # A section chosen by a name: the key that chooses.
@@ -193,7 +198,7 @@ def one_line(error: ValidationError) -> UsageError:
     if wanted is None:
         return UsageError(flag, message[0].lower() + message[1:])
     number = "a number " if wanted[1].startswith(("greater", "less")) else ""
-    return UsageError(flag, f"{first['input']!r} found", f"{number}{wanted[1]}")
+    return UsageError(flag, f"{SHORT.repr(first['input'])} found", f"{number}{wanted[1]}")
 
 
 def settings_to_yaml(settings: Settings) -> str:
@@ -206,5 +211,5 @@ def settings_from_yaml(text: str, subject: str) -> Settings:
     try:
         return Settings.model_validate(parse_yaml(text))
     except ValueError as error:  # of which ValidationError is one
-        reason = str(one_line(error)) if isinstance(error, ValidationError) else "not YAML"
+        reason = str(one_line(error))[:LONGEST_REASON] if isinstance(error, ValidationError) else "not YAML"
         raise FileError(subject, f"it does not hold Sightline settings ({reason})") from None
