@@ -8,6 +8,7 @@ import random
 import shutil
 import struct
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -209,3 +210,12 @@ def test_a_list_goes_on_and_calls_the_damaged_run_damaged(whole, tmp_path):
     assert [run.name for run in found.runs] == ["run-0"]
     assert found.left_out.keys() == {tmp_path / "run-1", tmp_path / "run-2"}
     assert all("damaged" in why for why in found.left_out.values())
+
+
+def test_a_table_with_an_open_quote_is_read_in_a_moment(whole, tmp_path):
+    copied = Path(shutil.copytree(whole, tmp_path / "odd-001"))
+    with (copied / "results.csv").open("a") as stream:
+        stream.write('"' + "1,2,3\n" * 300_000)
+    begun = time.perf_counter()
+    assert len(RunFolder(copied).results()) == 2
+    assert time.perf_counter() - begun < 2

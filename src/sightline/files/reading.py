@@ -57,9 +57,16 @@ def parse_yaml(text: str) -> Any:
     """Read YAML. Raises ValueError, and nothing else, where it is damaged or goes on beyond reason."""
     import yaml
 
+    # In C where there is one: a list of runs reads hundreds of files of settings.
+    loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        # In C where there is one: a list of runs reads hundreds of files of settings.
-        content = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        # The loader goes into what is nested by recursion, in C without a limit; the events come one by one.
+        depth = 0
+        for event in yaml.parse(text, loader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:
+                raise ValueError("it is nested too deeply")
+        content = yaml.load(text, loader)
     except (yaml.YAMLError, RecursionError, TypeError, AttributeError, LookupError, OverflowError) as error:
         raise ValueError(f"it is no YAML ({type(error).__name__})") from None
     waiting, seen = [(content, 0)], 0

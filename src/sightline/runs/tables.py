@@ -106,12 +106,15 @@ def _records(text: str) -> list[str]:
 
     Only a newline outside of quotes ends a record, whatever else a name holds.
     """
-    records, begun = [], ""
+    records: list[str] = []
+    begun: list[str] = []
+    in_quotes = False
     for line in io.StringIO(text, newline="\n"):
-        begun += line
-        if begun.endswith("\n") and begun.count('"') % 2 == 0:
-            records.append(begun)
-            begun = ""
+        begun.append(line)
+        in_quotes ^= line.count('"') % 2 == 1
+        if line.endswith("\n") and not in_quotes:
+            records.append("".join(begun))
+            begun = []
     return records
 
 
