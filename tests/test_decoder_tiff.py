@@ -30,7 +30,7 @@ KINDS = {
     "cmyk": (4, {"photometric": "separated"}),
     "palette": (1, {"photometric": "palette"}),
 }
-LAYOUTS = [*itertools.product(("contig", "separate"), (None, "zlib", "packbits"), "<>", (False, True))]
+LAYOUTS = [*itertools.product(("contig", "separate"), (None, "zlib"), "<>", (False, True))]
 # What is read, of which nothing may come to be refused; all else is refused.
 READ = {
     ("1", "gray"), ("1", "white is zero"),
@@ -111,7 +111,7 @@ def test_each_kind_is_read_as_tifffile_reads_it_or_refused_in_words(bits, kind):
     elif kind == "gray alpha":
         assert came["refused"] == len(LAYOUTS) // 2  # its planes apart
     elif bits in ("16", "signed 16", "float 32") and came["refused"]:
-        assert came["read"] >= 6 and (
+        assert came["read"] >= 4 and (
             kind == "white is zero" or bits != "16"
         )  # some big-endian kinds that Pillow lacks
     else:
@@ -150,9 +150,8 @@ def test_planes_apart_give_the_same_colors(photometric, codec):
     together, apart = io.BytesIO(), io.BytesIO()
     tifffile.imwrite(together, values, planarconfig="contig", **options)
     tifffile.imwrite(apart, np.moveaxis(values, -1, 0), planarconfig="separate", **options)
-    try:
-        ours = decode_raw(apart.getvalue())
-    except ImageError as error:
-        assert photometric == "ycbcr", error
-    else:
-        assert off(ours, decode_raw(together.getvalue())) <= 1
+    if photometric == "cielab":
+        with pytest.raises(ImageError, match="LAB values with a plane for each channel"):
+            decode_raw(apart.getvalue())
+        return
+    assert off(decode_raw(apart.getvalue()), decode_raw(together.getvalue())) <= 1
