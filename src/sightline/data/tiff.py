@@ -153,7 +153,7 @@ def without_needless_planes(content: bytes) -> bytes:
 def mend_planes(image: ImageFile, subject: str) -> None:
     """Let libtiff read what has a plane for each channel: Pillow itself reads only some kinds rightly.
 
-    Raises ImageError for the kinds that neither reads rightly: gray with alpha or Lab in planes, and signed 8-bit values.
+    Raises ImageError for what neither reads rightly: gray with alpha or Lab in planes, and signed 8-bit values.
     """
     if not isinstance(image, TiffImageFile):
         return
