@@ -2,8 +2,8 @@
 
     python benchmarks/slow_pictures.py --megapixels 25
 
-Each file is made to be as slow as its format allows within the limits of `sightline/data/cost.py`: scans, strips, tiles,
-frames and rows as many as pass. Printed are the file's size, the seconds of the processor, and the picture's size.
+Each file is as slow as its format allows within the limits of `sightline/data/cost.py`: as many scans, strips, frames
+and rows as pass. Printed are the file's size, the seconds of the processor, and the picture's size.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ def read_state(path: Path, metadata: Mapping[str, str]) -> TrainingState:
     except (LookupError, ValueError, AttributeError, TypeError):
         raise FileError(str(path), "it is not a checkpoint", "a checkpoint that Sightline wrote") from None
     if found != FORMAT_VERSION:
-        raise FileError(str(path), f"checkpoint version {found}", f"version {FORMAT_VERSION}")
+        raise FileError(str(path), f"checkpoint version {found}"[:100], f"version {FORMAT_VERSION}")
     return from_json(TrainingState, content, path)
 
 
