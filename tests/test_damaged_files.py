@@ -221,3 +221,19 @@ def test_a_table_with_an_open_quote_is_read_in_a_moment(whole, tmp_path):
     begun = time.perf_counter()
     assert len(RunFolder(copied).results()) == 2
     assert time.perf_counter() - begun < 2
+
+
+def test_a_comparison_goes_on_without_a_damaged_run_as_long_as_two_sides_are_left(whole, tmp_path, capsys):
+    settings = (whole / "settings.yaml").read_text()
+    assert "lr: 0.05\n" in settings and "seed: 0\n" in settings
+    runs = {}
+    for name, lr, seed in (("a", 0.05, 0), ("b", 0.06, 0), ("c", 0.06, 1)):
+        runs[name] = Path(shutil.copytree(whole, tmp_path / name))
+        changed_text = settings.replace("lr: 0.05\n", f"lr: {lr}\n").replace("  seed: 0\n", f"  seed: {seed}\n")
+        (runs[name] / "settings.yaml").write_text(changed_text)
+    (runs["c"] / "results.csv").write_text("epoch,step\nx,y\n")
+    found = sl.compare(list(runs.values()), comparisons=tmp_path / "comparisons")
+    assert [side.n for side in found.sides] == [1, 1]
+    assert f"warning: left out {runs['c']} (damaged, results.csv: damaged)" in capsys.readouterr().err
+    with pytest.raises(FileError, match=r"results\.csv"):
+        sl.compare([runs["a"], runs["c"]], comparisons=tmp_path / "comparisons")
