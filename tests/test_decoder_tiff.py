@@ -106,8 +106,10 @@ def test_each_kind_is_read_as_tifffile_reads_it_or_refused_in_words(bits, kind):
         else:
             wanted = expected(values, bits, kind, options)
             assert ours.shape == wanted.shape, layout
-            # Of 16-bit color the upper 8 bits are kept, and Pillow rounds twice where it composites.
-            assert np.abs(ours - wanted).max() <= (1.01 if wanted.shape[2] == 1 or kind == "rgb" else 2.01), layout
+            # Of 16-bit color the upper 8 bits are kept, and where it composites, Pillow rounds more than once.
+            apart = np.abs(ours - wanted)
+            composed = kind in ("rgba", "rgba premultiplied", "cmyk", "gray alpha")
+            assert apart.max() <= (3 if composed else 1.01) and apart.mean() < 0.6, layout
             came["read"] += 1
     if (bits, kind) not in READ:
         assert came["read"] == 0
@@ -153,8 +155,8 @@ def test_planes_apart_give_the_same_colors(photometric, codec):
     together, apart = io.BytesIO(), io.BytesIO()
     tifffile.imwrite(together, values, planarconfig="contig", **options)
     tifffile.imwrite(apart, np.moveaxis(values, -1, 0), planarconfig="separate", **options)
-    if photometric == "cielab":
-        with pytest.raises(ImageError, match="LAB values with a plane for each channel"):
+    if photometric == "cielab" or codec is None:
+        with pytest.raises(ImageError, match="(LAB|YCbCr) values with a plane for each channel"):
             decode_raw(apart.getvalue())
         return
     assert off(decode_raw(apart.getvalue()), decode_raw(together.getvalue())) <= 1

@@ -10,7 +10,7 @@ JPEG, PNG, WebP, BMP, GIF (first frame), TIFF, AVIF and, with an extra, HEIC. Wh
   are taken as 16-bit ones and refused beyond 0..65535; so are signed ones of 16 bits, and of 8 bits they are refused.
 - 16-bit color keeps its upper 8 bits.
 - Float TIFF must lie in [0, 1] and is scaled by 255; anything else is refused, since its white is unknown.
-- TIFF may have a plane for each channel, but for gray with alpha and for Lab.
+- TIFF may have a plane for each channel, but for gray with alpha, Lab and YCbCr.
 - What would take far longer to decode than its pixels explain is refused first (`cost.py`).
 - Colour becomes gray by ITU-R 601 luma; gray becomes colour by repetition.
 - `fit`: squash ignores the aspect; crop takes the largest centred part of the target's aspect; pad scales the whole

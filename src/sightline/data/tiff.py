@@ -23,8 +23,8 @@ MOST_COUNTED = 100_000
 WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, STRIP_OFFSETS = 256, 257, 258, 259, 262, 273
 STRIP_BYTES, PLANES, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_BYTES = 279, 284, 322, 323, 324, 325
 SAMPLES, SAMPLE_FORMAT, OLD_JPEG_OFFSET = 277, 339, 513
-MISREAD_APART = ("LA", "La", "PA", "LAB")
-"""Modes of Pillow whose channels it takes for others where each has a plane."""
+MISREAD_APART = ("LA", "La", "PA", "LAB", "YCbCr")
+"""Modes of Pillow whose channels it takes for others, or cannot read, where each has a plane."""
 WHITE_IS_ZERO, SEPARATE_PLANES, SIGNED = 0, 2, 2
 JPEG_COMPRESSIONS = (6, 7)
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
@@ -153,7 +153,7 @@ def without_needless_planes(content: bytes) -> bytes:
 def mend_planes(image: ImageFile, subject: str) -> None:
     """Let libtiff read what has a plane for each channel: Pillow itself reads only some kinds rightly.
 
-    Raises ImageError for what neither reads rightly: gray with alpha or Lab in planes, and signed 8-bit values.
+    Raises ImageError for what neither reads rightly: gray with alpha or Lab in planes, signed 8-bit values.
     """
     if not isinstance(image, TiffImageFile):
         return

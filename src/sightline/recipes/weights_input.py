@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sightline.data.preprocessing import FIXED_FIGURES, Preprocessing
-from sightline.files.reading import parse_json
+from sightline.files.reading import parse_json, refuse_no_file
 from sightline.recipes.packaged_weights import IMAGENET
 from sightline.recipes.timm_catalog import timm_entry
 from sightline.runs.folder import RunFolder
@@ -112,6 +112,7 @@ def _input_of_own_file(path: Path) -> WeightsInput | None:
     """What a model file of Sightline says; None for any other file, and one that `load_pretrained` will refuse."""
     from safetensors import SafetensorError, safe_open
 
+    refuse_no_file(path)
     try:
         with safe_open(path, framework="numpy") as stream:
             header: str = (stream.metadata() or {})["sightline"]
