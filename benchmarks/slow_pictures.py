@@ -60,8 +60,8 @@ def files(side: int) -> Iterator[tuple[str, bytes]]:
         rows = np.zeros((MOST_PIECES, max(1, pixels // MOST_PIECES), 3), np.uint8)
         tifffile.imwrite(stream, rows, rowsperstrip=1, photometric="rgb", compression=codec)
         yield f"TIFF, strips of a row, {codec}", stream.getvalue()
-    yield "BMP, run-length, one column", run_length(1, 4_000_000, b"\x01\x07\x00\x00" * 1_900_000)
-    yield "BMP, run-length, one row", run_length(4_000_000, 1, b"\x01\x07\x00\x00")
+    yield "BMP, run-length, narrow", run_length(4, 1_000_000, b"\x01\x07\x00\x00" * 1_000_000)
+    yield "BMP, run-length, wide", run_length(1_000_000, 4, b"\x01\x07\x00\x00" * 4)
     yield "BMP, run-length, nothing", run_length(2000, 2000, b"\x00\x02\x00\x00" * 1_990_000)
 
 

@@ -156,7 +156,7 @@ def test_planes_apart_give_the_same_colors(photometric, codec):
     tifffile.imwrite(together, values, planarconfig="contig", **options)
     tifffile.imwrite(apart, np.moveaxis(values, -1, 0), planarconfig="separate", **options)
     if photometric == "cielab" or codec is None:
-        with pytest.raises(ImageError, match="(LAB|YCbCr) values with a plane for each channel"):
+        with pytest.raises(ImageError, match=r"(LAB|YCbCr) values with a plane for each channel"):
             decode_raw(apart.getvalue())
         return
     assert off(decode_raw(apart.getvalue()), decode_raw(together.getvalue())) <= 1
