@@ -37,7 +37,7 @@ class _Entry(NamedTuple):
     """An entry of a directory: the type of its values, how many there are, and where they begin."""
 
     type: int
-    count: int
+    length: int
     place: int
 
 
@@ -65,12 +65,12 @@ class _File:
         if entry is None or entry.type not in UNSIGNED:
             return []
         size = SIZES[entry.type]
-        end = min(entry.place + entry.count * size, len(self.content))
+        end = min(entry.place + entry.length * size, len(self.content))
         return [self.number(place, size) for place in range(entry.place, end, size)]
 
     def first_value(self, entry: _Entry | None) -> int:
         """The first of them, 0 where there is none."""
-        return next(iter(self.values(entry and entry._replace(count=min(entry.count, 1)))), 0)
+        return next(iter(self.values(entry and entry._replace(length=min(entry.length, 1)))), 0)
 
     def directory(self, place: int, subject: str) -> _Directory:
         """Read the directory at `place`. Raises ImageError for one of more entries than any program writes."""
@@ -98,7 +98,7 @@ def check(content: bytes, subject: str) -> None:
         found = f"its directory names {directory.bytes:,} bytes in a file of {len(content):,}"
         raise ImageError(subject, found, "a complete TIFF picture", ADVICE)
     entries = directory.entries
-    pieces = max(entries[tag].count if tag in entries else 0 for tag in (STRIP_OFFSETS, TILE_OFFSETS))
+    pieces = max(entries[tag].length if tag in entries else 0 for tag in (STRIP_OFFSETS, TILE_OFFSETS))
     if pieces > MOST_PIECES:
         raise ImageError(subject, f"it consists of {pieces:,} strips or tiles", f"at most {MOST_PIECES:,}", ADVICE)
     width, height, tile_width, tile_height, compression = (
