@@ -19,7 +19,7 @@ MOST_JUNK = 1 << 20
 """Bytes before the first scan that belong to no segment; Pillow skips them one by one."""
 LARGEST_BLOCK = 32
 START, END, SCAN, APP1, EXIF = 0xD8, 0xD9, 0xDA, 0xE1, b"Exif\0\0"
-HUFFMAN_FRAMES = 0xC8
+HUFFMAN_FRAMES, SEQUENTIAL_FRAMES = 0xC8, (0xC0, 0xC1)
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 ADVICE = "Save it again with another program."
 _MARKER = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd7])")
@@ -39,10 +39,10 @@ def count_scans(content: bytes, start: int, end: int) -> int:
 def check(content: bytes, subject: str) -> None:
     """Raise ImageError for a file of more scans or segments than any program writes.
 
-    Walks the markers up to the picture's end, past every segment by its length, as libjpeg does. Where there are few
-    scans at all, it stops at the first.
+    Walks the markers up to the picture's end, past every segment by its length, as libjpeg does. It stops at the first
+    scan where there are few at all, or where that has everything, as in most photographs: libjpeg then reads no other.
     """
-    place, junk, segments, exif, scans, allowed = 2, 0, 0, 0, 0, MOST_SCANS
+    place, junk, segments, exif, scans, allowed, in_one = 2, 0, 0, 0, 0, MOST_SCANS, b""
     while found := _MARKER.search(content, place):
         code, segments = found[1][0], segments + 1
         junk += 0 if scans else found.start() - place
@@ -54,13 +54,16 @@ def check(content: bytes, subject: str) -> None:
             continue
         if code in FRAMES:
             allowed = scans_allowed(_padded(content[place + 3 : place + 5]) * _padded(content[place + 5 : place + 7]))
+            in_one = content[place + 7 : place + 8] if code in SEQUENTIAL_FRAMES else b""
             if code > HUFFMAN_FRAMES:
                 allowed = ARITHMETIC_SCANS
         elif code == APP1:
             exif += content[place + 2 : place + 2 + len(EXIF)] == EXIF
         elif code == SCAN:
             scans += 1
-            if scans == 1 and count_scans(content, place, len(content)) < allowed:
+            if scans == 1 and (
+                content[place + 2 : place + 3] == in_one or count_scans(content, place, len(content)) < allowed
+            ):
                 return
             if scans > allowed:
                 raise ImageError(subject, "it has more scans than any program writes", f"at most {allowed}", ADVICE)
