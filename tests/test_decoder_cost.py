@@ -41,7 +41,8 @@ def test_a_jpeg_of_more_scans_than_any_program_writes_is_refused(scans):
 def test_of_a_jpeg_with_everything_in_one_scan_no_other_is_read():
     plain = encoded(smooth(64, 64), "JPEG")
     begun = time.perf_counter()
-    assert np.array_equal(decode_raw(bombs.scan_bomb(5000, 64, progressive=False)), decode_raw(plain))
+    with pytest.raises(ImageError, match="broken data stream"):  # libjpeg wants the end behind it
+        decode_raw(bombs.scan_bomb(5000, 64, progressive=False))
     assert time.perf_counter() - begun < QUICK
     apart = plain.replace(b"\xff\xda\x00\x0c\x03", b"\xff\xda\x00\x0c\x02", 1)  # now it is said to have two of three
     assert apart != plain
