@@ -57,7 +57,8 @@ def unpack(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
             _refuse_foreign(path, start)
             if path.stat().st_size < 8 + struct.unpack("<Q", start[:8])[0]:
                 raise FileError(str(path), "it is truncated or damaged", "a complete safetensors file")
-            content = start + stream.read()
+            stream.seek(0)
+            content = stream.read()
     except FileNotFoundError:
         raise FileError(str(path), "no such file") from None
     except OSError as error:

@@ -238,7 +238,7 @@ class RunFolder:
     def settings(self) -> Settings:
         """What the run does. Raises FileError where the file is damaged or of another schema."""
         text = read_text(self.settings_path)
-        head = re.match(r"# schema (\d+)\r?\n", text)
+        head = re.match(r"# schema (\d{1,9})\r?\n", text)
         if head and int(head[1]) != SCHEMA_VERSION:
             raise FileError(str(self.settings_path), f"schema {head[1]}", f"schema {SCHEMA_VERSION}")
         return settings_from_yaml(text, str(self.settings_path))
