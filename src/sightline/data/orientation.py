@@ -12,8 +12,6 @@ from PIL import Image as PillowImage
 from PIL.TiffImagePlugin import TiffImageFile
 
 EXIF_ORIENTATION = 0x0112
-RAW_EXIF = "Raw profile type exif"
-"""EXIF as ImageMagick wrote it into PNG files: three lines of text, then hexadecimal digits."""
 TURNS = {
     2: (False, False, True),
     3: (False, True, True),
@@ -36,11 +34,10 @@ def orientation_of(image: PillowImage.Image) -> int:
     if isinstance(image, TiffImageFile):  # Pillow has turned it
         return 1
     try:
-        block = image.info.get("exif")
-        if block is None and RAW_EXIF in image.info:
-            block = bytes.fromhex("".join(image.info[RAW_EXIF].split("\n")[3:]))
-        exif = PillowImage.Exif()
-        exif.load(block or b"")
+        exif = image.getexif()
+        if "xmp" in image.info:  # then what Pillow gives may come from there
+            exif = PillowImage.Exif()
+            exif.load(image.info.get("exif", b""))
         return int(exif.get(EXIF_ORIENTATION, 1))
     except Exception:
         return 1
