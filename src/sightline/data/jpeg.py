@@ -17,6 +17,8 @@ MOST_EXIF_SEGMENTS = 64
 """Segments of EXIF, which Pillow copies once more for each."""
 MOST_JUNK = 1 << 20
 """Bytes before the first scan that belong to no segment; Pillow skips them one by one."""
+SMALL_BYTES = 4 * MOST_SEGMENTS
+"""A file smaller than this cannot have more segments, nor any else to be refused but scans."""
 LARGEST_BLOCK = 32
 START, END, SCAN, APP1, EXIF = 0xD8, 0xD9, 0xDA, 0xE1, b"Exif\0\0"
 HUFFMAN_FRAMES, SEQUENTIAL_FRAMES = 0xC8, (0xC0, 0xC1)
@@ -42,6 +44,8 @@ def check(content: bytes, subject: str) -> None:
     Walks the markers up to the picture's end, past every segment by its length, as libjpeg does. It stops at the first
     scan where there are few at all, or where that has everything, as in most photographs: libjpeg then reads no other.
     """
+    if len(content) < SMALL_BYTES and count_scans(content, 0, len(content)) <= ARITHMETIC_SCANS:
+        return
     place, junk, segments, exif, scans, allowed, in_one = 2, 0, 0, 0, 0, MOST_SCANS, b""
     while found := _MARKER.search(content, place):
         code, segments = found[1][0], segments + 1
