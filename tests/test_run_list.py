@@ -172,7 +172,7 @@ def test_damaged_and_foreign_folders_are_left_out_and_named_in_one_line(
     assert "first-001" in out and "second-001" not in out
     (line,) = err.splitlines()
     assert line.startswith("warning: left out 2 folders: ")
-    assert f"{runs / 'notes'} (no settings.yaml" in line and f"{damaged} ({Path(file).name}: " in line
+    assert f"{runs / 'notes'} (no settings.yaml" in line and f"{damaged} (damaged, {Path(file).name}: " in line
 
 
 def test_comparisons_and_studies_are_looked_into(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import warnings
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -14,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import TiffImagePlugin
 
-from sightline.data import heif
-from sightline.data.decoder import GRAY_MODES, TIFF_BITS, OutOfMemoryError, decode_raw, formats_of
+from sightline.data import gif, heif, tiff
+from sightline.data.decoder import GRAY_MODES, OutOfMemoryError, decode_raw, open_picture
 from sightline.data.duplicates import pixel_digest, thumbnail
 from sightline.data.parallel import map_in_order
 from sightline.errors import ImageError
@@ -68,9 +67,9 @@ def picture_facts(path: Path) -> PictureFacts:
         raise ImageError(str(path), f"it cannot be read ({error.strerror})") from None
     pixels = decode_raw(path if content is None else content, name=str(path))
     assert content is not None
-    with PillowImage.open(io.BytesIO(content), formats=formats_of(content, str(path))) as image:
+    with open_picture(content, str(path)) as image:
         form = SAME_FORMAT.get(image.format or "", image.format or "")
-        kinds, frames = _kinds(image, content, pixels), _frames(image)
+        kinds, frames = _kinds(image, content, pixels), _frames(image, content)
     return PictureFacts(
         pixels.shape[1], pixels.shape[0], form, kinds, frames, _is_cut_short(content, form),
         pixel_digest(pixels), thumbnail(pixels),
@@ -120,15 +119,16 @@ def _is_deep(image: PillowImage.Image, content: bytes) -> bool:
     if image.format == "PNG":
         return content[PNG_DEPTH_BYTE : PNG_DEPTH_BYTE + 1] == b"\x10"
     if isinstance(image, TiffImagePlugin.TiffImageFile):
-        return max(image.tag_v2.get(TIFF_BITS) or (8,)) > 8
+        return max(image.tag_v2.get(tiff.BITS) or (8,)) > 8
     return False
 
 
-def _frames(image: PillowImage.Image) -> int:
-    try:
-        return int(getattr(image, "n_frames", 1))
-    except Exception:  # a later picture is damaged, which is no matter: only the first is used
-        return 2
+def _frames(image: PillowImage.Image, content: bytes) -> int:
+    if image.format == "GIF":  # Pillow would read every picture of it and of a TIFF
+        return gif.count_pictures(content)
+    if image.format == "TIFF":
+        return tiff.count_pictures(content)
+    return int(getattr(image, "n_frames", 1))
 
 
 def _is_cut_short(content: bytes, form: str) -> bool:

@@ -5,13 +5,14 @@ Free of torch, as is all that an ONNX file needs.
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from sightline.data.preprocessing import Preprocessing
 from sightline.errors import FileError
+from sightline.files.reading import parse_json
 from sightline.settings import ModelSettings, Resizing
 from sightline.settings.base import Positive, Section
 
@@ -20,6 +21,8 @@ from sightline.settings.base import Positive, Section
 FORMAT_VERSION, CALIBRATED_VERSION, RESIZED_VERSION = FORMAT_VERSIONS = (1, 2, 3)
 ONNX_FORMAT_VERSION, ONNX_RESIZED_VERSION = ONNX_FORMAT_VERSIONS = (1, 2)
 HEADER_KEY = "sightline"
+MOST_PIXELS = 4096 * 4096
+"""Pixels of the images that a network takes."""
 MOST_CHARACTERS = 16 * 2**20
 
 
@@ -71,12 +74,19 @@ def read_header(subject: str, text: str, kind: type[Header], versions: tuple[int
     if len(text) > MOST_CHARACTERS:
         raise FileError(subject, f"its header has {len(text):,} characters", f"at most {MOST_CHARACTERS:,}")
     try:
-        content: Any = json.loads(text)
+        content: Any = parse_json(text)
         found = content.get("format_version")
         if found not in versions:
             known = f"version {' or '.join(map(str, versions))}"
             advice = "Use the version of Sightline that wrote it."
             raise FileError(subject, f"its format version is {found}"[:100], known, advice)
-        return kind.model_validate(content)
-    except (ValueError, AttributeError, RecursionError, ValidationError):
+        header = kind.model_validate(content)
+    except (ValueError, AttributeError):
         raise FileError(subject, "its header is damaged", "a Sightline model file") from None
+    twice = [name for name, count in Counter(header.class_names).items() if count > 1]
+    if twice:
+        raise FileError(subject, f"it has the class '{twice[0][:100]}' twice", "each class once")
+    height, width = header.preprocessing.height, header.preprocessing.width
+    if height * width > MOST_PIXELS:
+        raise FileError(subject, f"it takes images of {height} x {width} pixels"[:200], f"at most {MOST_PIXELS:,}")
+    return header

@@ -22,6 +22,10 @@ from torch import nn
 from sightline.classifier.header import FORMAT_VERSIONS, HEADER_KEY, ModelHeader, header_text, read_header
 from sightline.errors import FileError
 from sightline.files import atomic
+from sightline.files.reading import refuse_no_file
+
+HEAD = 9
+"""Bytes that tell what a file is: a safetensors file begins with its header's length and the header's brace."""
 
 
 def save(path: Path, tensors: Mapping[str, torch.Tensor], header: ModelHeader) -> None:
@@ -46,17 +50,23 @@ def pack(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> by
 
 def unpack(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Tensors and header strings of a safetensors file. Raises FileError for anything else."""
+    refuse_no_file(path)
     try:
-        content = path.read_bytes()
+        with path.open("rb") as stream:
+            start = stream.read(HEAD)
+            _refuse_foreign(path, start)
+            if path.stat().st_size < 8 + struct.unpack("<Q", start[:8])[0]:
+                raise FileError(str(path), "it is truncated or damaged", "a complete safetensors file")
+            stream.seek(0)
+            content = stream.read()
     except FileNotFoundError:
         raise FileError(str(path), "no such file") from None
     except OSError as error:
         raise FileError(str(path), f"it cannot be read ({error.strerror})") from None
-    _refuse_foreign(path, content)
     try:
         tensors = load_tensors(content)
         return tensors, _metadata(content)
-    except (SafetensorError, ValueError, KeyError, struct.error) as error:
+    except (SafetensorError, ValueError, LookupError, AttributeError, TypeError, OverflowError, struct.error) as error:
         raise FileError(str(path), "it is truncated or damaged", "a complete safetensors file") from error
 
 
@@ -72,7 +82,7 @@ def fill(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
 
 
 def _refuse_foreign(path: Path, content: bytes) -> None:
-    # A safetensors file begins with its header's length, which may be any bytes, and then the header's brace.
+    # The length may be any bytes.
     if (content[:1] == b"\x80" or content[:2] == b"PK") and content[8:9] != b"{":
         raise FileError(str(path), "it is a pickle, which can run code when it is read", "a Sightline model file")
     if len(content) < 8:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sightline.classifier.header import HEADER_KEY, ONNX_FORMAT_VERSIONS, OnnxHeader, read_header
 from sightline.classifier.onnx_schema import read_model
 from sightline.errors import FileError, ResourceError, needs
+from sightline.files.reading import read_bytes
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 INPUT, OUTPUT = "images", "probabilities"
 EXPECTED = "a file that sightline export wrote"
 LARGEST_FILE = 2**31 - 1
-MOST_PIXELS = 4096 * 4096
+"""The limit of ONNX."""
 STANDARD_DOMAINS = ("", "ai.onnx")
 # From onnx.proto: the type of a tensor's elements, and where its values are.
 UINT8, FLOAT32, IN_THE_FILE = 2, 1, 0
@@ -55,14 +56,7 @@ class OnnxBackend:
 
 def from_file(path: Path, *, threads: int | None = None) -> tuple[OnnxBackend, OnnxHeader]:
     """Read an ONNX file and what it says of itself. Raises FileError for any but a whole one of Sightline's."""
-    try:
-        size = path.stat().st_size
-        if size > LARGEST_FILE:
-            raise FileError(str(path), f"it has {size:,} bytes", f"at most {LARGEST_FILE:,}, the limit of ONNX")
-        content = path.read_bytes()
-    except OSError as error:
-        raise FileError(str(path), f"it cannot be read ({(error.strerror or 'no reason given').lower()})") from None
-    return from_bytes(content, str(path), threads=threads)
+    return from_bytes(read_bytes(path, EXPECTED, LARGEST_FILE), str(path), threads=threads)
 
 
 def from_bytes(content: bytes, subject: str, *, threads: int | None = None) -> tuple[OnnxBackend, OnnxHeader]:
@@ -115,8 +109,6 @@ def _elsewhere(tensor: Any) -> bool:
 def _other_ends(model: Any, header: OnnxHeader) -> Iterator[str]:
     """Say in what the graph's input and output differ from what the header promises."""
     wanted = header.preprocessing
-    if wanted.height * wanted.width > MOST_PIXELS:
-        yield f"it takes images of {wanted.height} x {wanted.width} pixels, more than {MOST_PIXELS:,}"
     ends = (
         ("input", model.graph.input, INPUT, UINT8, (wanted.height, wanted.width, wanted.channels)),
         ("output", model.graph.output, OUTPUT, FLOAT32, (len(header.class_names),)),

@@ -22,8 +22,10 @@ from sightline.comparison.running import ImagesOnce, Job, interrupted, run_all
 from sightline.comparison.sides import LENGTHS, Side, build_sides, length
 from sightline.data.parallel import usable_cores
 from sightline.drawing import comparison as comparison_drawing
-from sightline.errors import UsageError
+from sightline.errors import FileError, UsageError
+from sightline.evaluation.predictions import Predictions
 from sightline.runs.folder import RunFolder
+from sightline.runs.records import Splits
 from sightline.settings import CheckpointSettings, Settings, data_name
 from sightline.settings.merge import flag_of
 from sightline.training.pace import training_pace
@@ -37,6 +39,7 @@ UNSEEN = {
 """Settings, by flat name, in which the runs of one side may differ, and what each is taken for."""
 SEEDS = 5
 DIFFERENT_SEEDS = "different whole numbers, 0 or more"
+LONGEST_NOTE = 400
 NUMBERED = re.compile(r"(-s\d+)?-\d{3}$")
 
 
@@ -89,7 +92,8 @@ def compare(
         for setting, value in for_training.items():
             if value is not None:
                 raise UsageError(flag_of(setting), "it cannot be given with finished runs", advice="Leave it out.")
-        return compare_runs(runs, confidence=confidence, comparisons=place, name=name)
+        reporter = make_reporter(quiet=quiet)
+        return compare_runs(runs, confidence=confidence, comparisons=place, name=name, reporter=reporter)
     reporter = make_reporter(quiet=quiet)
     chosen = _seeds(SEEDS if seeds is None else seeds)
     _check(chosen, seconds, confidence, jobs)
@@ -188,15 +192,28 @@ def _finished_runs(sides: Sequence[str]) -> list[Path]:
 
 
 def compare_runs(
-    runs: Sequence[Path], *, confidence: float = 0.95, comparisons: Path = Path("comparisons"), name: str | None = None
+    runs: Sequence[Path],
+    *,
+    confidence: float = 0.95,
+    comparisons: Path = Path("comparisons"),
+    name: str | None = None,
+    reporter: Reporter | None = None,
 ) -> ComparisonResult:
     """Compare runs that are finished. Runs whose settings differ in nothing but the seed are one side.
 
-    Raises FileError for a folder that is no run or was not tested, UsageError where all runs are of one side or two
-    have the same settings and seed, DataError where they were tested on different images.
+    Damaged runs are left out, and the reporter is told, as long as two sides are left. Raises FileError for a folder
+    that is no run, was not tested, or is damaged and needed; UsageError where all runs are of one side or two have the
+    same settings and seed, DataError where they were tested on different images.
     """
     _check((0,), None, confidence, 1)
-    sides = _grouped(runs)
+    damage = {path: error for path in runs if (error := _damage_of(path)) is not None}
+    sides = _grouped([path for path in runs if path not in damage])
+    if damage and len(sides) < 2:
+        raise next(iter(damage.values()))
+    for path, error in damage.items():
+        (reporter or Silence()).note(
+            f"warning: left out {path} (damaged, {Path(error.subject).name}: {error.found})"[:LONGEST_NOTE]
+        )
     if len(sides) < 2:
         raise UsageError("RUN", f"all runs have the settings of {sides[0].name}", "runs of two contestants or more")
     folder = ComparisonFolder.create(comparisons, name or "-".join(_short(side.name) for side in sides[:3]))
@@ -215,6 +232,20 @@ def compare_runs(
             folder.path.rmdir()
         raise
     return result
+
+
+def _damage_of(path: Path) -> FileError | None:
+    """Read what a comparison reads of a run, and give the error of a file that is damaged."""
+    run = RunFolder.open(path)
+    try:
+        run.settings()
+        run.results()
+        run.read(Splits)
+        if run.test_folder.predictions_path.is_file():
+            Predictions.load(run.test_folder.predictions_path)
+    except FileError as error:
+        return error
+    return None
 
 
 def _seeds(seeds: int | Sequence[int]) -> tuple[int, ...]:

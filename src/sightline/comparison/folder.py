@@ -20,6 +20,7 @@ from sightline.comparison.sides import Side
 from sightline.errors import FileError
 from sightline.files import atomic
 from sightline.files.json_records import from_json
+from sightline.files.reading import parse_yaml, read_text
 from sightline.runs.folder import new_folder, read_json
 from sightline.runs.named import NamedRuns
 from sightline.settings import Settings
@@ -108,7 +109,7 @@ class ComparisonFolder:
         """Read what is compared. Raises FileError where the file is damaged or of another schema."""
         subject = str(self.plan_path)
         try:
-            content = yaml.safe_load(self.plan_path.read_text("utf-8"))
+            content = parse_yaml(read_text(self.plan_path))
             schema = content["schema"]
             if schema == SCHEMA_VERSION:
                 return ComparisonPlan(
@@ -119,7 +120,7 @@ class ComparisonFolder:
                     tuple(int(look) for look in content["looks"]),
                     tuple({int(seed): str(run) for seed, run in runs.items()} for runs in content["runs"]),
                 )
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError):
             raise FileError(subject, "it is damaged", "a file that sightline compare wrote") from None
         raise FileError(subject, f"it has schema {schema}", f"schema {SCHEMA_VERSION}")
 

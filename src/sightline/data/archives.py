@@ -27,6 +27,7 @@ from sightline.data.layout import is_visible
 from sightline.data.lookup import cache_folder
 from sightline.errors import DataError, ResourceError
 from sightline.files.atomic import explain_disk, sha256_of
+from sightline.files.reading import refuse_no_file
 from sightline.progress import ProgressBar
 
 MOST_ENTRIES = 2_000_000
@@ -70,6 +71,7 @@ def unpacked(archive: Path, *, quiet: bool = False) -> Unpacked:
     beyond the limits, and one with a link, a device, or a path that leads out of it; ResourceError where the disk does
     not hold it. Nothing half unpacked stays behind.
     """
+    refuse_no_file(archive, DataError, "an archive")
     try:
         digest = sha256_of(archive)
     except OSError as error:

@@ -2,13 +2,16 @@
 
 JPEG, PNG, WebP, BMP, GIF (first frame), TIFF, AVIF and, with an extra, HEIC. What is made of each kind of picture:
 
-- EXIF orientation is applied.
+- EXIF orientation is applied; an orientation that only XMP names is not, as in browsers.
 - Transparency, whether an alpha channel, a palette's or a PNG's colour key, is composited on white.
 - 1-bit becomes 0 and 255; palettes, YCbCr and Lab become RGB; CMYK becomes RGB as Pillow does it (Adobe's inverted
   CMYK included), without a colour profile. Embedded colour profiles are not applied.
 - 16-bit gray is scaled from its whole range (v / 257, rounded), not clipped; 12-bit TIFF from 0..4095. 32-bit integers
-  are taken as 16-bit ones and refused beyond 0..65535.
+  are taken as 16-bit ones and refused beyond 0..65535; so are signed ones of 16 bits, and of 8 bits they are refused.
+- 16-bit color keeps its upper 8 bits.
 - Float TIFF must lie in [0, 1] and is scaled by 255; anything else is refused, since its white is unknown.
+- TIFF may have a plane for each channel, but for gray with alpha, Lab and YCbCr.
+- What would take far longer to decode than its pixels explain is refused first (`cost.py`).
 - Colour becomes gray by ITU-R 601 luma; gray becomes colour by repetition.
 - `fit`: squash ignores the aspect; crop takes the largest centred part of the target's aspect; pad scales the whole
   picture to fit and fills the rest with zero. Resizing is Pillow's bilinear or
@@ -43,7 +46,8 @@ from PIL import Image as PillowImage
 from PIL import __version__ as pillow_version
 from PIL.ImageFile import ImageFile
 
-from sightline.data import heif
+from sightline.data import heif, orientation, png, tiff
+from sightline.data.cost import refuse_costly
 from sightline.data.preprocessing import Preprocessing
 from sightline.data.quiet import QUIET
 from sightline.errors import ImageError, ImageSizeError, ResourceError
@@ -51,9 +55,11 @@ from sightline.settings.data import RESIZING, Resizing
 
 Pixels = NDArray[np.uint8]
 
-DECODER_VERSION = f"2, pillow {pillow_version}"
+DECODER_VERSION = f"3, pillow {pillow_version}"
 """Changes when the same picture could give other pixels."""
 MAX_PIXELS = 100_000_000
+MOST_SIDE = 1_000_000
+"""Pixels of a side; Pillow keeps and decodes rows one by one, even where each has one pixel."""
 FORMATS = tuple(
     plugin.format
     for plugin in (
@@ -74,20 +80,6 @@ EXPECTED = "a complete JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF or HEIC picture"
 
 FILTERS = {"bilinear": PillowImage.Resampling.BILINEAR, "bicubic": PillowImage.Resampling.BICUBIC}
 GRAY_MODES = frozenset(("1", "L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;16N"))
-EXIF_ORIENTATION = 0x0112
-TURNS = {
-    2: (False, False, True),
-    3: (False, True, True),
-    4: (False, True, False),
-    5: (True, False, False),
-    6: (True, False, True),
-    7: (True, True, True),
-    8: (True, True, False),
-}
-"""For each EXIF orientation: exchange rows and columns, then reverse rows, reverse columns."""
-TIFF_BITS, TIFF_PHOTOMETRIC, TIFF_WHITE_IS_ZERO = 258, 262, 0
-PNG_HIGHEST = {"L;2": 3, "L;4": 15}
-"""Pillow's names for the raw pixels of PNG's gray in 2 and 4 bits, and the highest value of each."""
 
 
 class OutOfMemoryError(ResourceError):
@@ -112,18 +104,20 @@ def decode_raw(source: Path | bytes, *, name: str | None = None, max_pixels: int
     subject = _subject(source, name)
     with _explained(subject):
         content = _read(source, subject)
-        with _open(content, subject, max_pixels) as image:
-            _mend_colour_key(image, content)
+        with open_picture(content, subject, max_pixels) as image:
+            tiff.mend_planes(image, subject)
+            png.mend_color_key(image, content)
+            orientation.forget_xmp(image)
             image.load()
             pixels = _to_bytes(image, subject)
-            orientation = _orientation(image)
-    return np.ascontiguousarray(_turn(pixels, orientation))
+            upright = orientation.turn(pixels, orientation.orientation_of(image))
+    return np.ascontiguousarray(upright)
 
 
 def probe(source: Path | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS) -> tuple[int, int, bool]:
     """Read width, height and whether it is gray from the picture's header alone. Errors as in `decode`."""
     subject = _subject(source, name)
-    with _explained(subject), _open(_read(source, subject), subject, max_pixels) as image:
+    with _explained(subject), open_picture(_read(source, subject), subject, max_pixels) as image:
         return image.width, image.height, image.mode in GRAY_MODES
 
 
@@ -242,16 +236,22 @@ def _read(source: Path | bytes, subject: str) -> bytes:
     raise ImageError(subject, found, EXPECTED)
 
 
-def _open(content: bytes, subject: str, max_pixels: int) -> ImageFile:
+def open_picture(content: bytes, subject: str, max_pixels: int = MAX_PIXELS) -> ImageFile:
+    """Open an encoded picture with Pillow, once it is clear what decoding it will cost. Errors as in `decode`."""
     if not content:
         raise ImageError(subject, "it is empty", EXPECTED)
+    refuse_costly(content, subject)
+    content = tiff.without_needless_planes(png.without_text(content))
     try:
-        image = PillowImage.open(io.BytesIO(content), formats=formats_of(content, subject))
+        image = PillowImage.open(io.BytesIO(content), formats=_formats_of(content, subject))
     except PillowImage.UnidentifiedImageError:
         found = "it is no picture of a known format, or its start is damaged"
         raise ImageError(subject, found, EXPECTED) from None
     except PillowImage.DecompressionBombError:
         raise ImageSizeError(subject, "it has too many pixels to be decoded", EXPECTED) from None
+    if max(image.width, image.height) > MOST_SIDE:
+        found = f"it has {image.width} x {image.height} pixels"
+        raise ImageSizeError(subject, found, f"at most {MOST_SIDE:,} on a side")
     if image.width * image.height > max_pixels:
         limit = f"at most {max_pixels:,}"
         raise ImageSizeError(subject, f"it has {image.width} x {image.height} pixels", limit, "Make it smaller first.")
@@ -260,32 +260,9 @@ def _open(content: bytes, subject: str, max_pixels: int) -> ImageFile:
     return image
 
 
-def formats_of(content: bytes, subject: str) -> tuple[str, ...]:
+def _formats_of(content: bytes, subject: str) -> tuple[str, ...]:
     """Name the formats that a picture may have, as Pillow calls them. Raises ImageError for HEIC without its extra."""
     return (heif.heif_format(subject),) if heif.is_heic(content) else FORMATS
-
-
-def _mend_colour_key(image: ImageFile, content: bytes) -> None:
-    """Make a PNG's colour key, the one value that is transparent, fit the pixels as Pillow loads them.
-
-    Pillow scales 2 and 4 bits of gray to 8, but not their key. Of 16 bits of colour it keeps the upper 8, where many
-    colours are one: the key then counts at 16 bits, and becomes an alpha channel.
-    """
-    key = image.info.get("transparency")
-    if image.format != "PNG" or key is None or not image.tile:
-        return
-    raw = image.tile[0].args
-    if raw in PNG_HIGHEST:
-        highest = PNG_HIGHEST[raw]
-        image.info["transparency"] = (key & highest) * (255 // highest)
-    elif raw == "RGB;16B":
-        del image.info["transparency"]
-        with PillowImage.open(io.BytesIO(content), formats=("PNG",)) as again:
-            # Read with its bytes the other way round, so that the lower 8 bits are what is kept.
-            again.tile = [tile._replace(args="RGB;16L") for tile in again.tile]
-            lower = np.asarray(again)
-        opaque = ((np.asarray(image).astype(np.uint16) << 8 | lower) != key).any(axis=2)
-        image.putalpha(PillowImage.fromarray(opaque))
 
 
 def _to_bytes(image: PillowImage.Image, subject: str) -> Pixels:
@@ -314,13 +291,9 @@ def _from_integers(image: PillowImage.Image, subject: str) -> Pixels:
         raise ImageError(
             subject, f"its values go from {low} to {high}", "values from 0 to 65535, which is what 16 bits hold"
         )
-    white = 65535
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        if image.tag_v2.get(TIFF_BITS) == (12,):
-            white = 4095
-        # Pillow turns 8-bit pictures of this kind round by itself, 16-bit ones not.
-        if image.tag_v2.get(TIFF_PHOTOMETRIC) == TIFF_WHITE_IS_ZERO:
-            values = white - values
+    white, inverted = tiff.white_of(image)
+    if inverted:
+        values = white - values
     scaled = ((values * 255 + white // 2) // white).astype(np.uint8)
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
@@ -334,19 +307,5 @@ def _from_float(image: PillowImage.Image, subject: str) -> Pixels:
     if not (low >= 0 and high <= 1):
         found = f"its float values go from {low:g} to {high:g}"
         raise ImageError(subject, found, "values from 0 to 1", "Save it with 8 or 16 bits.")
-    return np.rint(values * np.float32(255)).astype(np.uint8)[..., None]
-
-
-def _orientation(image: PillowImage.Image) -> int:
-    """1 to 8; 1 too where the EXIF block is damaged, since the picture itself is whole."""
-    try:
-        return int(image.getexif().get(EXIF_ORIENTATION, 1))
-    except Exception:
-        return 1
-
-
-def _turn(pixels: Pixels, orientation: int) -> Pixels:
-    exchange, flip_rows, flip_columns = TURNS.get(orientation, (False, False, False))
-    if exchange:
-        pixels = pixels.transpose(1, 0, 2)
-    return pixels[:: -1 if flip_rows else 1, :: -1 if flip_columns else 1]
+    _, inverted = tiff.white_of(image)
+    return np.rint((1 - values if inverted else values) * np.float32(255)).astype(np.uint8)[..., None]

@@ -18,6 +18,7 @@ from typing import Any
 
 from sightline.data.layout import is_picture, part_of, some
 from sightline.errors import DataError, unknown
+from sightline.files.reading import parse_json, refuse_no_file
 from sightline.settings.data import LABEL_FILES, DataSettings, has_suffix
 
 BYTE_ORDER_MARKS = (
@@ -88,6 +89,7 @@ class Columns:
 
 def read_table(path: Path) -> Table:
     """Read a label file. Raises DataError for one that cannot be read, is empty, or has rows of other lengths."""
+    refuse_no_file(path, DataError, "a label file")
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -146,8 +148,8 @@ def _read_json(path: Path, text: str) -> tuple[tuple[str, ...], list[list[str]],
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
+            record = parse_json(line)
+        except ValueError:
             record = None
         if not isinstance(record, dict):
             raise DataError(

@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 
 from sightline.errors import FileError
 from sightline.files import atomic
+from sightline.files.reading import refuse_no_file
+
+ALWAYS_ALLOWED, MOST_RATIO = 1 << 27, 50
+"""Bytes that arrays may have in memory, and those for each byte of a larger file. Probabilities compress hardly."""
 
 
 def save(path: Path, **arrays: NDArray[Any]) -> None:
@@ -29,11 +33,12 @@ def load(path: Path, names: Iterable[str], kind: str) -> dict[str, NDArray[Any]]
 
     A file that is missing, damaged, of another kind or a pickle is refused; none of it can run code.
     """
+    refuse_no_file(path, expected=kind)
     try:
         with path.open("rb") as stream:
             if not zipfile.is_zipfile(stream):  # NumPy would take it for a pickle, and say so
                 raise FileError(str(path), "it is not a complete .npz file", kind)
-            stream.seek(0)
+            _refuse_bomb(path, stream, kind)
             with np.load(stream, allow_pickle=False) as archive:
                 loaded = cast(Mapping[str, Any], archive)
                 # NumPy hands out a member that is no array as its bytes; for us it isn't there.
@@ -48,3 +53,12 @@ def load(path: Path, names: Iterable[str], kind: str) -> dict[str, NDArray[Any]]
         if "allow_pickle" in str(error):
             raise FileError(str(path), "it holds a pickle, which can run code", "plain arrays") from error
         raise FileError(str(path), f"it is damaged: {error}", kind) from error
+
+
+def _refuse_bomb(path: Path, stream: BinaryIO, kind: str) -> None:
+    """Compare what a file's members say they hold with its size; NumPy reads no more of them than that."""
+    size = sum(member.file_size for member in zipfile.ZipFile(stream).infolist())
+    allowed = max(ALWAYS_ALLOWED, MOST_RATIO * path.stat().st_size)
+    stream.seek(0)
+    if size > allowed:
+        raise FileError(str(path), f"its arrays would take {size:,} bytes", f"{kind} of at most {allowed:,}")

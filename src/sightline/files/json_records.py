@@ -49,7 +49,8 @@ def from_json(kind: type[T], content: Mapping[str, Any], path: Path, advice: str
         first = error.errors(include_url=False, include_input=False)[0]
         key, message = ".".join(map(str, first["loc"])), first["msg"]
         missing = first["type"] == "missing"
-        found = f"it has no {key}" if missing else f"damaged at {key} ({message[:1].lower()}{message[1:]})"
+        at = f"damaged at {key}" if key else "damaged"
+        found = f"it has no {key}" if missing else f"{at} ({message[:1].lower()}{message[1:]})"
         raise FileError(str(path), found, "a file of this version of Sightline", advice) from None
 
 

@@ -16,6 +16,7 @@ import yaml
 from sightline.errors import FileError
 from sightline.files import atomic
 from sightline.files.json_records import from_json
+from sightline.files.reading import parse_yaml, read_text
 from sightline.folds.records import FoldsRecord
 from sightline.runs.folder import TEST, TestFolder, new_folder, read_json
 from sightline.runs.named import NamedRuns
@@ -100,11 +101,11 @@ class FoldsFolder:
         """Read what is cross-validated. Raises FileError where the file is damaged or of another schema."""
         subject = str(self.plan_path)
         try:
-            content = yaml.safe_load(self.plan_path.read_text("utf-8"))
+            content = parse_yaml(read_text(self.plan_path))
             schema = content["schema"]
             if schema == SCHEMA_VERSION:
                 return FoldsPlan(int(content["folds"]), Settings.model_validate(content["settings"]))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError):
             raise FileError(subject, "it is damaged", "a file that sightline train --folds wrote") from None
         raise FileError(subject, f"it has schema {schema}", f"schema {SCHEMA_VERSION}")
 

@@ -9,9 +9,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sightline.errors import FileError, unknown
+from sightline.files.reading import parse_yaml, read_text
 from sightline.installation import install_command
 from sightline.recipes.packaged_weights import is_installed
 from sightline.recipes.weights_input import follow_weights
@@ -70,12 +69,12 @@ def load_recipe(name: str, subject: str = "--recipe") -> Recipe:
         raise unknown(subject, name, (*recipe_names(), NO_RECIPE), listed_by="sightline recipes")
     try:
         text = (
-            Path(name).read_text("utf-8")
+            read_text(Path(name), "a recipe in YAML")
             if own
             else (resources.files("sightline.recipes") / f"{name}.yaml").read_text("utf-8")
         )
-        content = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        content = parse_yaml(text)
+    except ValueError:
         raise FileError(name, "it cannot be read", "a recipe in YAML") from None
     if own and isinstance(content, dict) and content.pop("extended_from_step", 0):
         advice = "Repeat its first part, then make it longer with sightline train --resume."

@@ -6,11 +6,11 @@ filter; without weights, what a network learns well with from nothing. Free of t
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sightline.data.preprocessing import FIXED_FIGURES, Preprocessing
+from sightline.files.reading import parse_json, refuse_no_file
 from sightline.recipes.packaged_weights import IMAGENET
 from sightline.recipes.timm_catalog import timm_entry
 from sightline.runs.folder import RunFolder
@@ -112,10 +112,11 @@ def _input_of_own_file(path: Path) -> WeightsInput | None:
     """What a model file of Sightline says; None for any other file, and one that `load_pretrained` will refuse."""
     from safetensors import SafetensorError, safe_open
 
+    refuse_no_file(path)
     try:
         with safe_open(path, framework="numpy") as stream:
             header: str = (stream.metadata() or {})["sightline"]
-        found = Preprocessing.model_validate(json.loads(header)["preprocessing"])
+        found = Preprocessing.model_validate(parse_json(header)["preprocessing"])
         if found.per_image:
             return WeightsInput(found.height, "image", found.interpolation, crop_fraction=found.crop_fraction)
         return WeightsInput(found.height, "fixed", found.interpolation, found.mean, found.std, found.crop_fraction)

@@ -17,7 +17,6 @@ curves.png  augmentation.png  .lock                          .lock is held while
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -32,6 +31,7 @@ from sightline.errors import FileError, ResourceError
 from sightline.files import arrays, atomic
 from sightline.files.json_records import from_json, to_json
 from sightline.files.locks import is_held, only_one
+from sightline.files.reading import parse_json, read_text, refuse_no_file
 from sightline.runs import tables
 from sightline.runs.records import (
     Audit,
@@ -44,7 +44,7 @@ from sightline.runs.records import (
     TestReport,
 )
 from sightline.runs.selection import selected_row
-from sightline.runs.tables import read_json, read_text
+from sightline.runs.tables import read_json
 from sightline.settings import Settings, model_name, settings_from_yaml, settings_to_yaml
 
 SCHEMA_VERSION = 1
@@ -226,7 +226,7 @@ class RunFolder:
 
     def tested_step(self) -> int | None:
         """The training step of the weights in `model_file`, by results.csv; None where it has no row yet."""
-        rows = self.rows(RESULTS)
+        rows = self.results()
         last = rows[-1] if rows else None
         row = selected_row(rows, self.settings().training.select) if self.best_weights.is_file() else last
         return None if row is None else int(row["step"])
@@ -238,7 +238,7 @@ class RunFolder:
     def settings(self) -> Settings:
         """What the run does. Raises FileError where the file is damaged or of another schema."""
         text = read_text(self.settings_path)
-        head = re.match(r"# schema (\d+)\n", text)
+        head = re.match(r"# schema (\d{1,9})\r?\n", text)
         if head and int(head[1]) != SCHEMA_VERSION:
             raise FileError(str(self.settings_path), f"schema {head[1]}", f"schema {SCHEMA_VERSION}")
         return settings_from_yaml(text, str(self.settings_path))
@@ -319,13 +319,14 @@ class RunFolder:
         from safetensors import SafetensorError, safe_open
 
         for path in self.checkpoints()[:1]:
+            refuse_no_file(path)
             try:
                 with safe_open(path, framework="numpy") as stream:
                     header: str = (stream.metadata() or {})[CHECKPOINT_HEADER]
-                state = json.loads(header)
+                state = parse_json(header)
                 # Where the run was made longer, what had ended it holds no more.
                 return state.get("stopped") is not None and state["step"] != self.settings().extended_from_step
-            except (OSError, SafetensorError, KeyError, ValueError, AttributeError):
+            except (OSError, SafetensorError, LookupError, ValueError, AttributeError, TypeError):
                 raise FileError(str(path), "damaged", "a checkpoint") from None
         return False
 

@@ -106,7 +106,7 @@ def list_runs(
                 listed[path] = _listed(RunFolder(path))
             except FileError as error:
                 left_out[path] = shorten(
-                    f"{Path(error.subject).name}: {error.found}", LONGEST_REASON, placeholder=" ..."
+                    f"damaged, {Path(error.subject).name}: {error.found}", LONGEST_REASON, placeholder=" ..."
                 )
             except OSError as error:
                 left_out[path] = (error.strerror or type(error).__name__).lower()

@@ -53,6 +53,10 @@ class Splits:
     validation_ids: list[str]
     grouping: Grouping | None = field(default=None, metadata=OMIT_NONE)
 
+    def __post_init__(self) -> None:
+        if "train" not in self.parts:
+            raise ValueError("no training images")
+
 
 @dataclass(frozen=True)
 class AuditPart:

@@ -19,7 +19,7 @@ def selected_row(rows: Sequence[Row], select: Select) -> Row | None:
     column = "val_accuracy" if select == "last" else f"val_{select}"
     best: Row | None = None
     for row in rows:
-        if row.get("val_accuracy") in (None, ""):
+        if row.get("val_accuracy") in (None, "") or row.get(column) in (None, ""):
             continue
         if is_better(float(row[column]), None if best is None else float(best[column]), select):
             best = row

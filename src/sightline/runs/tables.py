@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,9 @@ from typing import Any
 
 from sightline.errors import FileError
 from sightline.files import atomic
+from sightline.files.reading import parse_json, read_text
 
+LARGEST_COUNT = 1 << 53
 FILE_NAMES = "surrogateescape"
 """How a CSV file holds the names of pictures, which may be any bytes: as these bytes."""
 
@@ -51,7 +52,7 @@ def read(path: Path) -> list[dict[str, str]]:
     if not path.exists():
         return []
     try:
-        return list(csv.DictReader(_records(read_text(path, FILE_NAMES, newline=""))))
+        return list(csv.DictReader(_records(read_text(path, errors=FILE_NAMES))))
     except csv.Error:
         raise FileError(str(path), "damaged", "a table that training wrote") from None
 
@@ -63,11 +64,17 @@ def numbers(path: Path, rows: Sequence[Mapping[str, str]], whole: Sequence[str])
     """
     try:
         return [
-            {name: float(value) for name, value in row.items() if value} | {name: int(row[name]) for name in whole}
+            {name: float(value) for name, value in row.items() if value} | {name: _count(row[name]) for name in whole}
             for row in rows
         ]
     except (TypeError, ValueError, KeyError):
         raise FileError(str(path), "damaged", "a table that training wrote") from None
+
+
+def _count(text: str) -> int:
+    if not 0 <= (count := int(text)) <= LARGEST_COUNT:
+        raise ValueError
+    return count
 
 
 def cut(path: Path, count: int) -> None:
@@ -77,7 +84,7 @@ def cut(path: Path, count: int) -> None:
     if count == 0:
         path.unlink()
         return
-    text = read_text(path, FILE_NAMES, newline="")
+    text = read_text(path, errors=FILE_NAMES)
     kept = "".join(_records(text)[: count + 1])
     if kept != text:
         atomic.write_bytes(path, kept.encode("utf-8", FILE_NAMES))
@@ -86,23 +93,12 @@ def cut(path: Path, count: int) -> None:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file. Raises FileError where there is none."""
     try:
-        content = json.loads(read_text(path))
-    except json.JSONDecodeError:
+        content = parse_json(read_text(path))
+    except ValueError:
         raise FileError(str(path), "damaged", "a JSON object") from None
     if not isinstance(content, dict):
         raise FileError(str(path), "damaged", "a JSON object")
     return content
-
-
-def read_text(path: Path, errors: str = "strict", newline: str | None = None) -> str:
-    """A file's text, UTF-8. Raises FileError where there is none."""
-    try:
-        with path.open(encoding="utf-8", errors=errors, newline=newline) as stream:
-            return stream.read()
-    except FileNotFoundError:
-        raise FileError(str(path), "no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise FileError(str(path), f"cannot be read ({type(error).__name__})") from None
 
 
 def _records(text: str) -> list[str]:
@@ -110,12 +106,15 @@ def _records(text: str) -> list[str]:
 
     Only a newline outside of quotes ends a record, whatever else a name holds.
     """
-    records, begun = [], ""
+    records: list[str] = []
+    begun: list[str] = []
+    in_quotes = False
     for line in io.StringIO(text, newline="\n"):
-        begun += line
-        if begun.endswith("\n") and begun.count('"') % 2 == 0:
-            records.append(begun)
-            begun = ""
+        begun.append(line)
+        in_quotes ^= line.count('"') % 2 == 1
+        if line.endswith("\n") and not in_quotes:
+            records.append("".join(begun))
+            begun = []
     return records
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from sightline.installation import version
 from sightline.serving.access import LOCAL_HOSTS, Access
 from sightline.serving.batching import Engine, Rows, best_batch
 from sightline.serving.body import Arrivals, Gone, Picture, parser_of, read_body, unpacker_of
+from sightline.serving.decoders import STUCK_SECONDS, Decoders
 from sightline.serving.gate import Gate
 from sightline.serving.metrics import Metrics
 from sightline.serving.openapi import document
@@ -50,7 +51,7 @@ class App:
         self.max_batch = limits.max_batch or best_batch(classifier)
         self.engine = Engine(classifier, self.max_batch, self.metrics.batch)
         self._arrivals = Arrivals(limit=limits.queue * limits.max_body_bytes)
-        self._decoders = ThreadPoolExecutor(limits.decode_threads, "sightline-decoder")
+        self._decoders = Decoders(limits.decode_threads)
         self._facts = self._model_facts().model_dump_json().encode()
         self._dry: asyncio.Task[Rows] | None = None
         self.stack: Gate | None = None
@@ -71,7 +72,7 @@ class App:
         yield
         self.drain()
         await asyncio.to_thread(self.engine.stop)
-        self._decoders.shutdown(cancel_futures=True)
+        self._decoders.stop()
 
     async def predict(self, request: Request) -> Response:
         """Answer for the pictures of a call."""
@@ -129,7 +130,6 @@ class App:
         return answers
 
     async def _prepared(self, picture: Picture) -> Pixels | Problem:
-        loop = asyncio.get_running_loop()
         preprocessing, most = self.classifier.preprocessing, self.limits.max_pixels
         if len(picture.content) <= SMALL_BYTES and most > SMALL_PIXELS:
             try:
@@ -138,7 +138,7 @@ class App:
                 if problem.status != 413:
                     return problem
         try:
-            return await loop.run_in_executor(self._decoders, prepare, picture, preprocessing, most)
+            return await self._decoders.run(partial(prepare, picture, preprocessing, most))
         except Problem as problem:
             return problem
 
@@ -163,9 +163,11 @@ class App:
         return _json(Health(status="alive").model_dump_json().encode())
 
     async def ready(self, _request: Request) -> Response:
-        """Tell whether calls can come: the network answers a black picture, in time."""
+        """Tell whether calls can come: a decoder is free, and the network answers a black picture in time."""
         if self.draining:
             raise Problem(503, "the server is shutting down")
+        if self._decoders.stuck():
+            raise Problem(503, f"every decoder has been at one picture for more than {STUCK_SECONDS:g} seconds")
         try:
             async with asyncio.timeout(self.limits.answer_seconds):
                 rows = await asyncio.shield(self._dry_inference())

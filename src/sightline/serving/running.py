@@ -23,6 +23,7 @@ from sightline.serving.protocol import protocol
 TICK_SECONDS = 0.05
 KEEP_ALIVE_SECONDS = 30
 MOST_WAITING = 1024
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -133,9 +134,9 @@ class Server(uvicorn.Server):
         self.app.drain()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        """Begin to end; a second signal does not wait."""
-        if self.app.draining:
-            self.should_exit = self.force_exit = True
+        """Begin to end; a second signal ends the process at once, as the system does, whatever its threads do."""
+        for each in SIGNALS:
+            signal.signal(each, signal.SIG_DFL)
         self.interrupted |= sig == signal.SIGINT
         self.end()
 
@@ -145,7 +146,7 @@ class Server(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {sig: signal.signal(sig, self.handle_exit) for sig in (signal.SIGINT, signal.SIGTERM)}
+        before = {sig: signal.signal(sig, self.handle_exit) for sig in SIGNALS}
         try:
             yield
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -13,16 +14,19 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from sightline.errors import FileError, UsageError, known_names, unknown
+from sightline.files.reading import parse_yaml
 from sightline.settings.data import DataSettings
 from sightline.settings.model import MODEL_PRESETS, TIMM, preset_layout
 from sightline.settings.run import Settings
 
-# The same in C where there is one: a list of runs reads hundreds of these files.
-SAFE_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LONGEST_REASON = 300
 # What pydantic says of a wrong value, around the noun phrase that says what would be right.
 SHOULD_BE = re.compile(r"(?:Input should be|\w+ should have) (.+?)(?:, (?:unable to|got a) .*| after validation.*)?")
 # What lists every setting, and every network but timm's.
 ALL_SETTINGS, ALL_NETWORKS = "sightline train --help-all", "--model in sightline train --help"
+# A value as messages show it.
+SHORT = reprlib.Repr()
+SHORT.maxstring = SHORT.maxother = SHORT.maxlong = LONGEST_REASON // 3
 # What is no section and has no flag.
 NOT_SECTIONS = {"recipe", "extended_from_step"}
 # A section chosen by a name: the key that chooses.
@@ -198,7 +202,7 @@ def one_line(error: ValidationError) -> UsageError:
     if wanted is None:
         return UsageError(flag, message[0].lower() + message[1:])
     number = "a number " if wanted[1].startswith(("greater", "less")) else ""
-    return UsageError(flag, f"{first['input']!r} found", f"{number}{wanted[1]}")
+    return UsageError(flag, f"{SHORT.repr(first['input'])} found", f"{number}{wanted[1]}")
 
 
 def settings_to_yaml(settings: Settings) -> str:
@@ -209,7 +213,7 @@ def settings_to_yaml(settings: Settings) -> str:
 def settings_from_yaml(text: str, subject: str) -> Settings:
     """Read what `settings_to_yaml` wrote. Raises FileError, naming `subject`, for anything else."""
     try:
-        return Settings.model_validate(yaml.load(text, SAFE_LOADER))
-    except (yaml.YAMLError, ValidationError) as error:
-        reason = one_line(error).line() if isinstance(error, ValidationError) else "not YAML"
+        return Settings.model_validate(parse_yaml(text))
+    except ValueError as error:  # of which ValidationError is one
+        reason = one_line(error).line()[:LONGEST_REASON] if isinstance(error, ValidationError) else "not YAML"
         raise FileError(subject, f"it does not hold Sightline settings ({reason})") from None

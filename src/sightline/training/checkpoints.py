@@ -17,6 +17,8 @@ from torch import nn
 from sightline.classifier.model_file import fill, pack, unpack
 from sightline.errors import FileError
 from sightline.files import atomic
+from sightline.files.json_records import from_json
+from sightline.files.reading import parse_json
 from sightline.runs.folder import CHECKPOINT_HEADER
 
 FORMAT_VERSION = 1
@@ -101,13 +103,13 @@ def load_checkpoint(
 def read_state(path: Path, metadata: Mapping[str, str]) -> TrainingState:
     """A checkpoint's header. Raises FileError where it is another kind of file or another version."""
     try:
-        content = json.loads(metadata[CHECKPOINT_HEADER])
+        content = parse_json(metadata[CHECKPOINT_HEADER])
         found = content.pop("format_version")
-    except (KeyError, json.JSONDecodeError):
+    except (LookupError, ValueError, AttributeError, TypeError):
         raise FileError(str(path), "it is not a checkpoint", "a checkpoint that Sightline wrote") from None
     if found != FORMAT_VERSION:
-        raise FileError(str(path), f"checkpoint version {found}", f"version {FORMAT_VERSION}")
-    return TrainingState(**content)
+        raise FileError(str(path), f"checkpoint version {found}"[:100], f"version {FORMAT_VERSION}")
+    return from_json(TrainingState, content, path)
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[torch.nn.Parameter]:

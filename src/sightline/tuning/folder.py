@@ -21,6 +21,7 @@ import yaml
 from sightline.errors import FileError
 from sightline.files import atomic
 from sightline.files.json_records import from_json
+from sightline.files.reading import parse_yaml, read_text
 from sightline.runs.folder import RunFolder, new_folder, read_json
 from sightline.tuning.records import Budget, StudyRecord
 from sightline.tuning.space import Space, space_of
@@ -148,13 +149,13 @@ class StudyFolder:
         """Read what is searched. Raises FileError where the file is damaged or of another schema."""
         subject = str(self.plan_path)
         try:
-            content = yaml.safe_load(self.plan_path.read_text("utf-8"))
+            content = parse_yaml(read_text(self.plan_path))
             schema = content.pop("schema")
             if schema == SCHEMA_VERSION:
                 space = space_of(content.pop("space"), subject)
                 seeds = tuple(int(seed) for seed in content.pop("seeds", SEEDS))
                 return StudyPlan(space=space, seeds=seeds, **content)
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, ValueError, KeyError, AttributeError):
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError):
             raise FileError(subject, "it is damaged", "a file that sightline tune wrote") from None
         raise FileError(subject, f"it has schema {schema}", f"schema {SCHEMA_VERSION}")
 

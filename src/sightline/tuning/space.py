@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import yaml
-
 from sightline.comparison.sides import SHARED
 from sightline.errors import FileError, UsageError, unknown
+from sightline.files.reading import parse_yaml, read_text
 from sightline.settings import Settings, flat_fields
 from sightline.settings.merge import ALL_SETTINGS
 from sightline.settings.text import kinds_of_value, text
@@ -108,10 +107,8 @@ Space = Mapping[str, Range | Choices]
 def read_space(path: Path) -> Space:
     """Read a space from YAML. Raises FileError for a file that is none, UsageError for what cannot be searched."""
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise FileError(str(path), "no such file") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        content = parse_yaml(read_text(path, "a search space in YAML"))
+    except ValueError:
         raise FileError(str(path), "it cannot be read", "a search space in YAML") from None
     return space_of(content, str(path))
 

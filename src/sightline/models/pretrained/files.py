@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sightline.errors import FileError
 from sightline.files.atomic import sha256_of
+from sightline.files.reading import refuse_no_file
 
 EXPECTED = "a state dict of torch.save (.pth, .pt), or safetensors"
 # Where training scripts keep the state dict in a larger checkpoint.
@@ -44,6 +45,7 @@ def read_weights(path: Path, subject: str | None = None) -> WeightsFile:
     Raises FileError, in one line, for a file that is missing, damaged, something else, or holds more than tensors.
     """
     subject = subject or str(path)
+    refuse_no_file(path, expected=EXPECTED)
     try:
         with path.open("rb") as stream:
             start = stream.read(9)

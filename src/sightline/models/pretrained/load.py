@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from sightline.errors import FileError
+from sightline.files.reading import parse_json
 from sightline.models.network import Network
 from sightline.models.pretrained import hub
 from sightline.models.pretrained.files import WeightsFile, read_weights
@@ -150,8 +150,8 @@ def _advice(weights: WeightsFile, settings: ModelSettings) -> str:
 def _own_model(weights: WeightsFile) -> str | None:
     """Name the model that a Sightline file says it is."""
     try:
-        header = json.loads(weights.metadata["sightline"])
+        header = parse_json(weights.metadata["sightline"])
         model: ModelSettings = TypeAdapter(ModelSettings).validate_python(header["model"])
         return model_name(model)
-    except (KeyError, TypeError, json.JSONDecodeError, ValidationError):
+    except (LookupError, TypeError, ValueError):
         return None
