@@ -1,4 +1,4 @@
-"""What can go wrong, each kind with its exit code.
+"""The errors, each kind with its exit code.
 
     SightlineError                 1
     ├── UsageError                 2   a wrong name, flag, type or value
