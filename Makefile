@@ -52,10 +52,10 @@ bench-full: $(INSTALLED) .venv-peers/.installed
 
 docs: $(SETUP)
 	$(BIN)/python docs/site/layers.py
-	$(BIN)/mkdocs build
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 docs-serve: $(SETUP)
-	$(BIN)/mkdocs serve
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 update-help: $(SETUP)
 	SIGHTLINE_UPDATE_HELP=1 $(BIN)/python -m pytest tests/test_cli_help.py

@@ -112,6 +112,9 @@ def test_the_reference_has_every_name_and_setting(pages: dict[Path, Html], site:
     assert {f"sightline.{name}" for name in sightline.__all__} <= pages[site / "python.html"].places
     assert set(flat_fields()) <= pages[site / "settings.html"].places
     assert "#sightline.UsageError" in pages[site / "python.html"].links  # from the prose of a docstring
+    text = re.sub(r"<[^>]*>", "", (site / "python.html").read_text("utf-8"))
+    assert not re.findall(r" = [A-Z_]{3,}\b", text)  # the names of defaults, where their values should be
+    assert "folds: int = 5," in text and "Exit code 130." in text and "test_interval" in text
 
 
 def test_both_languages_can_be_searched(site: Path) -> None:

@@ -11,10 +11,11 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.nav import Navigation, Section
 from mkdocs.structure.pages import Page
+from settings_page import listed
 
 ROOT = Path(__file__).parents[2]
 OUTSIDE = "repository"
-LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
+LINK = re.compile(r"\[([^\]]*)\]\(([^)#\s]+)((?:#[^)\s]*)?)\)")
 SETTINGS = "<!-- settings -->"
 
 
@@ -39,11 +40,9 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
-    """Let the links lead to where their targets are on the site, and list the settings where a page asks for them."""
+    """Let links lead to where their targets are on the site, and list the settings where a page asks for them."""
     here = _in_repository(page.file.src_uri)
     if SETTINGS in markdown:
-        from settings_page import listed  # in this folder; it imports the package
-
         markdown = markdown.replace(SETTINGS, listed())
 
     def led(link: re.Match[str]) -> str:
@@ -51,9 +50,17 @@ def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
         if ":" in link[2] or not (ROOT / found).is_file():
             return link[0]
         there = posixpath.relpath(_on_site(found), posixpath.dirname(page.file.src_uri) or ".")
-        return f"{link[1]}{there}{link[3]}"
+        return f"[{_words(link[1], found)}]({there}{link[3]})"
 
     return LINK.sub(led, markdown)
+
+
+def _words(text: str, target: str) -> str:
+    """What a link says: the title of the page where it has only the name of the file."""
+    if not text.endswith(".md") or posixpath.basename(text) != posixpath.basename(target):
+        return text
+    title = re.search(r"^# (.+)$", (ROOT / target).read_text("utf-8"), re.MULTILINE)
+    return title[1] if title else text
 
 
 def _target(page: str, link: str) -> str:

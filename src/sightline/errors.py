@@ -32,10 +32,10 @@ LONGEST_LIST = 20
 class SightlineError(Exception):
     """Anything that Sightline refuses or cannot do, told in one line: `SUBJECT: FOUND (expected EXPECTED). ADVICE`.
 
-    subject: the flag, file or setting that the error is about.
-    found: what is there, as a short clause or a noun phrase: "it has no settings.yaml", "12 found".
-    expected: a noun phrase that goes on from the word "expected": "a run folder", "a whole number, 1 or more".
-    advice: whole sentences in the imperative, or a question: "Pass --overwrite to replace it."
+    - `subject`: the flag, file or setting that the error is about.
+    - `found`: what is there, as a short clause or a noun phrase: "it has no settings.yaml", "12 found".
+    - `expected`: a noun phrase that goes on from the word "expected": "a run folder", "a whole number, 1 or more".
+    - `advice`: whole sentences in the imperative, or a question: "Pass --overwrite to replace it."
 
     `expected` and `advice` may be empty and are then left out. Only advice ends in a period or a question mark: the
     other parts have none of their own, so a message without advice ends without one.

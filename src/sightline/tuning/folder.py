@@ -25,7 +25,8 @@ from sightline.tuning.records import Budget, StudyRecord
 from sightline.tuning.space import Space, space_of
 
 SCHEMA_VERSION = 1
-TRIALS, SEEDS = 30, (0, 1, 2, 3, 4)
+TRIALS = 30
+SEEDS = (0, 1, 2, 3, 4)
 PLAN, STORAGE, RESULTS = "study.yaml", "study.db", "results.json"
 
 
