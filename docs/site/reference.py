@@ -8,7 +8,7 @@ from typing import Any
 import griffe
 
 # An indented line, which is code; a name in backticks; the name of a class, as docstrings have it after "Raises".
-NAMES = re.compile(r"(?m)^    .*$|`([^`\n]+)`|(?<![\w.`\[])((?:[A-Z][a-z]+){2,}|Interrupted)(?![\w`\]])")
+NAMES = re.compile(r"(?m)^    .*$|(?<!\[)`([^`\n]+)`|(?<![\w.`\[])((?:[A-Z][a-z]+){2,}|Interrupted)(?![\w`\]])")
 
 
 class PublicNames(griffe.Extension):
