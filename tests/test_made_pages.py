@@ -24,7 +24,7 @@ def test_the_table_of_layers_is_what_the_contract_says() -> None:
 
 
 def test_the_list_of_settings_has_every_keyword_of_train_once() -> None:
-    shown = (ROOT / "tests/help/train-all.txt").read_text("utf-8").partition("\nData\n")[2]
+    shown = (ROOT / "tests/help/train-all.txt").read_text("utf-8").partition("\nData\n")[2].partition("\nOutput\n")[0]
     flags = {flag.replace("-", "_") for flag in re.findall(r"^  --(?:\[no-\])?([\w-]+)", shown, re.MULTILINE)}
     listed = re.findall(r"^### `(\w+)`$", runpy.run_path(str(DOCS / "site/settings_page.py"))["listed"](), re.MULTILINE)
     assert len(flags) > 100 and Counter(listed) == Counter(flags | {"data"})
