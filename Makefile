@@ -5,7 +5,7 @@ PIP := $(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check
 INSTALLED := .venv/.installed
 SETUP := .venv/.installed-dev
 
-.PHONY: help demo setup test check hooks parity bench bench-full update-help docs
+.PHONY: help demo setup test check hooks parity bench bench-full update-help docs docs-serve
 
 help:
 	@echo "make demo         train, test and predict on the embedded digits"
@@ -17,7 +17,8 @@ help:
 	@echo "make bench        speed compared with Keras, PyTorch and others, under 15 minutes"
 	@echo "make bench-full   the same with all trainings, hours"
 	@echo "make update-help  update the stored help texts in tests/help"
-	@echo "make docs         write docs/python.md from the docstrings"
+	@echo "make docs         build the documentation as a site into build/site; a warning is an error"
+	@echo "make docs-serve   show that site at http://127.0.0.1:8000 while you write"
 
 demo: $(INSTALLED)
 	@$(BIN)/python examples/demo.py
@@ -32,7 +33,7 @@ check: $(SETUP)
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest tests/test_cli_help.py tests/test_house.py tests/test_run_file_names.py tests/test_api.py tests/test_python_page.py
+	$(BIN)/python -m pytest tests/test_cli_help.py tests/test_house.py tests/test_run_file_names.py tests/test_api.py tests/test_made_pages.py
 
 hooks: $(SETUP)
 	$(BIN)/pre-commit install
@@ -50,7 +51,11 @@ bench-full: $(INSTALLED) .venv-peers/.installed
 	$(BIN)/python benchmarks/speed/bench.py --full $(BENCH)
 
 docs: $(SETUP)
-	$(BIN)/python docs/make_python.py
+	$(BIN)/python docs/site/layers.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+docs-serve: $(SETUP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 update-help: $(SETUP)
 	SIGHTLINE_UPDATE_HELP=1 $(BIN)/python -m pytest tests/test_cli_help.py

@@ -1,4 +1,4 @@
-"""What computes: the device, its precision, the CPU's threads, and what to say when memory runs out."""
+"""The device: its precision, the CPU's threads, and what to say when memory runs out."""
 
 from __future__ import annotations
 

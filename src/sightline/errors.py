@@ -1,4 +1,4 @@
-"""What can go wrong, each kind with its exit code.
+"""The errors, each kind with its exit code.
 
     SightlineError                 1
     ├── UsageError                 2   a wrong name, flag, type or value
@@ -43,10 +43,10 @@ class SightlineError(Exception):
     `str(error)` names settings as Python does: `lr`, `batch_size=64`. `error.line()` and the four parts name them as
     the command line does: `--lr`, `--batch-size 64`.
 
-    subject: the flag, file or setting that the error is about.
-    found: what is there, as a short clause or a noun phrase: "it has no settings.yaml", "12 found".
-    expected: a noun phrase that goes on from the word "expected": "a run folder", "a whole number, 1 or more".
-    advice: whole sentences in the imperative, or a question: "Pass --overwrite to replace it."
+    - `subject`: the flag, file or setting that the error is about.
+    - `found`: what is there, as a short clause or a noun phrase: "it has no settings.yaml", "12 found".
+    - `expected`: a noun phrase that goes on from the word "expected": "a run folder", "a whole number, 1 or more".
+    - `advice`: whole sentences in the imperative, or a question: "Pass --overwrite to replace it."
 
     `expected` and `advice` may be empty and are then left out. Only advice ends in a period or a question mark: the
     other parts have none of their own, so a message without advice ends without one.

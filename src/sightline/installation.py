@@ -1,4 +1,4 @@
-"""How this program came onto this machine: its version, and what to type for more of it.
+"""Where this installation came from: its version, and how to install more of it.
 
 Every command imports this, so that what takes a while is imported where it is needed.
 """

@@ -1,4 +1,4 @@
-"""One progress bar for everything that takes a while: on stderr, where that is a terminal, and gone at the end."""
+"""One progress bar for everything that takes a while: on stderr if that is a terminal, and removed at the end."""
 
 from __future__ import annotations
 

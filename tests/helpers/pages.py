@@ -28,6 +28,7 @@ PAGES = (
 CHINESE = "README.zh-CN.md"
 # They speak of other programs' flags too.
 OF_OTHERS = {"docs/benchmarks.md", "docs/parity.md", "docs/reference-programs.md", "docs/log.md"}
+OF_OTHERS |= {page for page in PAGES if page.startswith("docs/log/")}
 LANGUAGES = {"sh", "python", "yaml", "text"}
 NAMED_DATA = {"mnist", "fashion-mnist", "cifar10", "cifar100"}
 FAST: dict[str, Any] = {"threads": 1, "precision": "fp32", "quiet": True}

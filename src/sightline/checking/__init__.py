@@ -1,4 +1,4 @@
-"""A dataset looked over: unreadable files, copies, labels, sizes and balance.
+"""The check of a dataset: unreadable files, copies, labels, sizes and balance.
 
 `check` looks at a dataset's files for `sightline check`; `audit` tells the same in brief of images that are loaded.
 """

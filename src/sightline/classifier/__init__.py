@@ -1,4 +1,4 @@
-"""The Classifier: weights, preprocessing and class names in one. What is tested, predicts, is exported and served.
+"""The Classifier: weights, preprocessing and class names in one file. It is tested, predicts, is exported and served.
 
 Importing this room imports no torch; loading a torch model file does, an ONNX file does not.
 """

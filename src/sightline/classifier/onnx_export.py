@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 OPSET = 23
-IMAGES, BATCH_SIZES = 1000, (1, 3, 16)
+IMAGES = 1000
+BATCH_SIZES = (1, 3, 16)
 MOST_DIFFERENCE, MARGIN = 1e-4, 1e-3
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 CHATTER = ("torch.onnx", "onnxscript", "onnx_ir")

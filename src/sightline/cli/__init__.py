@@ -1,1 +1,1 @@
-"""The command line: parse, call the API, print. No logic lives here, and each command is imported when it is run."""
+"""The command line: parse, call the package, print. No logic; each command is imported when it runs."""

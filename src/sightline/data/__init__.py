@@ -1,4 +1,4 @@
-"""Labelled images: datasets with a name and folders of pictures, one decoder and splits.
+"""Labelled images: named datasets and folders of pictures, one decoder, near duplicates, groups, splits and folds.
 
 `load` reads; `split` decides which images train, select and test.
 """

@@ -1,1 +1,1 @@
-"""Pictures as PNG files: curves, matrices, diagrams, sheets of images, each module a kind of them, in one style."""
+"""Plots as PNG files in one style: curves, matrices, diagrams and sheets of images, one module for each kind."""

@@ -1,1 +1,1 @@
-"""A classifier over an image set: stored probabilities, metrics, tests, calibration and Grad-CAM."""
+"""Evaluation on an image set: stored probabilities, metrics, tests, calibration and Grad-CAM."""

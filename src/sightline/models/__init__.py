@@ -1,5 +1,7 @@
-"""Networks built from frozen settings: `cnn`, the residual family `resnet`, `resnet_pad`, `alexnet`, `googlenet` and
-`sprint`.
+"""Networks built from frozen settings, including those of timm, and the loading of pretrained weights.
+
+The families are `cnn`, the residual family `resnet`, `resnet_pad`, `alexnet`, `googlenet`, `sprint`, `efficientnet` and
+`timm`.
 
 Every network takes float images (N, C, H, W), already scaled, and gives logits (N, K). See `Network` for its two parts,
 and for the auxiliary heads that some have in training.

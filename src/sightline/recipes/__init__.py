@@ -1,4 +1,4 @@
-"""Named runs: YAML files in this folder, each with the figures to expect and where they were measured."""
+"""Recipes: named settings as YAML files in this folder, each with its accuracy and where that was measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports: one offline HTML file, slides and Markdown of a run, a comparison or a study, from its files alone.
+"""Reports, slides and model cards for a run, a comparison, a cross-validation or a study, from its files alone.
 
 `facts.py` reads the files as typed records, `sections/` makes blocks of them in the words of `words.py`, `pictures.py`
 draws, and `html.py`, `markdown.py` and `slides.py` set the same blocks. Nothing is computed here that a run's files do

@@ -1,1 +1,1 @@
-"""Run folders: `folder` knows every file name, `images` loads a run's images again, `listing` lists runs."""
+"""Run folders: file names, the content of each JSON file, the selected epoch, reloading of images, listing."""

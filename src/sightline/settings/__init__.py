@@ -1,4 +1,4 @@
-"""What a run is: frozen, checked where it is built, the same for YAML recipes, flags and Python.
+"""All settings of a run: frozen, validated when they are built, the same for recipes, flags and Python.
 
 `Settings` has a section each for data, augmentation, model, optimizer, schedule, training, fine-tuning, checkpoints and
 device.

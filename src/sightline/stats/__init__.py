@@ -1,4 +1,4 @@
-"""How sure a figure is, and whether two differ: pure functions on accuracies and on right and wrong answers.
+"""Statistics as pure functions: how certain an accuracy is, and whether two differ.
 
 `compare_sides` takes the test accuracies of several sides, by seed, and gives the verdict on every pair of them;
 `compare_images` gives the detail behind one pair, image by image. docs/statistics.md says what they mean. Accuracies,

@@ -1,4 +1,4 @@
-"""Tuning: a search for better settings on validation images, and an honest comparison of what it found at the end.
+"""Tuning: a search for better settings on validation images, which ends with a comparison.
 
 `tune.py` makes it, `space.py` says what is searched, `trials.py` tries, and `records.py` declares the results;
 `folder.py` is where a study lies. Neither of the last two needs torch or Optuna.

@@ -27,7 +27,8 @@ from sightline.tuning.records import Budget, StudyRecord
 from sightline.tuning.space import Space, space_of
 
 SCHEMA_VERSION = 1
-TRIALS, SEEDS = 30, (0, 1, 2, 3, 4)
+TRIALS = 30
+SEEDS = (0, 1, 2, 3, 4)
 PLAN, STORAGE, RESULTS = "study.yaml", "study.db", "results.json"
 # SQLAlchemy's form: a user's name has neither colon nor slash, a password no at sign.
 PASSWORD, STARS = re.compile(r"(://[^:/@]*:|[?&](?:password|passwd|pwd)=)([^@&]+)(?=@|&|$)"), "***"
