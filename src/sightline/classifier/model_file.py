@@ -1,8 +1,8 @@
 """The model file: one safetensors file of weights whose header says everything needed to use them.
 
 Header key `sightline` holds JSON: format_version, model (its settings), class_names, preprocessing, and temperature
-where the file is calibrated. No date, path or run name, so that equal weights are equal bytes. Nothing in it can run
-code, and pickles are refused.
+where the file is calibrated; key `sightline_sha256` the sum of all the rest, which is checked when the file is read. No
+date, path or run name, so that equal weights are equal bytes. Nothing in it can run code, and pickles are refused.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ from torch import nn
 from sightline.classifier.header import FORMAT_VERSIONS, HEADER_KEY, ModelHeader, header_text, read_header
 from sightline.errors import FileError
 from sightline.files import atomic
+from sightline.files.sums import SUM_KEY
+from sightline.models.tensor_sums import is_whole, sum_of
+
+RESTORE = "Restore a copy of it, or train again."
 
 
 def save(path: Path, tensors: Mapping[str, torch.Tensor], header: ModelHeader) -> None:
@@ -39,13 +43,16 @@ def load(path: Path) -> tuple[dict[str, torch.Tensor], ModelHeader]:
 
 
 def pack(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> bytes:
-    """Safetensors bytes of `tensors`, each copied to the CPU and made contiguous."""
+    """Safetensors bytes of `tensors`, each copied to the CPU and made contiguous, and of their sum."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    return save_tensors(plain, dict(metadata))
+    return save_tensors(plain, {**metadata, SUM_KEY: sum_of(plain, metadata)})
 
 
-def unpack(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Tensors and header strings of a safetensors file. Raises FileError for anything else."""
+def unpack(path: Path, advice: str = RESTORE) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Tensors and header strings of a safetensors file.
+
+    Raises FileError for anything else, and with `advice` where they have changed since they were written.
+    """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -55,9 +62,12 @@ def unpack(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     _refuse_foreign(path, content)
     try:
         tensors = load_tensors(content)
-        return tensors, _metadata(content)
+        metadata = _metadata(content)
     except (SafetensorError, ValueError, KeyError, struct.error) as error:
         raise FileError(str(path), "it is truncated or damaged", "a complete safetensors file") from error
+    if not is_whole(tensors, metadata):
+        raise FileError(str(path), "it has changed since it was written, by the SHA-256 in its header", advice=advice)
+    return tensors, metadata
 
 
 def fill(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:

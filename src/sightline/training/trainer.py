@@ -93,7 +93,7 @@ class Trainer:
         self.folder.prune_checkpoints(self.settings.checkpoints.keep_checkpoints)
         for path in self.folder.checkpoints()[:1]:
             self.state, self.sums.values, self.validation.best = load_checkpoint(
-                path, self._networks(), self.optimizer, self.compute.device
+                path, self._networks(), self.optimizer, self.compute.device, self.folder.mend_checkpoint()
             )
             self.training_step.scaler.load_state_dict(self.state.scaler)
             if self.state.step == self.settings.extended_from_step:
@@ -102,7 +102,7 @@ class Trainer:
                 # A schedule that runs again over the part that was added knows no rate before it.
                 self.state.rate = self._rate(max(self.state.step - 1, self.settings.extended_from_step))
         for file in (RESULTS, STEPS, PROBABILITIES):
-            self.folder.cut_rows(file, self.state.rows.get(file, 0))
+            self.folder.cut_rows(file, self.state.rows.get(file, 0), self.state.table_sums.get(file))
 
     def begin(self) -> None:
         """Open the logs and start the clock."""
@@ -282,6 +282,7 @@ class Trainer:
         self._check_finite()
         self.clock.store(self.state)
         self.state.scaler = dict(self.training_step.scaler.state_dict())
+        self.state.table_sums = self.folder.table_sums()
         path = self.folder.checkpoint_path(self.state.step)
         save_checkpoint(path, self.state, self.sums.values, self._networks(), self.optimizer, self.validation.best)
         self.folder.prune_checkpoints(self.settings.checkpoints.keep_checkpoints)
