@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,6 +16,7 @@ import torch
 from torch import nn
 
 import sightline
+from helpers.sums import unlisted
 from sightline.classifier import model_file
 from sightline.classifier import onnx_export as exporting
 from sightline.classifier.input_step import InputStep
@@ -218,13 +220,10 @@ def test_an_undecided_answer_may_turn():
 def test_without_the_runs_data_random_pictures_are_compared(run, tmp_path, monkeypatch):
     content = exporting_of(run)
     monkeypatch.setattr(exporting, "to_onnx", lambda classifier: content)
-    settings = run / "settings.yaml"
-    text = settings.read_text()
-    try:
-        settings.write_text(text.replace("name: digits", "name: /nowhere/at/all"))
-        result = sightline.export(run, out=tmp_path / "a.onnx", images=5)
-    finally:
-        settings.write_text(text)
+    elsewhere = unlisted(shutil.copytree(run, tmp_path / "elsewhere"))
+    settings = elsewhere / "settings.yaml"
+    settings.write_text(settings.read_text().replace("name: digits", "name: /nowhere/at/all"))
+    result = sightline.export(elsewhere, out=tmp_path / "a.onnx", images=5)
     assert result.images == 5 and result.accuracy is None
     assert result.images_from.startswith("random pictures, since the run's test images are not at hand")
 

@@ -28,7 +28,6 @@ SUM_KEY = "sightline_sha256"
 SCHEMA_VERSION = 1
 LOCK_SECONDS = 10
 CHANGED = "it has changed since Sightline wrote it, by its SHA-256 in sums.json"
-MISSING = "it is missing, although sums.json lists it"
 
 
 def new_folder(parent: Path, name: str, kind: str) -> Path:
@@ -79,14 +78,14 @@ def listed(folder: Path) -> dict[str, str] | None:
 
 
 def check(folder: Path, *patterns: str, advice: str = "Restore a copy of it.") -> None:
-    """Raise FileError, with `advice`, for a listed file that has changed or is missing.
+    """Raise FileError, with `advice`, for a listed file that has changed.
 
-    `patterns`: paths in the folder, with slashes, or shell patterns of such. Files that are not listed pass.
+    `patterns`: paths in the folder, with slashes, or shell patterns of such. Files that are not listed pass, and those
+    that are missing: whoever reads one says so.
     """
     for name, value in _chosen(listed(folder) or {}, patterns):
-        if differs(folder, name, value):
-            path = folder / name
-            raise FileError(str(path), CHANGED if path.is_file() else MISSING, advice=advice)
+        if (folder / name).is_file() and differs(folder, name, value):
+            raise FileError(str(folder / name), CHANGED, advice=advice)
 
 
 def differs(folder: Path, name: str, value: str) -> bool:

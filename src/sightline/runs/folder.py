@@ -253,8 +253,10 @@ class RunFolder:
         """The same. Raises FileError when there are none yet, and where they are not as they were written."""
         for name in (BEST, LAST):
             self.check(f"{WEIGHTS}/{name}", advice=self.mend_weights())
-            if (path := self.path / WEIGHTS / name).is_file():
-                return path
+        if path := self.weights():
+            if path == self.last_weights and f"{WEIGHTS}/{BEST}" in (sums.listed(self.path) or {}):
+                raise FileError(str(self.best_weights), "it is missing", advice=self.mend_weights())
+            return path
         raise FileError(str(self.path), "it has no weights yet", advice="Continue it with sightline train --resume.")
 
     def mend_weights(self) -> str:
