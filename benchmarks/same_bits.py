@@ -6,8 +6,8 @@
 
 Trains `digits`, `mnist-fast` for 30 steps (where SIGHTLINE_DATA has MNIST), a run resumed in the middle of an epoch, a
 run made longer, one with a frozen backbone and a comparison of two networks with two seeds, and writes the SHA-256 of
-the tensors of every weight file and of every array of test probabilities. The same machine, torch and number of threads give the same
-bits. Half a minute on two cores.
+the tensors of every weight file and of every array of test probabilities. The same machine, torch and number of threads
+give the same bits. Half a minute on two cores.
 """
 
 from __future__ import annotations

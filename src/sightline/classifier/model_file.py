@@ -45,7 +45,7 @@ def load(path: Path) -> tuple[dict[str, torch.Tensor], ModelHeader]:
 def pack(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> bytes:
     """Safetensors bytes of `tensors`, each copied to the CPU and made contiguous, and of their sum."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    return save_tensors(plain, {**metadata, SUM_KEY: sum_of(plain, metadata)})
+    return _in_order(save_tensors(plain, {**metadata, SUM_KEY: sum_of(plain, metadata)}))
 
 
 def unpack(path: Path, advice: str = RESTORE) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
@@ -87,6 +87,16 @@ def _refuse_foreign(path: Path, content: bytes) -> None:
         raise FileError(str(path), "it is a pickle, which can run code when it is read", "a Sightline model file")
     if len(content) < 8:
         raise FileError(str(path), f"it has {len(content)} bytes, too few for a header", "a complete safetensors file")
+
+
+def _in_order(content: bytes) -> bytes:
+    """Sort a header's strings, which safetensors writes in any order: equal weights are to be equal bytes."""
+    (length,) = struct.unpack("<Q", content[:8])
+    header: dict[str, Any] = json.loads(content[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    text += b" " * (-len(text) % 8)
+    return b"".join((struct.pack("<Q", len(text)), text, memoryview(content)[8 + length :]))
 
 
 def _metadata(content: bytes) -> dict[str, str]:

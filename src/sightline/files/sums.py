@@ -115,10 +115,13 @@ def rewriting(folder: Path, *patterns: str) -> Generator[None]:
     nothing for a folder without a list, or with a damaged one. Raises ResourceError where the list cannot be written.
     """
     try:
-        before = dict(_chosen(_changed(folder, patterns, {}) or {}, patterns))
+        files = _changed(folder, patterns, {})
     except FileError:
+        files = None
+    if files is None:
         yield
         return
+    before = dict(_chosen(files, patterns))
     marks = {name: _mark(folder / name) for name in before}
     try:
         yield

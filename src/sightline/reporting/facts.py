@@ -18,13 +18,14 @@ from sightline.reporting.blocks import Cell
 from sightline.runs.folder import (
     CALIBRATION,
     EXPLANATIONS,
-    FIXED,
     FORECAST,
     METRICS,
     MISTAKES,
     PREDICTIONS,
+    RECORDED,
     RESULTS,
     SPLITS,
+    TABLES,
     TEST,
     WEIGHTS,
     RunFolder,
@@ -55,7 +56,7 @@ class Run:
     def __post_init__(self) -> None:
         """Raise FileError where a file that is told of is not as it was written."""
         run = self.folder
-        run.check(*FIXED)
+        run.check(*RECORDED, *TABLES)
         run.check(CALIBRATION, advice=f"Run sightline calibrate {run.path} --write")
         run.check(FORECAST, advice=f"Run sightline forecast {run.path}")
         run.check(f"{WEIGHTS}/*", advice=run.mend_weights())

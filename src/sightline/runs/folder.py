@@ -63,13 +63,12 @@ MISTAKES_PICTURE, EXPLANATIONS_PICTURE = "mistakes.png", "explanations.png"
 FORECAST_PICTURE = "forecast.png"
 TIME_COLUMNS = ("seconds", "images_per_second")
 CHECKPOINT_HEADER = "sightline_checkpoint"
-# What decides how a run is read, and is never written anew on its own.
-FIXED = (SETTINGS, ENVIRONMENT, SPLITS, AUDIT, NETWORK, PRETRAINED, SAMPLES, RESULTS, STEPS, PROBABILITIES)
+TABLES = (RESULTS, STEPS, PROBABILITIES)
+RECORDED = (SETTINGS, ENVIRONMENT, SPLITS, AUDIT, NETWORK, PRETRAINED, SAMPLES)
 SHOWN = (METRICS, PREDICTIONS, CONFUSION_PICTURE, RELIABILITY_PICTURE, MISTAKES_PICTURE, EXPLANATIONS_PICTURE)
 TESTED = (*SHOWN, MISTAKES, EXPLANATIONS)
-RECORDED = FIXED[:7]
 TRAINED = (
-    RESULTS, STEPS, PROBABILITIES, f"{WEIGHTS}/{BEST}", f"{WEIGHTS}/{LAST}", f"{CHECKPOINTS}/{CHECKPOINT}*",
+    *TABLES, f"{WEIGHTS}/{BEST}", f"{WEIGHTS}/{LAST}", f"{CHECKPOINTS}/{CHECKPOINT}*",
     f"{EVENTS}/*", CURVES, AUGMENTATION, CALIBRATION, *(f"{TEST}/{name}" for name in TESTED),
 )  # fmt: skip
 ADVICE = "Restore a copy of it, or train again."
@@ -156,7 +155,7 @@ class RunFolder:
             raise FileError(
                 str(path), f"it has no {SETTINGS}", "a run folder", "It was stopped before it began. Start it again."
             )
-        folder.check(*FIXED)
+        folder.check(*RECORDED[:-1], *TABLES)  # not the sample images, which reports alone show
         return folder
 
     def check(self, *names: str, advice: str = ADVICE) -> None:
@@ -251,11 +250,10 @@ class RunFolder:
 
     def model_file(self) -> Path:
         """The same. Raises FileError when there are none yet, and where they are not as they were written."""
-        for name in (BEST, LAST):
-            self.check(f"{WEIGHTS}/{name}", advice=self.mend_weights())
         if path := self.weights():
             if path == self.last_weights and f"{WEIGHTS}/{BEST}" in (sums.listed(self.path) or {}):
                 raise FileError(str(self.best_weights), "it is missing", advice=self.mend_weights())
+            self.check(f"{WEIGHTS}/{path.name}", advice=self.mend_weights())
             return path
         raise FileError(str(self.path), "it has no weights yet", advice="Continue it with sightline train --resume.")
 
@@ -334,7 +332,7 @@ class RunFolder:
         """Rows of results.csv as numbers, without what is empty. Raises FileError where there are others."""
         return tables.numbers(self.path / RESULTS, rows, whole=("epoch", "step"))
 
-    def cut_rows(self, file: str, count: int, sha256: str | None) -> None:
+    def cut_rows(self, file: str, count: int, sha256: str | None = None) -> None:
         """Keep the first `count` rows and nothing behind them, not even a half-written one.
 
         Raises FileError where these rows do not have this SHA-256; None where nobody knows it.
@@ -343,7 +341,7 @@ class RunFolder:
 
     def table_sums(self) -> dict[str, str]:
         """The SHA-256 of each CSV file as it is."""
-        found = {file: sums.sum_of(self.path / file) for file in (RESULTS, STEPS, PROBABILITIES)}
+        found = {file: sums.sum_of(self.path / file) for file in TABLES}
         return {file: value for file, value in found.items() if value is not None}
 
     def checkpoint_path(self, step: int) -> Path:

@@ -106,6 +106,7 @@ def _check_start(run: RunFolder) -> None:
             subject, "its network was trained from scratch, so its features know every training image", expected, advice
         )
     source = RunFolder(Path(settings.finetune.pretrained).expanduser())
+    source.check(SPLITS)
     if source.has(SplitsRecord) and source.read(SplitsRecord).parts.get("train") == run.read(SplitsRecord).parts.get(
         "train"
     ):

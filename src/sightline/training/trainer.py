@@ -16,7 +16,7 @@ from sightline.classifier.header import ModelHeader
 from sightline.classifier.input_step import InputStep
 from sightline.device import Compute, channels_last, mixed_seed, seed_generator, send
 from sightline.errors import Interrupted, NumericError, UsageError
-from sightline.runs.folder import PROBABILITIES, RESULTS, STEPS, RunFolder
+from sightline.runs.folder import RESULTS, TABLES, RunFolder
 from sightline.settings import Settings
 from sightline.training.backbone import Backbone, TrainedPart
 from sightline.training.batches import BatchOrder, ResidentImages, TrainingLength
@@ -101,7 +101,7 @@ class Trainer:
             if self.state.rate is None and self.state.step:
                 # A schedule that runs again over the part that was added knows no rate before it.
                 self.state.rate = self._rate(max(self.state.step - 1, self.settings.extended_from_step))
-        for file in (RESULTS, STEPS, PROBABILITIES):
+        for file in TABLES:
             self.folder.cut_rows(file, self.state.rows.get(file, 0), self.state.table_sums.get(file))
 
     def begin(self) -> None:
