@@ -118,7 +118,8 @@ def test_the_file_is_plain_onnx(exported):
     sides = taken.type.tensor_type.shape.dim
     assert [side.dim_value for side in sides] == [0, 8, 8, 3] and sides[0].dim_param
     assert taken.type.tensor_type.elem_type == onnx.TensorProto.UINT8
-    (entry,) = model.metadata_props
+    entry, own_sum = model.metadata_props
+    assert (entry.key, own_sum.key) == ("sightline", "sightline_sha256")
     told = json.loads(entry.value)
     assert told["class_names"] == list(NAMES) and told["preprocessing"]["height"] == 8
     assert told["temperature"] == sightline.load(path).temperature

@@ -185,7 +185,7 @@ def _sums_of(pixels: Pixels) -> list[str]:
     """The SHA-256 of each CHUNK_BYTES of an array, in threads: reading is what takes the time of a large one."""
     values = pixels.reshape(-1)
     parts = [values[start : start + CHUNK_BYTES] for start in range(0, len(values), CHUNK_BYTES)]
-    return list(map_in_order(lambda part: hashlib.sha256(part).hexdigest(), parts, 1))
+    return list(map_in_order(lambda part: hashlib.sha256(part.data).hexdigest(), parts, 1))
 
 
 def _no_room(folder: Path, needed: int) -> ResourceError | None:

@@ -23,7 +23,7 @@ def sum_of(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> 
     }
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode("ascii"))
     for _, tensor in named:
-        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
