@@ -276,7 +276,7 @@ def test_pictures_that_moved_and_weights_that_changed_are_told(
     error = refused(copy)
     assert isinstance(error, DataError) and "have changed since the run started" in str(error)
 
-    moved = shutil.copytree(weights, tmp_path / "weights")
+    moved = unlisted(shutil.copytree(weights, tmp_path / "weights"))
     other = shutil.copytree(other, tmp_path / "another")
     (other / "settings.yaml").write_text(text.replace(str(weights), str(moved)))
     shutil.copyfile(begun / "weights" / "best.safetensors", moved / "weights" / "best.safetensors")
