@@ -88,9 +88,9 @@ class Place:
         else:
             shutil.copyfile(source, path)
         if found := re.fullmatch(r"runs/([ab])-00(\d)", word):  # sides that differ, each with its seeds
-            settings = (unlisted(path) / "settings.yaml").read_text().replace("\n  seed: 0\n", f"\n  seed: {found[2]}\n")
+            settings = (path / "settings.yaml").read_text().replace("\n  seed: 0\n", f"\n  seed: {found[2]}\n")
             settings = settings.replace("\n  lr: 0.1\n", "\n  lr: 0.2\n") if found[1] == "b" else settings
-            (path / "settings.yaml").write_text(settings)
+            (unlisted(path) / "settings.yaml").write_text(settings)
 
     def _source(self, word: str) -> Path | None:
         kinds = {
@@ -283,7 +283,8 @@ RULES: tuple[tuple[str, str, Callable[[list[str], Place], None], str], ...] = (
     (r"sightline tune .*", SHORT, tune_shortly, "two trials of one epoch, no comparison"),
     (r"sightline (test|predict|check) .*\bmnist$", SHORT, on_small_data, "digits for mnist, which is downloaded"),
     (
-        r"sightline (test|predict|check|report|card|export|calibrate|summary|runs|verify|recipes|data list)\b(?!.*\bmnist$).*",
+        r"sightline (test|predict|check|report|card|export|calibrate|summary|runs|verify|recipes|data list)\b"
+        r"(?!.*\bmnist$).*",
         RUN,
         as_it_stands,
         "it is quick",
