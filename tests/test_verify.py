@@ -84,9 +84,10 @@ def test_folders_of_several_runs_are_verified_with_their_runs(
     first, *runs = sl.verify(folder).folders
     assert first.folder == folder and len(runs) >= 3
     assert {state for each in (first, *runs) for state in each.files.values()} == {"ok"}
+    settings = next(path for each in runs if (path := each.folder / "settings.yaml").is_file())
     change(folder / "results.json")
-    change(runs[0].folder / "settings.yaml")
-    assert sl.verify(folder).damaged == [folder / "results.json", runs[0].folder / "settings.yaml"]
+    change(settings)
+    assert sl.verify(folder).damaged == [folder / "results.json", settings]
     assert "results.json: it has changed" in refused(["report", str(folder)], capsys)
     line = refused(["verify", str(folder), "--json"], capsys)
     assert line == (

@@ -111,8 +111,9 @@ def sum_of(path: Path) -> str | None:
 def rewriting(folder: Path, *patterns: str) -> Generator[None]:
     """Take files off the folder's list while they are written, and list what is there in the end.
 
-    `patterns` as in `check`. A file that nobody touched keeps its sum, so that damage to it does not become right. Does
-    nothing for a folder without a list, or with a damaged one. Raises ResourceError where the list cannot be written.
+    `patterns` as in `check`. A file that nobody touched keeps its sum, or has none as before, so that damage to it does
+    not become right. Does nothing for a folder without a list, or with a damaged one. Raises ResourceError where the
+    list cannot be written.
     """
     try:
         files = _changed(folder, patterns, {})
@@ -122,7 +123,7 @@ def rewriting(folder: Path, *patterns: str) -> Generator[None]:
         yield
         return
     before = dict(_chosen(files, patterns))
-    marks = {name: _mark(folder / name) for name in before}
+    marks = _marks(folder, patterns)
     try:
         yield
     except BaseException:
@@ -141,14 +142,21 @@ def rewriting_file(path: Path) -> contextlib.AbstractContextManager[None]:
 def _list_again(
     folder: Path, patterns: tuple[str, ...], before: Mapping[str, str], marks: Mapping[str, tuple[int, ...]]
 ) -> None:
-    new: dict[str, str] = {}
-    for path in sorted({path for pattern in patterns for path in folder.glob(pattern)}):
-        name = path.relative_to(folder).as_posix()
-        untouched = name in before and _mark(path) == marks[name]
-        value = before[name] if untouched else sum_of(path)
-        if value is not None and not path.name.startswith("."):
-            new[name] = value
-    _changed(folder, patterns, new)
+    new = {
+        name: before.get(name) if mark == marks.get(name) else sum_of(folder / name)
+        for name, mark in _marks(folder, patterns).items()
+    }
+    _changed(folder, patterns, {name: value for name, value in new.items() if value is not None})
+
+
+def _marks(folder: Path, patterns: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
+    """Each file's inode, size and time, of which one at least is another as soon as the file is written."""
+    found: dict[str, tuple[int, ...]] = {}
+    for path in {path for pattern in patterns for path in folder.glob(pattern)}:
+        if path.is_file() and path.name != SUMS and not path.name.startswith("."):
+            facts = path.stat()
+            found[path.relative_to(folder).as_posix()] = facts.st_ino, facts.st_size, facts.st_mtime_ns
+    return found
 
 
 def _changed(folder: Path, patterns: tuple[str, ...], new: Mapping[str, str]) -> dict[str, str] | None:
@@ -180,12 +188,3 @@ def _sum_of_list(files: Mapping[str, str]) -> str:
 
 def _chosen(files: Mapping[str, str], patterns: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     return ((name, files[name]) for name in files if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns))
-
-
-def _mark(path: Path) -> tuple[int, ...]:
-    """What is another as soon as a file is written."""
-    try:
-        facts = path.stat()
-    except OSError:
-        return ()
-    return facts.st_ino, facts.st_size, facts.st_mtime_ns
