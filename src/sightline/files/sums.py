@@ -187,4 +187,8 @@ def _sum_of_list(files: Mapping[str, str]) -> str:
 
 
 def _chosen(files: Mapping[str, str], patterns: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    return ((name, files[name]) for name in files if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns))
+    def fits(name: str) -> bool:
+        as_deep = (pattern for pattern in patterns if pattern.count("/") == name.count("/"))
+        return any(fnmatch.fnmatchcase(name, pattern) for pattern in as_deep)
+
+    return ((name, value) for name, value in files.items() if fits(name))
