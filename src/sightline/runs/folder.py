@@ -111,14 +111,18 @@ class TestFolder:
 
     def rewriting(self) -> AbstractContextManager[None]:
         """While its files are written, take them off the list of sums; afterwards list them."""
-        return sums.rewriting(self.path.parent, *self._listed(TESTED))
+        return sums.rewriting(self._place.parent, *self._listed(TESTED))
 
     def check(self, *names: str, advice: str = "Test again, or restore a copy of it.") -> None:
         """Raise FileError, with `advice`, where one of these files is not as it was written."""
-        sums.check(self.path.parent, *self._listed(names), advice=advice)
+        sums.check(self._place.parent, *self._listed(names), advice=advice)
 
     def _listed(self, names: Sequence[str]) -> list[str]:
-        return [f"{glob.escape(self.path.name)}/{name}" for name in names]
+        return [f"{glob.escape(self._place.name)}/{name}" for name in names]
+
+    @property
+    def _place(self) -> Path:
+        return self.path if self.path.name else self.path.absolute()  # "." has no name
 
     def write(self, report: TestReport) -> None:
         """Record what came of the test."""
