@@ -12,6 +12,7 @@ import fnmatch
 import glob
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Generator, Iterator, Mapping
@@ -143,10 +144,17 @@ def _list_again(
     folder: Path, patterns: tuple[str, ...], before: Mapping[str, str], marks: Mapping[str, tuple[int, ...]]
 ) -> None:
     new = {
-        name: before.get(name) if mark == marks.get(name) else sum_of(folder / name)
+        name: before.get(name) if mark == marks.get(name) else _sum_on_disk(folder / name)
         for name, mark in _marks(folder, patterns).items()
     }
     _changed(folder, patterns, {name: value for name, value in new.items() if value is not None})
+
+
+def _sum_on_disk(path: Path) -> str | None:
+    """A file's sum, once it is on the disk: the list is, and what grew, such as a table, may not be."""
+    with contextlib.suppress(OSError), path.open("rb") as stream:  # Windows flushes no file that is read
+        os.fsync(stream.fileno())
+    return sum_of(path)
 
 
 def _marks(folder: Path, patterns: tuple[str, ...]) -> dict[str, tuple[int, ...]]:
