@@ -65,7 +65,7 @@ def of_pictures(folder: str) -> list[float]:
     settings = resolve(folder, "none", {"image_size": 224, "model": "cnn"})
     found: list[RunData] = []
     return [
-        milliseconds(lambda: found.append(RunData.from_settings(settings))),
+        milliseconds(lambda: found.append(RunData.from_settings(settings, None))),
         milliseconds(lambda: record(found[0].splits)),
     ]
 
