@@ -24,6 +24,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import sightline as sl
 from sightline.runs.folder import RESULTS, TIME_COLUMNS, RunFolder
 
 RUN = shlex.split(
@@ -81,6 +82,12 @@ def start(arguments: list[str]) -> subprocess.Popen[str]:
     raise SystemExit(f"{' '.join(arguments)} ended with {child.wait()} before its first step")
 
 
+def check_sums(run: Path) -> None:
+    """Stop where a kill has left a file that is not as its sum says."""
+    if (run / "settings.yaml").is_file() and (damaged := sl.verify(run).damaged):
+        sys.exit(f"damaged by a kill: {', '.join(map(str, damaged))}")
+
+
 def kill_and_resume(runs: Path, kills: int, longest: float, seed: int) -> tuple[Path, int]:
     """Train in `runs`, killed `kills` times within `longest` seconds of each start; the run and the kills that hit."""
     moments = random.Random(seed)
@@ -92,11 +99,13 @@ def kill_and_resume(runs: Path, kills: int, longest: float, seed: int) -> tuple[
         hits += child.poll() is None
         child.send_signal(signal.SIGKILL)
         child.communicate()
+        check_sums(run)
         child = start([*COMMAND, "--resume", str(run)])
     child.send_signal(signal.SIGKILL)
     child.communicate()
     dying = subprocess.run([sys.executable, "-c", DIES_WRITING, str(run)], capture_output=True, check=False)
     hits += dying.returncode == -signal.SIGKILL
+    check_sums(run)
     left = [path.name for path in (run / "checkpoints").iterdir() if path.suffix != ".safetensors"]
     print(f"killed inside a checkpoint write: {dying.returncode == -signal.SIGKILL}, left behind {len(left)} half file")
     subprocess.run([*COMMAND, "--resume", str(run)], check=True, capture_output=True)

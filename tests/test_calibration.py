@@ -14,6 +14,7 @@ from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, log_loss
 
 import sightline as sl
+from helpers.sums import unlisted
 from sightline.classifier import model_file
 from sightline.cli.app import run
 from sightline.drawing import canvas, reliability
@@ -277,7 +278,7 @@ def test_a_temperature_that_is_none_is_refused(trained: Path, tmp_path: Path, te
 
 
 def _with_splits(folder: Path, **changes: Any) -> None:
-    path = folder / "splits.json"
+    path = unlisted(folder) / "splits.json"
     content = json.loads(path.read_text())
     content["parts"]["validation"].update(changes)
     path.write_text(json.dumps(content))

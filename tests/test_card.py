@@ -13,6 +13,7 @@ import yaml
 
 import sightline as sl
 from helpers.reports import says, value_at
+from helpers.sums import unlisted
 from sightline.cli.app import run as command
 from sightline.data.catalog import DATASETS
 from sightline.reporting import card as card_room
@@ -37,7 +38,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def copy(trained: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(trained, tmp_path / "digits-001", ignore=shutil.ignore_patterns(CARD))
+    return unlisted(shutil.copytree(trained, tmp_path / "digits-001", ignore=shutil.ignore_patterns(CARD)))
 
 
 @pytest.fixture(scope="module")

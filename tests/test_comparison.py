@@ -19,6 +19,7 @@ from scipy.stats import ttest_rel
 from sklearn.metrics import accuracy_score
 
 import sightline as sl
+from helpers.sums import unlisted
 from sightline.cli.app import run
 from sightline.comparison.compare import _name
 from sightline.comparison.folder import ComparisonFolder
@@ -290,7 +291,7 @@ def test_finished_runs_are_sides_by_their_settings(runs: dict[str, Path], tmp_pa
 
 def copied(run: Path, to: Path, **changes: Any) -> Path:
     """A copy of a run that says it had other settings: changes by section."""
-    shutil.copytree(run, to)
+    unlisted(shutil.copytree(run, to))
     path = to / "settings.yaml"
     settings = yaml.safe_load(path.read_text())
     for section, change in changes.items():
@@ -339,7 +340,7 @@ def test_a_run_without_a_test_is_refused(runs: dict[str, Path], tmp_path: Path) 
 
 def test_pixels_that_differ_under_the_same_names_are_refused(runs: dict[str, Path], tmp_path: Path) -> None:
     copy = tmp_path / "copy"
-    shutil.copytree(runs["quick0"], copy)
+    unlisted(shutil.copytree(runs["quick0"], copy))
     splits = json.loads((copy / "splits.json").read_text())
     splits["parts"]["test"]["content_sha256"] = "0" * 64
     (copy / "splits.json").write_text(json.dumps(splits))

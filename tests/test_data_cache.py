@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from helpers.folders import load, make, paint, refused
+from helpers.sums import random_bits
 from sightline.cli.app import run
 from sightline.data import cache, decoder, parallel
 from sightline.errors import ResourceError
@@ -105,6 +106,53 @@ def test_a_damaged_cache_is_rebuilt(tmp_path, decodes, which, damage):
     loaded = load(root)
     assert np.array_equal(loaded.train.images(), right)
     assert decodes[0] == 24
+    load(root)
+    assert decodes[0] == 24
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+@pytest.mark.parametrize("bytes_", [1, 2000])
+def test_changed_pixels_are_decoded_anew(tmp_path, decodes, monkeypatch, capsys, bytes_, mapped):
+    if mapped:
+        monkeypatch.setattr(cache, "available_memory", lambda: 0)
+    monkeypatch.setattr(cache, "CHUNK_BYTES", 1000)
+    root = make(tmp_path / "pets")
+    right = load(root).train.images()
+    assert capsys.readouterr().err == ""
+    (path,) = [path for path in files_of(tmp_path) if path.suffix == ".npy"]
+    whole = np.load(path)
+    changed = whole.copy().reshape(-1)
+    changed[np.random.default_rng(bytes_).choice(changed.size, bytes_, replace=False)] ^= 8
+    np.save(path, changed.reshape(whole.shape))
+    decodes[0] = 0
+    assert np.array_equal(load(root).train.images(), right)
+    line = capsys.readouterr().err
+    assert decodes[0] == 24 and line == f"{path}: the decoded pictures are damaged, so they are decoded anew\n"
+    assert np.array_equal(load(root).train.images(), right)
+    assert decodes[0] == 24 and capsys.readouterr().err == ""
+
+
+def test_no_bit_of_the_cache_changes_a_picture(tmp_path):
+    root = make(tmp_path / "pets")
+    (root / "train" / "cat" / "2.png").write_bytes(b"no picture")
+    right = load(root, skip_bad=True)
+    count = int(os.environ.get("SIGHTLINE_FLIPS", "60"))
+    for path, place, bit in random_bits(files_of(tmp_path), count, seed=2):
+        content = bytearray(path.read_bytes())
+        content[place % len(content)] ^= 1 << bit
+        path.write_bytes(content)
+        found = load(root, skip_bad=True)
+        assert np.array_equal(found.train.images(), right.train.images())
+        assert (found.train.ids, found.skipped) == (right.train.ids, right.skipped)
+
+
+def test_a_cache_of_an_older_version_has_no_sums_and_is_used(tmp_path, decodes):
+    root = make(tmp_path / "pets")
+    load(root)
+    (path,) = [path for path in files_of(tmp_path) if path.suffix == ".json"]
+    facts = json.loads(path.read_text())
+    assert len(facts.pop("sha256")) == 1
+    path.write_text(json.dumps(facts))
     load(root)
     assert decodes[0] == 24
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,6 +16,7 @@ import torch
 from torch import nn
 
 import sightline
+from helpers.sums import unlisted
 from sightline.classifier import model_file
 from sightline.classifier import onnx_export as exporting
 from sightline.classifier.input_step import InputStep
@@ -116,7 +118,8 @@ def test_the_file_is_plain_onnx(exported):
     sides = taken.type.tensor_type.shape.dim
     assert [side.dim_value for side in sides] == [0, 8, 8, 3] and sides[0].dim_param
     assert taken.type.tensor_type.elem_type == onnx.TensorProto.UINT8
-    (entry,) = model.metadata_props
+    entry, own_sum = model.metadata_props
+    assert (entry.key, own_sum.key) == ("sightline", "sightline_sha256")
     told = json.loads(entry.value)
     assert told["class_names"] == list(NAMES) and told["preprocessing"]["height"] == 8
     assert told["temperature"] == sightline.load(path).temperature
@@ -218,13 +221,10 @@ def test_an_undecided_answer_may_turn():
 def test_without_the_runs_data_random_pictures_are_compared(run, tmp_path, monkeypatch):
     content = exporting_of(run)
     monkeypatch.setattr(exporting, "to_onnx", lambda classifier: content)
-    settings = run / "settings.yaml"
-    text = settings.read_text()
-    try:
-        settings.write_text(text.replace("name: digits", "name: /nowhere/at/all"))
-        result = sightline.export(run, out=tmp_path / "a.onnx", images=5)
-    finally:
-        settings.write_text(text)
+    elsewhere = unlisted(shutil.copytree(run, tmp_path / "elsewhere"))
+    settings = elsewhere / "settings.yaml"
+    settings.write_text(settings.read_text().replace("name: digits", "name: /nowhere/at/all"))
+    result = sightline.export(elsewhere, out=tmp_path / "a.onnx", images=5)
     assert result.images == 5 and result.accuracy is None
     assert result.images_from.startswith("random pictures, since the run's test images are not at hand")
 

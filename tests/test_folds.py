@@ -18,6 +18,7 @@ from statsmodels.stats.proportion import proportion_confint
 from torch import nn
 
 import sightline as sl
+from helpers.sums import unlisted
 from helpers.training import SMALL, Stop, facts, stop_at
 from sightline.cli.app import run
 from sightline.data.load import load_pool
@@ -272,7 +273,7 @@ def test_pictures_that_changed_are_refused(tmp_path: Path) -> None:
 
 
 def test_answers_of_other_pictures_are_refused(done: sl.CrossValidationResult, tmp_path: Path) -> None:
-    folder = shutil.copytree(done.folder, tmp_path / "copy")
+    folder = unlisted(shutil.copytree(done.folder, tmp_path / "copy"))
     path = folder / done.folds[0].run / "test" / "predictions.npz"
     stored = Predictions.load(path)
     replace(stored, ids=stored.ids[::-1]).save(path)

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from helpers.reports import changed_json, page_of
+from helpers.sums import unlisted
 from sightline.cli.app import run as command
 from sightline.cli.seeds import seeds_of
 from sightline.tuning.folder import StudyFolder
@@ -74,7 +75,7 @@ def test_the_commands_of_a_study_repeat_it(searched: Path, tmp_path: Path, monke
 
 
 def test_a_search_that_found_nothing_keeps_the_seeds_that_it_was_given(searched: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(searched, tmp_path / "nothing")
+    folder = unlisted(shutil.copytree(searched, tmp_path / "nothing"))
     changed_json(folder / "results.json", final=None, changes={}, before={}, importance={})
     given, kept = (re.findall(r"sightline tune [^<]*--seeds (\S+)", page_of(place)[1]) for place in (searched, folder))
     assert given == kept != []
@@ -95,7 +96,7 @@ def test_what_no_command_repeats_is_said(copy: Path, change: dict[str, Any], sai
 
 
 def test_a_comparison_of_runs_made_longer_says_why_no_command_repeats_it(compared: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(compared, tmp_path / "copy")
+    folder = unlisted(shutil.copytree(compared, tmp_path / "copy"))
     path = next((folder / "runs").iterdir()) / "settings.yaml"
     path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "extended_from_step": 20}))
     text = page_of(folder)[1]
@@ -111,7 +112,7 @@ def command_of(folder: Path) -> str:
 
 
 def test_a_comparison_s_command_has_its_seeds_and_its_confidence(compared: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(compared, tmp_path / "copy")
+    folder = unlisted(shutil.copytree(compared, tmp_path / "copy"))
     assert command_of(folder).endswith("--own-lengths --seeds 0,1")
     results = json.loads((folder / "results.json").read_text())
     alone = [{**side, "seeds": [0], "n": 1, "runs": {"0": side["runs"]["0"]}} for side in results["sides"]]
@@ -126,7 +127,7 @@ def test_a_comparison_s_command_has_its_seeds_and_its_confidence(compared: Path,
 def test_a_comparison_that_no_command_can_make_has_none(
     compared: Path, section: str, change: dict[str, Any], tmp_path: Path
 ) -> None:
-    folder = shutil.copytree(compared, tmp_path / "copy")
+    folder = unlisted(shutil.copytree(compared, tmp_path / "copy"))
     path = next((folder / "runs").iterdir()) / "settings.yaml"
     settings = yaml.safe_load(path.read_text())
     path.write_text(yaml.safe_dump({**settings, section: {**settings[section], **change}}))
@@ -135,14 +136,14 @@ def test_a_comparison_that_no_command_can_make_has_none(
 
 
 def test_a_comparison_of_other_seeds_on_each_side_has_no_command(compared: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(compared, tmp_path / "copy")
+    folder = unlisted(shutil.copytree(compared, tmp_path / "copy"))
     first, *others = json.loads((folder / "results.json").read_text())["sides"]
     changed_json(folder / "results.json", sides=[{**first, "seeds": [5, 6]}, *others])
     assert command_of(folder) == ""
 
 
 def test_a_study_s_command_has_words_as_they_were_given(searched: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(searched, tmp_path / "copy")
+    folder = unlisted(shutil.copytree(searched, tmp_path / "copy"))
     plan = StudyFolder(folder).plan()
     StudyFolder(folder).write_plan(replace(plan, flags={**plan.flags, "data_dir": "/Data/MNIST"}))
     assert "--data-dir /Data/MNIST" in page_of(folder)[1]

@@ -17,6 +17,7 @@ import yaml
 
 import sightline as sl
 from helpers.reports import changed_json, overflows, page_of, with_hostile_names
+from helpers.sums import unlisted
 from sightline.cli.app import run as command
 from sightline.comparison.folder import ComparisonFolder
 from sightline.reporting.make import report
@@ -26,7 +27,7 @@ from sightline.tuning.folder import StudyFolder
 def test_a_comparison_that_has_not_ended_says_how_to_go_on(
     compared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = shutil.copytree(compared, tmp_path / "half")
+    folder = unlisted(shutil.copytree(compared, tmp_path / "half"))
     (folder / "results.json").unlink()
     assert command(["report", str(folder)]) == 4
     assert f"sightline compare --resume {folder}" in capsys.readouterr().err
@@ -35,7 +36,7 @@ def test_a_comparison_that_has_not_ended_says_how_to_go_on(
 def test_a_study_of_an_older_version_says_how_it_is_written_anew(
     searched: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = shutil.copytree(searched, tmp_path / "old")
+    folder = unlisted(shutil.copytree(searched, tmp_path / "old"))
     results = json.loads((folder / "results.json").read_text())
     del results["all_trials"]
     (folder / "results.json").write_text(json.dumps(results))
@@ -45,7 +46,7 @@ def test_a_study_of_an_older_version_says_how_it_is_written_anew(
 
 def test_a_search_without_a_comparison_shows_its_best_trial(searched: Path, tmp_path: Path) -> None:
     pptx = pytest.importorskip("pptx", reason="python-pptx is not installed")
-    folder = shutil.copytree(searched, tmp_path / "alone")
+    folder = unlisted(shutil.copytree(searched, tmp_path / "alone"))
     results = json.loads((folder / "results.json").read_text())
     (folder / "results.json").write_text(
         json.dumps({**results, "final": None, "budget": {**results["budget"], "seeds": []}})
@@ -123,7 +124,7 @@ def test_no_torch_is_needed(copy: Path) -> None:
 
 
 def test_more_seeds_that_are_not_trained_yet_make_no_report(compared: Path, tmp_path: Path) -> None:
-    folder = ComparisonFolder(shutil.copytree(compared, tmp_path / "copy"))
+    folder = ComparisonFolder(unlisted(shutil.copytree(compared, tmp_path / "copy")))
     folder.write_plan(replace(folder.plan(), seeds=(0, 1, 2)))
     with pytest.raises(sl.FileError, match=r"this comparison has not ended.*--resume"):
         report(folder.path)
@@ -150,7 +151,7 @@ def test_a_test_of_other_weights_does_not_count(copy: Path) -> None:
 
 def test_a_title_of_many_long_names_is_no_obstacle(compared: Path, tmp_path: Path) -> None:
     pptx = pytest.importorskip("pptx", reason="python-pptx is not installed")
-    folder = shutil.copytree(compared, tmp_path / "copy")
+    folder = unlisted(shutil.copytree(compared, tmp_path / "copy"))
     sides = json.loads((folder / "results.json").read_text())["sides"]
     named = [{**side, "name": f"{side['name']}:{'label_smoothing=0.1,' * 6}"} for side in sides]
     changed_json(folder / "results.json", sides=named)
@@ -169,7 +170,7 @@ def test_test_images_among_the_others_are_told_however_many_there_are(copy: Path
 
 
 def test_what_runs_of_a_comparison_differ_in_is_told(compared: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(compared, tmp_path / "copy")
+    folder = unlisted(shutil.copytree(compared, tmp_path / "copy"))
     path = sorted((folder / "runs").iterdir())[-1] / "environment.json"
     found = json.loads(path.read_text())
     path.write_text(json.dumps({**found, "threads": found["threads"] + 1}))

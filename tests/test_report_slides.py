@@ -16,6 +16,7 @@ from PIL import Image
 
 import sightline as sl
 from helpers.reports import lines, overflows, page_of, wide, with_hostile_names
+from helpers.sums import unlisted
 from sightline.cli.app import run as command
 from sightline.drawing import canvas
 from sightline.installation import install_command
@@ -105,7 +106,7 @@ def test_an_unknown_language_is_refused(copy: Path, capsys: pytest.CaptureFixtur
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_slides_say_what_only_the_report_has(compared: Path, lang: str, tmp_path: Path) -> None:
     pptx = pytest.importorskip("pptx", reason="python-pptx is not installed")
-    folder = shutil.copytree(compared, tmp_path / "copy")
+    folder = unlisted(shutil.copytree(compared, tmp_path / "copy"))
     path = folder / "results.json"
     results = json.loads(path.read_text())
     path.write_text(json.dumps({**results, "pairs": results["pairs"] * 5}))
@@ -119,7 +120,7 @@ def test_slides_say_what_only_the_report_has(compared: Path, lang: str, tmp_path
 @pytest.mark.parametrize("copies", [1, 5])
 def test_the_plot_on_the_results_slide_can_be_read(compared: Path, copies: int, tmp_path: Path) -> None:
     pptx = pytest.importorskip("pptx", reason="python-pptx is not installed")
-    folder = shutil.copytree(compared, tmp_path / "copy")
+    folder = unlisted(shutil.copytree(compared, tmp_path / "copy"))
     path = folder / "results.json"
     results = json.loads(path.read_text())
     path.write_text(json.dumps({**results, "pairs": results["pairs"] * copies}))
@@ -172,7 +173,7 @@ def test_in_a_browser_and_on_paper_nothing_is_wider_than_the_page(
     large = BytesIO()
     Image.new("L", (2400, 500), 200).save(large, "PNG")
     monkeypatch.setattr(canvas.write.__self__, "_pixel", large.getvalue())  # type: ignore[attr-defined]
-    hostile = shutil.copytree(trained, tmp_path / "hostile")
+    hostile = unlisted(shutil.copytree(trained, tmp_path / "hostile"))
     with_hostile_names(hostile)
     frames: list[str] = []
     for subject in (hostile, compared, searched):

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import sightline as sl
+from helpers.sums import unlisted
 from helpers.training import SMALL, Stop, facts, small, stop_at
 from sightline.classifier import model_file
 from sightline.runs.folder import CHECKPOINT_HEADER, RESULTS, STEPS, RunFolder
@@ -159,10 +160,11 @@ def calibrated(run: Path, temperature: float) -> RunFolder:
     """Put a temperature where sightline calibrate puts it, and maps where sightline test --explain does."""
     folder = RunFolder(run)
     tensors, header = model_file.load(folder.best_weights)
-    model_file.save(folder.best_weights, tensors, header.model_copy(update={"temperature": temperature}))
     summary = CalibrationSummary(0.9, 0.3, 0.1, 0.1, 0.2, 0.2)
     effect = EffectSize(150, summary, summary)
-    folder.write(Calibration(temperature, (temperature, temperature), effect, effect, "weights/best.safetensors"))
+    with folder.rewriting("weights/best.safetensors", "calibration.json"):
+        model_file.save(folder.best_weights, tensors, header.model_copy(update={"temperature": temperature}))
+        folder.write(Calibration(temperature, (temperature, temperature), effect, effect, "weights/best.safetensors"))
     for name in ("explanations.npz", "explanations.png"):
         (folder.test_folder.path / name).write_bytes(b"of these weights")
     return folder
@@ -226,7 +228,7 @@ def test_shorter_runs_and_other_units_are_refused(tmp_path: Path, options: dict[
 
 def test_changed_images_are_refused(tmp_path: Path) -> None:
     result = small(tmp_path)
-    settings = result.run / "settings.yaml"
+    settings = unlisted(result.run) / "settings.yaml"
     settings.write_text(settings.read_text().replace("synthetic_count: 150", "synthetic_count: 160"))
     with pytest.raises(sl.DataError):
         sl.resume(result.run, quiet=True)

@@ -216,7 +216,8 @@ def test_a_longer_run_that_was_killed_at_once_goes_on(tmp_path: Path) -> None:
     step = int(folder.results()[-1]["step"])
     training = folder.settings().training.model_copy(update={"epochs": 20})
     longer = folder.settings().model_copy(update={"training": training, "extended_from_step": step})
-    folder.write_settings(longer)
+    with folder.rewriting("settings.yaml"):
+        folder.write_settings(longer)
     assert not folder.is_finished()
     assert sl.resume(folder.path, quiet=True).epochs == 5
     assert folder.is_finished()

@@ -59,6 +59,9 @@ if TYPE_CHECKING:
     from sightline.runs.listing import ListedRun as ListedRun
     from sightline.runs.listing import RunList as RunList
     from sightline.runs.listing import list_runs as list_runs
+    from sightline.runs.verify import VerifiedFolder as VerifiedFolder
+    from sightline.runs.verify import VerifyResult as VerifyResult
+    from sightline.runs.verify import verify as verify
     from sightline.serving.serve import ServerInfo as ServerInfo
     from sightline.serving.serve import serve as serve
     from sightline.settings import Settings as Settings
@@ -94,6 +97,7 @@ _ROOMS = {
     "reporting.card": "CardResult card",
     "reporting.make": "ReportResult report",
     "runs.listing": "ListedRun RunList list_runs",
+    "runs.verify": "VerifiedFolder VerifyResult verify",
     "serving.serve": "ServerInfo serve",
     "settings": "Settings",
     "training.forecast": "ForecastResult forecast",

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 import sightline as sl
+from helpers.sums import unlisted
 from sightline.cli.app import build_app
 from sightline.cli.app import run as command
 
@@ -90,7 +91,7 @@ class Place:
         if found := re.fullmatch(r"runs/([ab])-00(\d)", word):  # sides that differ, each with its seeds
             settings = (path / "settings.yaml").read_text().replace("\n  seed: 0\n", f"\n  seed: {found[2]}\n")
             settings = settings.replace("\n  lr: 0.1\n", "\n  lr: 0.2\n") if found[1] == "b" else settings
-            (path / "settings.yaml").write_text(settings)
+            (unlisted(path) / "settings.yaml").write_text(settings)
 
     def _source(self, word: str) -> Path | None:
         kinds = {
@@ -283,7 +284,8 @@ RULES: tuple[tuple[str, str, Callable[[list[str], Place], None], str], ...] = (
     (r"sightline tune .*", SHORT, tune_shortly, "two trials of one epoch, no comparison"),
     (r"sightline (test|predict|check) .*\bmnist$", SHORT, on_small_data, "digits for mnist, which is downloaded"),
     (
-        r"sightline (test|predict|check|report|card|export|calibrate|summary|runs|recipes|data list)\b(?!.*\bmnist$).*",
+        r"sightline (test|predict|check|report|card|export|calibrate|summary|runs|verify|recipes|data list)\b"
+        r"(?!.*\bmnist$).*",
         RUN,
         as_it_stands,
         "it is quick",

@@ -9,6 +9,7 @@ import pytest
 
 import sightline as sl
 from helpers.reports import FAST
+from helpers.sums import unlisted
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +43,7 @@ def folded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def copy(trained: Path, tmp_path: Path) -> Path:
     kept = shutil.ignore_patterns("report*", "slides*")
-    return shutil.copytree(trained, tmp_path / "digits-001", ignore=kept)
+    return unlisted(shutil.copytree(trained, tmp_path / "digits-001", ignore=kept))
 
 
 @pytest.fixture(params=["trained", "compared", "folded", "searched"])

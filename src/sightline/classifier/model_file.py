@@ -1,8 +1,8 @@
 """The model file: one safetensors file of weights whose header says everything needed to use them.
 
 Header key `sightline` holds JSON: format_version, model (its settings), class_names, preprocessing, and temperature
-where the file is calibrated. No date, path or run name, so that equal weights are equal bytes. Nothing in it can run
-code, and pickles are refused.
+where the file is calibrated; key `sightline_sha256` the sum of all the rest, which is checked when the file is read. No
+date, path or run name, so that equal weights are equal bytes. Nothing in it can run code, and pickles are refused.
 """
 
 from __future__ import annotations
@@ -23,9 +23,12 @@ from sightline.classifier.header import FORMAT_VERSIONS, HEADER_KEY, ModelHeader
 from sightline.errors import FileError
 from sightline.files import atomic
 from sightline.files.reading import refuse_no_file
+from sightline.files.sums import SUM_KEY
+from sightline.models.tensor_sums import is_whole, sum_of
 
 HEAD = 9
 """Bytes that tell what a file is: a safetensors file begins with its header's length and the header's brace."""
+RESTORE = "Restore a copy of it, or train again."
 
 
 def save(path: Path, tensors: Mapping[str, torch.Tensor], header: ModelHeader) -> None:
@@ -43,13 +46,16 @@ def load(path: Path) -> tuple[dict[str, torch.Tensor], ModelHeader]:
 
 
 def pack(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> bytes:
-    """Safetensors bytes of `tensors`, each copied to the CPU and made contiguous."""
+    """Safetensors bytes of `tensors`, each copied to the CPU and made contiguous, and of their sum."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    return save_tensors(plain, dict(metadata))
+    return _in_order(save_tensors(plain, {**metadata, SUM_KEY: sum_of(plain, metadata)}))
 
 
-def unpack(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Tensors and header strings of a safetensors file. Raises FileError for anything else."""
+def unpack(path: Path, advice: str = RESTORE) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Tensors and header strings of a safetensors file.
+
+    Raises FileError for anything else, and with `advice` where they have changed since they were written.
+    """
     refuse_no_file(path)
     try:
         with path.open("rb") as stream:
@@ -65,9 +71,12 @@ def unpack(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         raise FileError(str(path), f"it cannot be read ({error.strerror})") from None
     try:
         tensors = load_tensors(content)
-        return tensors, _metadata(content)
+        metadata = _metadata(content)
     except (SafetensorError, ValueError, LookupError, AttributeError, TypeError, OverflowError, struct.error) as error:
         raise FileError(str(path), "it is truncated or damaged", "a complete safetensors file") from error
+    if not is_whole(tensors, metadata):
+        raise FileError(str(path), "it has changed since it was written, by the SHA-256 in its header", advice=advice)
+    return tensors, metadata
 
 
 def fill(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -87,6 +96,16 @@ def _refuse_foreign(path: Path, content: bytes) -> None:
         raise FileError(str(path), "it is a pickle, which can run code when it is read", "a Sightline model file")
     if len(content) < 8:
         raise FileError(str(path), f"it has {len(content)} bytes, too few for a header", "a complete safetensors file")
+
+
+def _in_order(content: bytes) -> bytes:
+    """Sort a header's strings, which safetensors writes in any order: equal weights are to be equal bytes."""
+    (length,) = struct.unpack("<Q", content[:8])
+    header: dict[str, Any] = json.loads(content[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    text += b" " * (-len(text) % 8)
+    return b"".join((struct.pack("<Q", len(text)), text, memoryview(content)[8 + length :]))
 
 
 def _metadata(content: bytes) -> dict[str, str]:

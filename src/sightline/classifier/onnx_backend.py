@@ -6,6 +6,7 @@ of other libraries, subgraphs, functions. What is left is a list of ONNX's own o
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline.classifier.header import HEADER_KEY, ONNX_FORMAT_VERSIONS, OnnxHeader, read_header
-from sightline.classifier.onnx_schema import read_model
+from sightline.classifier.onnx_schema import around_entry, read_model
 from sightline.errors import FileError, ResourceError, needs
 from sightline.files.reading import read_bytes
+from sightline.files.sums import SUM_KEY
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -77,10 +79,22 @@ def read_onnx_header(content: bytes, subject: str) -> OnnxHeader:
     texts = [entry.value for entry in model.metadata_props if entry.key == HEADER_KEY]
     if len(texts) != 1:
         raise FileError(subject, "it has no Sightline metadata, or is truncated", EXPECTED)
+    wanted = [entry.value for entry in model.metadata_props if entry.key == SUM_KEY]
+    if wanted and wanted != [sum_of(content)]:
+        found = "it has changed since it was exported, by the SHA-256 in its metadata"
+        raise FileError(subject, found, advice="Restore a copy of it, or export it again.")
     header = read_header(subject, texts[0], OnnxHeader, ONNX_FORMAT_VERSIONS)
     for wrong in (*_reaching_out(model), *_other_ends(model, header)):
         raise FileError(subject, wrong, EXPECTED)
     return header
+
+
+def sum_of(content: bytes) -> str:
+    """The SHA-256 of a file's bytes but for the metadata entry that has it."""
+    digest = hashlib.sha256()
+    for part in around_entry(content, SUM_KEY):
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def _reaching_out(model: Any) -> Iterator[str]:

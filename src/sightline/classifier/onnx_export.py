@@ -27,12 +27,13 @@ from sightline.classifier import ONNX_SUFFIX, Classifier, load
 from sightline.classifier.header import HEADER_KEY, OnnxHeader, header_text
 from sightline.classifier.images import images_to_test
 from sightline.classifier.input_step import InputStep
-from sightline.classifier.onnx_backend import INPUT, OUTPUT, OnnxBackend, from_bytes
+from sightline.classifier.onnx_backend import INPUT, OUTPUT, OnnxBackend, from_bytes, sum_of
 from sightline.classifier.torch_backend import TorchBackend
 from sightline.data.decoder import fit_images
 from sightline.data.preprocessing import Preprocessing
 from sightline.errors import DataError, NumericError, UsageError, needs
-from sightline.files import atomic
+from sightline.files import atomic, sums
+from sightline.files.sums import SUM_KEY
 from sightline.installation import version
 from sightline.runs.folder import RunFolder
 from sightline.settings import DataSettings, Resizing, build_data_settings
@@ -134,7 +135,8 @@ def export(
     backend, _ = from_bytes(content, "the exported network")
     parity = compare(backend, classifier, pixels, labels)
     _require(parity, out, images_from, len(pixels))
-    atomic.write_bytes(out, content)
+    with sums.rewriting_file(out):
+        atomic.write_bytes(out, content)
     return ExportResult(
         out,
         parity.max_difference,
@@ -182,6 +184,8 @@ def to_onnx(classifier: Classifier) -> bytes:
         sightline_version=version(),
     )
     model.metadata_props.add(key=HEADER_KEY, value=header_text(header))
+    content = model.SerializeToString(deterministic=True)
+    model.metadata_props.add(key=SUM_KEY, value=sum_of(content))
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString(deterministic=True)
 

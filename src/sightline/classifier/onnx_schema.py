@@ -68,10 +68,25 @@ def read_model(content: bytes) -> Any:
     return _read("Model", memoryview(content))
 
 
+def around_entry(content: bytes, key: str) -> tuple[memoryview, memoryview]:
+    """What stands before and after the metadata entry of this key; all and nothing where there is none.
+
+    Raises ValueError as `read_model` does.
+    """
+    whole = memoryview(content)
+    number, _ = SCHEMA["Model"]["metadata_props"]
+    start = 0
+    for found, _, value, end in _fields(whole):
+        if found == number and _read("Entry", value).key == key:
+            return whole[:start], whole[end:]
+        start = end
+    return whole, whole[:0]
+
+
 def _read(message: str, content: memoryview) -> Any:
     known = {number: (name, kind) for name, (number, kind) in SCHEMA[message].items()}
     found: dict[str, list[Any]] = {name: [] for name in SCHEMA[message]}
-    for number, written, value in _fields(content):
+    for number, written, value, _ in _fields(content):
         if number in known:
             name, kind = known[number]
             if written != (NUMBER if kind == "int" else LENGTH) or (found[name] and not kind.startswith("*")):
@@ -95,8 +110,8 @@ def _nothing(kind: str) -> Any:
     return None if kind == "int" else _value(kind, memoryview(b""))
 
 
-def _fields(content: memoryview) -> Iterator[tuple[int, int, Any]]:
-    """Give each field's number, how it is written, and its value: an int, or the bytes."""
+def _fields(content: memoryview) -> Iterator[tuple[int, int, Any, int]]:
+    """Give each field's number, how it is written, its value (an int, or the bytes), and where it ends."""
     place = 0
     while place < len(content):
         tag, place = _number(content, place, 32)
@@ -110,7 +125,7 @@ def _fields(content: memoryview) -> Iterator[tuple[int, int, Any]]:
             value, place = content[place : place + length], place + length
         if place > len(content):
             raise ValueError("it ends inside a field")
-        yield number, written, value
+        yield number, written, value, place
 
 
 def _number(content: memoryview, place: int, bits: int) -> tuple[int, int]:

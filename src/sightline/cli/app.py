@@ -181,6 +181,14 @@ COMMANDS = (
         "  sightline runs --all --data mnist --sort accuracy",
     ),
     Command(
+        "verify",
+        "sightline.cli.verify:verify",
+        "Check that no file of a run has changed since it was written.",
+        "sightline verify RUN ... [--json]",
+        "Exit code 4 means that a file has changed or is missing.\n\n"
+        "Examples\n  sightline verify runs/digits-001\n  sightline verify runs comparisons",
+    ),
+    Command(
         "recipes",
         "sightline.cli.recipes:recipes",
         "List recipes with their expected accuracy and time, or show one.",

@@ -6,7 +6,6 @@ gives it more seeds. docs/statistics.md says what the results mean.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import re
 from collections.abc import Container, Sequence
@@ -24,6 +23,7 @@ from sightline.data.parallel import usable_cores
 from sightline.drawing import comparison as comparison_drawing
 from sightline.errors import FileError, UsageError
 from sightline.evaluation.predictions import Predictions
+from sightline.files import sums
 from sightline.runs.folder import RunFolder
 from sightline.runs.records import Splits
 from sightline.settings import CheckpointSettings, Settings, data_name
@@ -227,9 +227,8 @@ def compare_runs(
     try:
         result = _conclude(folder, plan, sides)
     except Exception:
-        # Where the disk refused the results, what was written stays, and so does the reason.
-        with contextlib.suppress(OSError):
-            folder.path.rmdir()
+        # Where the disk refused the results, what was written stays.
+        sums.remove_unused(folder.path)
         raise
     return result
 
@@ -329,7 +328,8 @@ def _conclude(folder: ComparisonFolder, plan: ComparisonPlan, sides: Sequence[Si
     folder.write_plan(looked)
     folder.write_results(results)
     content = results.to_dict()
-    comparison_drawing.draw(content["sides"], content["pairs"], folder.picture_path)
+    with sums.rewriting_file(folder.picture_path):
+        comparison_drawing.draw(content["sides"], content["pairs"], folder.picture_path)
     return ComparisonResult(folder=folder.path, **vars(results))
 
 

@@ -18,7 +18,7 @@ from sightline.comparison.sides import length
 from sightline.errors import DataError, FileError
 from sightline.evaluation.predictions import Predictions
 from sightline.models import summarize
-from sightline.runs.folder import RESULTS, RunFolder
+from sightline.runs.folder import PREDICTIONS, RESULTS, RunFolder
 from sightline.runs.records import SplitPart, Splits
 from sightline.settings import Settings
 from sightline.stats import ImageDetail, PairSummary, SideSummary, compare_images, compare_sides
@@ -75,6 +75,7 @@ def results_of(sides: Sequence[SideRuns], folder: ComparisonFolder, plan: Compar
 
 
 def _predictions(run: RunFolder) -> Predictions:
+    run.test_folder.check(PREDICTIONS, advice=f"Run sightline test {run.path}")
     try:
         return Predictions.load(run.test_folder.predictions_path)
     except FileError as error:

@@ -18,10 +18,10 @@ import yaml
 from sightline.comparison.records import ComparisonRecord
 from sightline.comparison.sides import Side
 from sightline.errors import FileError
-from sightline.files import atomic
+from sightline.files import atomic, sums
 from sightline.files.json_records import from_json
 from sightline.files.reading import parse_yaml, read_text
-from sightline.runs.folder import new_folder, read_json
+from sightline.runs.folder import read_json
 from sightline.runs.named import NamedRuns
 from sightline.settings import Settings
 
@@ -56,7 +56,7 @@ class ComparisonFolder:
     @classmethod
     def create(cls, comparisons: Path, name: str) -> ComparisonFolder:
         """A new, empty folder `comparisons/NAME-001`, or the next number that is free."""
-        return cls(new_folder(comparisons, name, "comparison"))
+        return cls(sums.new_folder(comparisons, name, "comparison"))
 
     @classmethod
     def open(cls, path: Path) -> ComparisonFolder:
@@ -103,10 +103,12 @@ class ComparisonFolder:
             "sides": [{"name": side.name, "settings": side.settings.model_dump(mode="json")} for side in plan.sides],
             "runs": [dict(runs) for runs in plan.runs],
         }
-        atomic.write_text(self.plan_path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+        with sums.rewriting_file(self.plan_path):
+            atomic.write_text(self.plan_path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
     def plan(self) -> ComparisonPlan:
         """Read what is compared. Raises FileError where the file is damaged or of another schema."""
+        sums.check(self.path, PLAN, advice="Restore a copy of it, or start again.")
         subject = str(self.plan_path)
         try:
             content = parse_yaml(read_text(self.plan_path))
@@ -138,8 +140,10 @@ class ComparisonFolder:
 
     def write_results(self, results: ComparisonRecord) -> None:
         """Record what came of it."""
-        atomic.write_json(self.results_path, {"schema": SCHEMA_VERSION, **results.to_dict()})
+        with sums.rewriting_file(self.results_path):
+            atomic.write_json(self.results_path, {"schema": SCHEMA_VERSION, **results.to_dict()})
 
     def results(self, advice: str = "") -> ComparisonRecord:
         """Read what came of it. Raises FileError, with `advice`, where it is missing or damaged."""
+        sums.check(self.path, RESULTS, advice=f"Run sightline compare --resume {self.path} to write it anew.")
         return from_json(ComparisonRecord, read_json(self.results_path), self.results_path, advice)

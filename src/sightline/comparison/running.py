@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from sightline import data as data_room
 from sightline.comparison.folder import ComparisonFolder, ComparisonPlan
 from sightline.errors import Interrupted, SightlineError
+from sightline.files import sums
 from sightline.runs.folder import RunFolder
 from sightline.training.reporter import make_reporter, told_once
 from sightline.training.resume import begin_or_resume
@@ -124,9 +125,11 @@ def _run_apart(jobs: list[Job], processes: int, reporter: Reporter) -> None:
     def run(job: Job) -> None:
         if stopping.is_set():
             return
-        worker = _Worker(job)
-        workers.append(worker)
-        worker.wait()
+        log = job.folder.log_path(job.run_name).relative_to(job.folder.path)
+        with sums.rewriting(job.folder.path, log.as_posix()):
+            worker = _Worker(job)
+            workers.append(worker)
+            worker.wait()
 
     with ThreadPoolExecutor(processes) as pool:
         waiting: dict[Future[None], Job] = {pool.submit(run, job): job for job in jobs}

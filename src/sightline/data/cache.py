@@ -2,8 +2,8 @@
 
 The file's name holds the listing (paths, sizes, times) and what was asked for, so a changed folder, another size or
 another decoder finds no file and decodes anew; the second start of the same takes the listing's time only. Beside the
-array `NAME.npy` lies `NAME.json`, written last: its size, and the pictures that could not be read, which each start
-tries again.
+array `NAME.npy` lies `NAME.json`, written last: its size, the SHA-256 of each CHUNK_BYTES of its pixels, by which each
+start knows that none has changed, and the pictures that could not be read, which each start tries again.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import json
 import math
 import os
 import shutil
+import sys
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
@@ -112,14 +113,16 @@ def decoded(request: Request, choose_size: Callable[[], Size], *, skip_bad: bool
 
         try:
             write_with(path, fill)
-            write_json(path.with_suffix(".json"), {"shape": shape, "bad": {str(row): why for row, why in bad.items()}})
+            pixels = _load(path, needed, request)
+            facts = {"shape": shape, "bad": {str(row): why for row, why in bad.items()}, "sha256": _sums_of(pixels)}
+            write_json(path.with_suffix(".json"), facts)
         except OutOfMemoryError:
             raise
         except ResourceError as error:
             refusal = error
         else:
             _remove_old(folder, f"{request.scope}-", f"{request.scope}-{listing}-")
-            return Decoded(_load(path, needed, request), bad)
+            return Decoded(pixels, bad)
     if needed >= available_memory() // 4:
         raise refusal
     pixels, bad = np.empty(shape, np.uint8), {}
@@ -148,6 +151,10 @@ def _ready(path: Path, request: Request, skip_bad: bool, *, quiet: bool) -> Deco
         if not whole or path.stat().st_size != mapped.nbytes + getattr(mapped, "offset", 0):
             return None
         pixels = _load(path, mapped.nbytes, request)
+        if not _is_whole(pixels, facts):
+            if not quiet:
+                print(f"{path}: the decoded pictures are damaged, so they are decoded anew", file=sys.stderr)
+            return None
     except (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, EOFError):
         return None
     # Other rights or another mount let a picture be read, and change neither its size nor its time.
@@ -171,6 +178,18 @@ def _still_bad(request: Request, rows: Sequence[int], wanted: Preprocessing, *, 
 def _load(path: Path, needed: int, request: Request) -> Pixels:
     fits = needed < available_memory() // 4 and not request.stays_on_disk
     return np.load(path, mmap_mode=None if fits else "r", allow_pickle=False)
+
+
+def _is_whole(pixels: Pixels, facts: Mapping[str, Any]) -> bool:
+    """Whether no pixel has changed; yes where an older version kept no sums."""
+    return set(facts) == {"shape", "bad"} or facts.get("sha256") == _sums_of(pixels)
+
+
+def _sums_of(pixels: Pixels) -> list[str]:
+    """The SHA-256 of each CHUNK_BYTES of an array, in threads: reading is what takes the time of a large one."""
+    values = pixels.reshape(-1)
+    parts = [values[start : start + CHUNK_BYTES] for start in range(0, len(values), CHUNK_BYTES)]
+    return list(map_in_order(lambda part: hashlib.sha256(part.data).hexdigest(), parts, 1))
 
 
 def _no_room(folder: Path, needed: int) -> ResourceError | None:

@@ -21,7 +21,7 @@ from sightline.data import ImageSet
 from sightline.device import find_device
 from sightline.errors import DataError, NumericError, UsageError
 from sightline.evaluation.predictions import BLOWN_UP, evaluate, metrics, report_of, store_test
-from sightline.runs.folder import SPLITS, WEIGHTS, RunFolder
+from sightline.runs.folder import CALIBRATION, SPLITS, WEIGHTS, RunFolder
 from sightline.runs.images import images_of_run
 from sightline.runs.records import FEWEST_TO_CALIBRATE, Calibration, CalibrationSummary, EffectSize
 from sightline.settings import build_data_settings
@@ -178,13 +178,15 @@ def _calibrate(
     if write:
         if doubt is not None or fitted is None:
             raise DataError(str(path), doubt or NO_TEMPERATURE, advice="Nothing was written.")
-        tensors, header = model_file.load(file)
-        model_file.save(file, tensors, header.model_copy(update={"temperature": fitted.value}))
-        if splits.test is not None:
-            predictions = evaluate(load(file, module=module, device=device), splits.test)
-            report = report_of(predictions, run.tested_step(), fitted.value)
-            store_test(predictions, run.test_folder, report, splits.test)
-        run.write(Calibration(fitted.value, fitted.interval, validation, test, file.relative_to(path).as_posix()))
+        name = file.relative_to(path).as_posix()
+        with run.rewriting(name, CALIBRATION):
+            tensors, header = model_file.load(file)
+            model_file.save(file, tensors, header.model_copy(update={"temperature": fitted.value}))
+            if splits.test is not None:
+                predictions = evaluate(load(file, module=module, device=device), splits.test)
+                report = report_of(predictions, run.tested_step(), fitted.value)
+                store_test(predictions, run.test_folder, report, splits.test)
+            run.write(Calibration(fitted.value, fitted.interval, validation, test, name))
     return result
 
 

@@ -101,6 +101,7 @@ class Predictions:
     @classmethod
     def load(cls, path: Path) -> Predictions:
         """Read what `save` wrote. Raises FileError for a file that is missing, damaged, of another kind or a pickle."""
+        TestFolder(path.parent).check(path.name)
         found = arrays.load(path, (*ARRAYS, FOLDS), KIND)
         folds = found.pop(FOLDS, None)
         wrong = _what_is_wrong(found)
@@ -208,12 +209,13 @@ def store_test(predictions: Predictions, folder: TestFolder, report: TestReport,
     """
     from sightline.drawing import confusion, reliability
 
-    predictions.save(folder.predictions_path)
-    matrix = np.array(report.confusion_matrix)
-    confusion.draw(matrix, predictions.class_names, folder.path / CONFUSION_PICTURE)
-    reliability.draw(report.reliability, report.ece or 0.0, folder.path / RELIABILITY_PICTURE)
-    _store_mistakes(predictions, folder, images)
-    folder.write(report)
+    with folder.rewriting():
+        predictions.save(folder.predictions_path)
+        matrix = np.array(report.confusion_matrix)
+        confusion.draw(matrix, predictions.class_names, folder.path / CONFUSION_PICTURE)
+        reliability.draw(report.reliability, report.ece or 0.0, folder.path / RELIABILITY_PICTURE)
+        _store_mistakes(predictions, folder, images)
+        folder.write(report)
 
 
 def _store_mistakes(predictions: Predictions, folder: TestFolder, images: ImageSet) -> None:

@@ -152,8 +152,9 @@ def test(
         averaged = evaluate(views, images).metrics()
         report = replace(report, tta=AveragedAccuracy(views.count, averaged.accuracy, averaged.interval))
     if folder is not None:
-        store_test(predictions, folder, report, images)
-        _store_explanations(classifier, predictions, images, explain, folder)
+        with folder.rewriting():
+            store_test(predictions, folder, report, images)
+            _store_explanations(classifier, predictions, images, explain, folder)
     return TestResult(report, predictions, None if folder is None else folder.path, total, tuple(notes))
 
 

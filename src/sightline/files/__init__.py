@@ -1,1 +1,1 @@
-"""Files on disk: written whole or not at all; arrays without pickle, records in JSON, and locks."""
+"""Files on disk: written whole or not at all; arrays without pickle, records in JSON, sums and locks."""

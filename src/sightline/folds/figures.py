@@ -11,6 +11,7 @@ from sightline.data import ImageSet
 from sightline.errors import DataError
 from sightline.evaluation import metrics
 from sightline.evaluation.predictions import Predictions, report_of, store_test, worst_mistakes
+from sightline.files import sums
 from sightline.folds.folder import FoldsFolder, FoldsPlan
 from sightline.folds.records import AnswerRecord, FoldRecord, FoldsRecord, IntervalKind
 from sightline.runs import tables
@@ -121,7 +122,8 @@ def _write(folder: FoldsFolder, predictions: Predictions, report: TestReport, po
     own = predictions.probabilities[np.arange(len(pool)), predictions.labels]
     # By self-confidence, the probability of the label out of fold (Northcutt et al., arXiv 1911.00068).
     order = np.argsort(own, kind="stable").tolist()
-    tables.write(folder.answers_path, [vars(answer) for answer in _told(predictions, order)])
+    with sums.rewriting_file(folder.answers_path):
+        tables.write(folder.answers_path, [vars(answer) for answer in _told(predictions, order)])
 
 
 def _told(predictions: Predictions, rows: Sequence[int]) -> list[AnswerRecord]:

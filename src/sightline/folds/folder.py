@@ -14,11 +14,11 @@ from pathlib import Path
 import yaml
 
 from sightline.errors import FileError
-from sightline.files import atomic
+from sightline.files import atomic, sums
 from sightline.files.json_records import from_json
 from sightline.files.reading import parse_yaml, read_text
 from sightline.folds.records import FoldsRecord
-from sightline.runs.folder import TEST, TestFolder, new_folder, read_json
+from sightline.runs.folder import TEST, TestFolder, read_json
 from sightline.runs.named import NamedRuns
 from sightline.settings import Settings
 
@@ -51,7 +51,7 @@ class FoldsFolder:
     @classmethod
     def create(cls, parent: Path, name: str) -> FoldsFolder:
         """A new, empty folder `parent/NAME-001`, or the next number that is free."""
-        return cls(new_folder(parent, name, "folds"))
+        return cls(sums.new_folder(parent, name, "folds"))
 
     @classmethod
     def open(cls, path: Path) -> FoldsFolder:
@@ -95,10 +95,12 @@ class FoldsFolder:
         """Record what is cross-validated."""
         settings = plan.settings.model_dump(mode="json")
         content = {"schema": SCHEMA_VERSION, "folds": plan.count, "settings": settings}
-        atomic.write_text(self.plan_path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+        with sums.rewriting_file(self.plan_path):
+            atomic.write_text(self.plan_path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
     def plan(self) -> FoldsPlan:
         """Read what is cross-validated. Raises FileError where the file is damaged or of another schema."""
+        sums.check(self.path, PLAN, advice="Restore a copy of it, or start again.")
         subject = str(self.plan_path)
         try:
             content = parse_yaml(read_text(self.plan_path))
@@ -111,10 +113,12 @@ class FoldsFolder:
 
     def write_results(self, results: FoldsRecord) -> None:
         """Record what came of it."""
-        atomic.write_json(self.results_path, {"schema": SCHEMA_VERSION, **results.to_dict()})
+        with sums.rewriting_file(self.results_path):
+            atomic.write_json(self.results_path, {"schema": SCHEMA_VERSION, **results.to_dict()})
 
     def results(self, advice: str = "") -> FoldsRecord:
         """Read what came of it. Raises FileError, with `advice`, where it is missing or damaged."""
+        sums.check(self.path, RESULTS, advice=f"Run sightline train --resume {self.path} to write it anew.")
         return from_json(FoldsRecord, read_json(self.results_path), self.results_path, advice)
 
 

@@ -18,7 +18,7 @@ import yaml
 from sightline.comparison.folder import ComparisonFolder
 from sightline.data.catalog import DATASETS
 from sightline.errors import FileError, UsageError
-from sightline.files import atomic
+from sightline.files import atomic, sums
 from sightline.reporting.facts import Run
 from sightline.reporting.markdown import markdown
 from sightline.reporting.sections.model_card import card_of, origin_of
@@ -65,7 +65,8 @@ def card(run: str | Path, *, out: str | Path | None = None, license: str = "othe
     head = _front_matter(found, license)
     listed = yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=120)
     text = f"---\n{LICENSE_HINT if license == 'other' else ''}{listed}---\n\n{body}\n"
-    atomic.write_text(path, f"{text}<!-- written by sightline card, sha256 of the above: {_hash(text)} -->\n")
+    with sums.rewriting_file(path):
+        atomic.write_text(path, f"{text}<!-- written by sightline card, sha256 of the above: {_hash(text)} -->\n")
     return CardResult(path, head)
 
 

@@ -16,12 +16,18 @@ from sightline.evaluation.predictions import Predictions
 from sightline.files import arrays
 from sightline.reporting.blocks import Cell
 from sightline.runs.folder import (
+    CALIBRATION,
     EXPLANATIONS,
+    FORECAST,
     METRICS,
     MISTAKES,
+    PREDICTIONS,
+    RECORDED,
     RESULTS,
     SPLITS,
+    TABLES,
     TEST,
+    WEIGHTS,
     RunFolder,
 )
 from sightline.runs.records import Audit, Environment, Forecast, NetworkSummary, Splits, TestReport
@@ -46,6 +52,17 @@ class Run:
 
     folder: RunFolder
     place: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise FileError where a file that is told of is not as it was written."""
+        run = self.folder
+        run.check(*RECORDED, *TABLES)
+        run.check(CALIBRATION, advice=f"Run sightline calibrate {run.path} --write")
+        run.check(FORECAST, advice=f"Run sightline forecast {run.path}")
+        run.check(f"{WEIGHTS}/*", advice=run.mend_weights())
+        for checkpoint in run.checkpoints()[:1]:  # which says whether a rule ended training
+            run.check(checkpoint.relative_to(run.path).as_posix(), advice=run.mend_checkpoint())
+        run.test_folder.check(METRICS, PREDICTIONS, MISTAKES, EXPLANATIONS, advice=self.test_again)
 
     @cached_property
     def settings(self) -> Settings:

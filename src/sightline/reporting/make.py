@@ -10,7 +10,7 @@ from typing import Any
 
 from sightline.drawing import canvas
 from sightline.errors import FileError
-from sightline.files import atomic
+from sightline.files import atomic, sums
 from sightline.printable import columns
 from sightline.reporting.facts import Run
 from sightline.reporting.html import page
@@ -60,7 +60,8 @@ def report(
         stem, dot, suffix = name.partition(".")
         return place / f"{stem}{mark}{dot}{suffix}"
 
-    with tempfile.TemporaryDirectory() as drawn_in:
+    files = (*(named(name).name for name in (HTML, SLIDES, MARKDOWN)), f"{named(PICTURES).name}/*.png")
+    with tempfile.TemporaryDirectory() as drawn_in, sums.rewriting(place, *files):
         made = report_of(found, Drawn(Path(drawn_in), said), said)
         # Slides first: without their library nothing is written.
         deck = set_slides(made) if slides else None

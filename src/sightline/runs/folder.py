@@ -13,10 +13,12 @@ test/metrics.json  test/predictions.npz  test/mistakes.npz      figures; what wa
 test/confusion_matrix.png  test/reliability.png  test/mistakes.png
 test/explanations.npz  test/explanations.png                  where the network looked, on request
 curves.png  augmentation.png  .lock                          .lock is held while the run is trained
+sums.json                                                     the SHA-256 of each of these (files/sums.py)
 """
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -28,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline.errors import FileError, ResourceError
-from sightline.files import arrays, atomic
+from sightline.files import arrays, atomic, sums
 from sightline.files.json_records import from_json, to_json
 from sightline.files.locks import is_held, only_one
 from sightline.files.reading import parse_json, read_text, refuse_no_file
@@ -61,6 +63,15 @@ MISTAKES_PICTURE, EXPLANATIONS_PICTURE = "mistakes.png", "explanations.png"
 FORECAST_PICTURE = "forecast.png"
 TIME_COLUMNS = ("seconds", "images_per_second")
 CHECKPOINT_HEADER = "sightline_checkpoint"
+TABLES = (RESULTS, STEPS, PROBABILITIES)
+RECORDED = (SETTINGS, ENVIRONMENT, SPLITS, AUDIT, NETWORK, PRETRAINED, SAMPLES)
+SHOWN = (METRICS, PREDICTIONS, CONFUSION_PICTURE, RELIABILITY_PICTURE, MISTAKES_PICTURE, EXPLANATIONS_PICTURE)
+TESTED = (*SHOWN, MISTAKES, EXPLANATIONS)
+TRAINED = (
+    *TABLES, f"{WEIGHTS}/{BEST}", f"{WEIGHTS}/{LAST}", f"{CHECKPOINTS}/{CHECKPOINT}*",
+    f"{EVENTS}/*", CURVES, AUGMENTATION, CALIBRATION, *(f"{TEST}/{name}" for name in TESTED),
+)  # fmt: skip
+ADVICE = "Restore a copy of it, or train again."
 LOCK_SECONDS = 5
 """How long training waits for a run that another process holds; to look whether it does takes a moment."""
 T = TypeVar("T")
@@ -96,8 +107,22 @@ class TestFolder:
 
     def files(self) -> list[Path]:
         """What there is to be looked at: the metrics, the predictions, and the pictures."""
-        pictures = (CONFUSION_PICTURE, RELIABILITY_PICTURE, MISTAKES_PICTURE, EXPLANATIONS_PICTURE)
-        return [path for name in (METRICS, PREDICTIONS, *pictures) if (path := self.path / name).is_file()]
+        return [path for name in SHOWN if (path := self.path / name).is_file()]
+
+    def rewriting(self) -> AbstractContextManager[None]:
+        """While its files are written, take them off the list of sums; afterwards list them."""
+        return sums.rewriting(self._place.parent, *self._listed(TESTED))
+
+    def check(self, *names: str, advice: str = "Test again, or restore a copy of it.") -> None:
+        """Raise FileError, with `advice`, where one of these files is not as it was written."""
+        sums.check(self._place.parent, *self._listed(names), advice=advice)
+
+    def _listed(self, names: Sequence[str]) -> list[str]:
+        return [f"{glob.escape(self._place.name)}/{name}" for name in names]
+
+    @property
+    def _place(self) -> Path:
+        return self.path if self.path.name else self.path.absolute()  # "." has no name
 
     def write(self, report: TestReport) -> None:
         """Record what came of the test."""
@@ -122,11 +147,11 @@ class RunFolder:
     @classmethod
     def create(cls, runs: Path, name: str) -> RunFolder:
         """A new, empty folder `runs/NAME-001`, or the next number that is free."""
-        return cls(new_folder(runs, name, "run"))
+        return cls(sums.new_folder(runs, name, "run"))
 
     @classmethod
     def open(cls, path: Path) -> RunFolder:
-        """A run that exists, begun at least. Raises FileError for anything else."""
+        """A run that exists, begun at least. Raises FileError for anything else, and where its records have changed."""
         if not path.is_dir():
             raise FileError(str(path), "no such run folder")
         folder = cls(path)
@@ -134,7 +159,16 @@ class RunFolder:
             raise FileError(
                 str(path), f"it has no {SETTINGS}", "a run folder", "It was stopped before it began. Start it again."
             )
+        folder.check(*RECORDED[:-1], *TABLES)  # not the sample images, which reports alone show
         return folder
+
+    def check(self, *names: str, advice: str = ADVICE) -> None:
+        """Raise FileError, with `advice`, where one of these files is not as it was written."""
+        sums.check(self.path, *names, advice=advice)
+
+    def rewriting(self, *names: str) -> AbstractContextManager[None]:
+        """While these files are written, take them off the list of sums; afterwards list them."""
+        return sums.rewriting(self.path, *names)
 
     @property
     def settings_path(self) -> Path:
@@ -219,10 +253,23 @@ class RunFolder:
         return next((path for path in (self.best_weights, self.last_weights) if path.is_file()), None)
 
     def model_file(self) -> Path:
-        """The same. Raises FileError when there are none yet."""
+        """The same. Raises FileError when there are none yet, and where they are not as they were written."""
         if path := self.weights():
+            if path == self.last_weights and f"{WEIGHTS}/{BEST}" in (sums.listed(self.path) or {}):
+                raise FileError(str(self.best_weights), "it is missing", advice=self.mend_weights())
+            self.check(f"{WEIGHTS}/{path.name}", advice=self.mend_weights())
             return path
         raise FileError(str(self.path), "it has no weights yet", advice="Continue it with sightline train --resume.")
+
+    def mend_weights(self) -> str:
+        """Say what to do about damaged weights."""
+        resume = f"Run sightline train --resume {self.path} to write it anew, or restore a copy of it."
+        return resume if self.checkpoints() else ADVICE
+
+    def mend_checkpoint(self) -> str:
+        """Say what to do about a damaged latest checkpoint."""
+        before = self.checkpoints()[1:2]
+        return f"Delete it to resume from {before[0].name}, or restore a copy of it." if before else ADVICE
 
     def tested_step(self) -> int | None:
         """The training step of the weights in `model_file`, by results.csv; None where it has no row yet."""
@@ -289,9 +336,17 @@ class RunFolder:
         """Rows of results.csv as numbers, without what is empty. Raises FileError where there are others."""
         return tables.numbers(self.path / RESULTS, rows, whole=("epoch", "step"))
 
-    def cut_rows(self, file: str, count: int) -> None:
-        """Keep the first `count` rows and nothing behind them, not even a half-written one."""
-        tables.cut(self.path / file, count)
+    def cut_rows(self, file: str, count: int, sha256: str | None = None) -> None:
+        """Keep the first `count` rows and nothing behind them, not even a half-written one.
+
+        Raises FileError where these rows do not have this SHA-256; None where nobody knows it.
+        """
+        tables.cut(self.path / file, count, sha256)
+
+    def table_sums(self) -> dict[str, str]:
+        """The SHA-256 of each CSV file as it is."""
+        found = {file: sums.sum_of(self.path / file) for file in TABLES}
+        return {file: value for file, value in found.items() if value is not None}
 
     def checkpoint_path(self, step: int) -> Path:
         """Where the checkpoint of a step is."""
@@ -341,18 +396,3 @@ class RunFolder:
 def checkpoint_step(path: Path) -> int:
     """The step of a checkpoint, by its name."""
     return int(path.stem.removeprefix(CHECKPOINT))
-
-
-def new_folder(parent: Path, name: str, kind: str) -> Path:
-    """Make `parent/NAME-001`, or the next number that is free; without a name that can stand there, `kind` is it."""
-    stem = re.sub(r"[^\w.-]+", "-", name).strip("-.") or kind
-    with atomic.explain_disk(parent):
-        parent.mkdir(parents=True, exist_ok=True)
-        for number in range(1, 1_000_000):
-            path = parent / f"{stem}-{number:03d}"
-            try:
-                path.mkdir()
-            except FileExistsError:
-                continue
-            return path
-    raise FileError(str(parent), f"a million folders are called {stem}", advice="Choose another --name.")

@@ -21,9 +21,9 @@ class NamedRuns:
         return begun[-1] if begun else None
 
     def find_finished(self, name: str) -> RunFolder | None:
-        """The same if it is tested."""
+        """The same if it is tested. Raises FileError where its records have changed."""
         run = self.find(name)
-        return run if run is not None and run.test_folder.metrics_path.is_file() else None
+        return RunFolder.open(run.path) if run is not None and run.test_folder.metrics_path.is_file() else None
 
     def forget_unbegun(self, name: str) -> None:
         """Remove what ended before it began; only for whoever holds the run's lock, since it may be beginning."""

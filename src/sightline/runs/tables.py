@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
 from collections.abc import Mapping, Sequence
@@ -77,15 +78,21 @@ def _count(text: str) -> int:
     return count
 
 
-def cut(path: Path, count: int) -> None:
-    """Keep the first `count` rows and nothing behind them, not even a half-written one."""
-    if not path.exists():
+def cut(path: Path, count: int, sha256: str | None = None) -> None:
+    """Keep the first `count` rows and nothing behind them, not even a half-written one.
+
+    `sha256`: of what is kept. Raises FileError where it is another.
+    """
+    if not path.exists() and (count == 0 or sha256 is None):
         return
     if count == 0:
         path.unlink()
         return
     text = read_text(path, errors=FILE_NAMES)
     kept = "".join(_records(text)[: count + 1])
+    if sha256 not in (None, hashlib.sha256(kept.encode("utf-8", FILE_NAMES)).hexdigest()):
+        advice = "Restore a copy of it, or train again."
+        raise FileError(str(path), "its rows have changed since the checkpoint was written", advice=advice)
     if kept != text:
         atomic.write_bytes(path, kept.encode("utf-8", FILE_NAMES))
 

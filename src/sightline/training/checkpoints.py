@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from sightline.classifier.model_file import fill, pack, unpack
+from sightline.classifier.model_file import RESTORE, fill, pack, unpack
 from sightline.errors import FileError
 from sightline.files import atomic
 from sightline.files.json_records import from_json
@@ -30,12 +30,14 @@ class TrainingState:
 
     `rows` counts the rows of each CSV file. `best_value` is the selected figure's best, of `best_epoch`. `seconds` is
     the time spent in training. `stopped` says why a run ended before its last step. `rate` is the learning rate of the
-    last step; None before the first, and in a checkpoint of an older version.
+    last step; None before the first, and in a checkpoint of an older version. `table_sums` has the SHA-256 of each CSV
+    file, with just these rows.
     """
 
     step: int = 0
     rate: float | None = None
     rows: dict[str, int] = field(default_factory=dict[str, int])
+    table_sums: dict[str, str] = field(default_factory=dict[str, str])
     best_value: float | None = None
     best_epoch: int | None = None
     epochs_since_best: int = 0
@@ -74,13 +76,18 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, networks: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer, device: torch.device
+    path: Path,
+    networks: Mapping[str, nn.Module],
+    optimizer: torch.optim.Optimizer,
+    device: torch.device,
+    advice: str = RESTORE,
 ) -> tuple[TrainingState, torch.Tensor, dict[str, torch.Tensor] | None]:
     """Put a checkpoint's tensors back where they were, and return the rest.
 
-    Raises FileError where the file is damaged, of another version, or does not fit the network.
+    Raises FileError where the file is damaged, of another version, or does not fit the network; `advice` says what to
+    do about one that has changed since it was written.
     """
-    tensors, metadata = unpack(path)
+    tensors, metadata = unpack(path, advice)
     state = read_state(path, metadata)
     try:
         for name, network in networks.items():

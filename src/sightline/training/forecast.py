@@ -23,7 +23,7 @@ from sightline.errors import DataError, FileError, UsageError
 from sightline.files.json_records import to_json
 from sightline.models.pretrained import load_pretrained
 from sightline.progress import ProgressBar
-from sightline.runs.folder import SPLITS, WEIGHTS, RunFolder
+from sightline.runs.folder import FORECAST, FORECAST_PICTURE, SPLITS, WEIGHTS, RunFolder
 from sightline.runs.images import images_of_run
 from sightline.runs.records import ExpectedAccuracy, ExpectedGain, Forecast, MeasuredSize, PowerLaw, Pretrained
 from sightline.runs.records import Splits as SplitsRecord
@@ -89,8 +89,9 @@ def forecast(run: str | Path, *, repeats: int = 2, device: str = "auto", **setti
     _check_start(folder)
     with device_room.explain_memory("forecast", "Free some memory, and try again."):
         found = _forecast(folder, changes, device_room.resolve(computing), repeats, began)
-    folder.write(found)
-    drawing.draw(found, folder.forecast_path)
+    with folder.rewriting(FORECAST, FORECAST_PICTURE):
+        folder.write(found)
+        drawing.draw(found, folder.forecast_path)
     row = selected_row(folder.results(), folder.settings().training.select)
     accuracy = None if row is None else row["val_accuracy"]
     return ForecastResult(path, found, accuracy, (folder.record_path(Forecast), folder.forecast_path))
@@ -105,6 +106,7 @@ def _check_start(run: RunFolder) -> None:
             subject, "its network was trained from scratch, so its features know every training image", expected, advice
         )
     source = RunFolder(Path(settings.finetune.pretrained).expanduser())
+    source.check(SPLITS)
     if source.has(SplitsRecord) and source.read(SplitsRecord).parts.get("train") == run.read(SplitsRecord).parts.get(
         "train"
     ):

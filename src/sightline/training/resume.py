@@ -10,7 +10,7 @@ from sightline import device as device_room
 from sightline.data.in_memory import from_arrays
 from sightline.errors import ResourceError, UsageError
 from sightline.files.locks import only_one
-from sightline.runs.folder import RunFolder, checkpoint_step
+from sightline.runs.folder import SETTINGS, TRAINED, RunFolder, checkpoint_step
 from sightline.runs.images import verify
 from sightline.runs.named import NamedRuns
 from sightline.runs.records import Environment, Splits
@@ -49,8 +49,8 @@ def resume(
     The result is bit-identical to a run that never stopped, on the same processor type, torch version and number of
     threads (on CUDA with --deterministic).
 
-    Raises FileError if `run` is not a run folder, UsageError for a shorter run, for more than one length and for the
-    wrong unit, DataError if the images have changed.
+    Raises FileError if `run` is not a run folder or its files have changed, UsageError for a shorter run, for more than
+    one length and for the wrong unit, DataError if the images have changed.
     """
     reporter = reporter or make_reporter(quiet=quiet)
     folder = RunFolder.open(Path(run))
@@ -62,7 +62,7 @@ def resume(
         threads=settings.device.threads or before.threads,
         precision=before.precision or settings.device.precision,
     )
-    with device_room.explain_memory("training"), folder.in_work():
+    with device_room.explain_memory("training"), folder.in_work(), folder.rewriting(*TRAINED):
         compute = device_room.resolve(pinned)
         now = device_room.environment(compute)
         differing = [
@@ -84,7 +84,8 @@ def resume(
         trainer = Trainer(settings, folder, images, module, compute, reporter)
         trainer.restore()
         if settings != folder.settings():
-            folder.write_settings(settings)
+            with folder.rewriting(SETTINGS):
+                folder.write_settings(settings)
         reporter.note(f"{run}: continues from step {trainer.state.step} of {trainer.length.total_steps}")
         trainer.run()
         return finish(trainer)

@@ -16,7 +16,7 @@ from sightline.errors import UsageError
 from sightline.evaluation.predictions import blamed_on, evaluate, report_of, store_test
 from sightline.files.json_records import to_json
 from sightline.recipes import NO_RECIPE, default_recipe, resolve, why_folder_recipe
-from sightline.runs.folder import RESULTS, RunFolder
+from sightline.runs.folder import RECORDED, RESULTS, TRAINED, RunFolder
 from sightline.runs.images import record
 from sightline.runs.records import TestReport
 from sightline.runs.selection import selected_row
@@ -140,6 +140,7 @@ def train_settings(
         run = prepare_run(settings, images, compute, module)
         folder = RunFolder.create(runs, name or run_name(run.settings, run.network))
         held.enter_context(folder.in_work())
+        held.enter_context(folder.rewriting(*TRAINED))
         seconds = run.settings.training.time
         plan = None if seconds is None else plan_epochs(run, folder, images, compute, Budget(began, seconds))
         if plan is not None:
@@ -173,14 +174,15 @@ def _record(folder: RunFolder, run: PreparedRun, images: RunData, compute: Compu
     from sightline.training.prepare import describe, sample_images
 
     found = audit(images.splits, images.loaded)
-    folder.write(environment(compute))
-    folder.write(record(images.splits))
-    folder.write(found)
-    folder.write(describe(run.network, images.splits))
-    folder.write_samples(*sample_images(images.splits.train))
-    if run.pretrained is not None:
-        folder.write(run.pretrained)
-    folder.write_settings(run.settings)
+    with folder.rewriting(*RECORDED):
+        folder.write(environment(compute))
+        folder.write(record(images.splits))
+        folder.write(found)
+        folder.write(describe(run.network, images.splits))
+        folder.write_samples(*sample_images(images.splits.train))
+        if run.pretrained is not None:
+            folder.write(run.pretrained)
+        folder.write_settings(run.settings)
     grouping = images.splits.grouping
     return [*images.loaded.notes, *audit_lines(found), *([] if grouping is None else [grouping.line()])]
 

@@ -17,7 +17,7 @@ from sightline.classifier.input_step import InputStep
 from sightline.device import Compute, channels_last, mixed_seed, seed_generator, send
 from sightline.errors import Interrupted, NumericError, UsageError
 from sightline.evaluation.predictions import blamed_on
-from sightline.runs.folder import PROBABILITIES, RESULTS, STEPS, RunFolder
+from sightline.runs.folder import RESULTS, TABLES, RunFolder
 from sightline.settings import Settings
 from sightline.training.backbone import Backbone, TrainedPart
 from sightline.training.batches import BatchOrder, ResidentImages, TrainingLength
@@ -98,7 +98,7 @@ class Trainer:
         self.folder.prune_checkpoints(self.settings.checkpoints.keep_checkpoints)
         for path in self.folder.checkpoints()[:1]:
             self.state, self.sums.values, self.validation.best = load_checkpoint(
-                path, self._networks(), self.optimizer, self.compute.device
+                path, self._networks(), self.optimizer, self.compute.device, self.folder.mend_checkpoint()
             )
             self.training_step.scaler.load_state_dict(self.state.scaler)
             if self.state.step == self.settings.extended_from_step:
@@ -106,8 +106,8 @@ class Trainer:
             if self.state.rate is None and self.state.step:
                 # A schedule that runs again over the part that was added knows no rate before it.
                 self.state.rate = self._rate(max(self.state.step - 1, self.settings.extended_from_step))
-        for file in (RESULTS, STEPS, PROBABILITIES):
-            self.folder.cut_rows(file, self.state.rows.get(file, 0))
+        for file in TABLES:
+            self.folder.cut_rows(file, self.state.rows.get(file, 0), self.state.table_sums.get(file))
 
     def begin(self) -> None:
         """Open the logs and start the clock."""
@@ -290,6 +290,7 @@ class Trainer:
         self._check_finite()
         self.clock.store(self.state)
         self.state.scaler = dict(self.training_step.scaler.state_dict())
+        self.state.table_sums = self.folder.table_sums()
         path = self.folder.checkpoint_path(self.state.step)
         save_checkpoint(path, self.state, self.sums.values, self._networks(), self.optimizer, self.validation.best)
         self.folder.prune_checkpoints(self.settings.checkpoints.keep_checkpoints)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,10 @@ from typing import Any
 import yaml
 
 from sightline.errors import FileError
-from sightline.files import atomic
+from sightline.files import atomic, sums
 from sightline.files.json_records import from_json
 from sightline.files.reading import parse_yaml, read_text
-from sightline.runs.folder import RunFolder, new_folder, read_json
+from sightline.runs.folder import RunFolder, read_json
 from sightline.tuning.records import Budget, StudyRecord
 from sightline.tuning.space import Space, space_of
 
@@ -69,7 +70,7 @@ class StudyFolder:
     @classmethod
     def create(cls, studies: Path, name: str) -> StudyFolder:
         """A new, empty folder `studies/NAME-001`, or the next number that is free."""
-        return cls(new_folder(studies, name, "study"))
+        return cls(sums.new_folder(studies, name, "study"))
 
     @classmethod
     def open(cls, path: Path) -> StudyFolder:
@@ -125,6 +126,11 @@ class StudyFolder:
         """The picture of the trials over each setting."""
         return self.path / "slices.png"
 
+    def rewriting(self) -> AbstractContextManager[None]:
+        """While a search writes, take its files off the list of sums; afterwards list them."""
+        pictures = (self.history_path, self.importance_path, self.slices_path)
+        return sums.rewriting(self.path, STORAGE, RESULTS, *(path.name for path in pictures))
+
     def storage(self, plan: StudyPlan) -> str:
         """The URL of the study's trials."""
         return plan.storage or f"sqlite:///{(self.path / STORAGE).resolve().as_posix()}"
@@ -144,10 +150,12 @@ class StudyFolder:
             "seconds": plan.seconds,
             "seeds": list(plan.seeds),
         }
-        atomic.write_text(self.plan_path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
+        with sums.rewriting_file(self.plan_path):
+            atomic.write_text(self.plan_path, yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
     def plan(self) -> StudyPlan:
         """Read what is searched. Raises FileError where the file is damaged or of another schema."""
+        sums.check(self.path, PLAN, advice="Restore a copy of it, or start again.")
         subject = str(self.plan_path)
         try:
             content = parse_yaml(read_text(self.plan_path))
@@ -179,10 +187,12 @@ class StudyFolder:
 
     def write_results(self, results: StudyRecord) -> None:
         """Record what came of it."""
-        atomic.write_json(self.results_path, {"schema": SCHEMA_VERSION, **results.to_dict()})
+        with sums.rewriting_file(self.results_path):
+            atomic.write_json(self.results_path, {"schema": SCHEMA_VERSION, **results.to_dict()})
 
     def results(self) -> StudyRecord:
         """Read what came of it. Raises FileError where it is missing or damaged."""
+        sums.check(self.path, RESULTS, advice=f"Run sightline tune --resume {self.path} to write it anew.")
         content = read_json(self.results_path)
         # Studies of the first versions lack some of it; a resumption without a further trial writes it anew.
         advice = f"Run sightline tune --resume {self.path} --trials {content.get('trials', 1)} to write it anew."

@@ -185,7 +185,7 @@ def _run(
     more_seconds: float | None = None,
 ) -> TuneResult:
     base = settings_of(plan, {})
-    with _only_one(folder), _quiet_optuna():
+    with _only_one(folder), folder.rewriting(), _quiet_optuna():
         study = open_study(folder, plan, seed=base.training.seed)
         if more_seconds is not None:
             plan = replace(

@@ -16,10 +16,12 @@ from torch import Tensor
 from sightline.errors import FileError
 from sightline.files.atomic import sha256_of
 from sightline.files.reading import refuse_no_file
+from sightline.models.tensor_sums import is_whole
 
 EXPECTED = "a state dict of torch.save (.pth, .pt), or safetensors"
 # Where training scripts keep the state dict in a larger checkpoint.
 STATE_DICT_KEYS = ("state_dict", "model_state_dict", "model_state", "model", "net", "weights")
+RESTORE = "Restore a copy of it."
 # What wrappers put before every name: data parallel, torch.compile, Lightning.
 PREFIXES = ("module.", "_orig_mod.", "model.")
 
@@ -68,11 +70,15 @@ def read_weights(path: Path, subject: str | None = None) -> WeightsFile:
 def _safetensors(path: Path, subject: str) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with safe_open(path, "pt", device="cpu") as opened:
-            return {name: opened.get_tensor(name) for name in opened.keys()}, opened.metadata() or {}  # noqa: SIM118
+            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+            metadata: dict[str, str] = opened.metadata() or {}
     except MemoryError:
         raise
     except Exception as error:  # whatever the reader makes of foreign bytes
         raise _damaged(subject, "safetensors file") from error
+    if not is_whole(tensors, metadata):
+        raise FileError(subject, "it has changed since it was written, by the SHA-256 in its header", advice=RESTORE)
+    return tensors, metadata
 
 
 def _torch(path: Path, subject: str) -> Any:
