@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Self
 
+from sightline.language import said
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
@@ -27,7 +29,7 @@ class ProgressBar:
         quiet: bool = False,
         console: Console | None = None,
     ) -> None:
-        self._description, self._total, self._done = description, total, done
+        self._description, self._total, self._done = said(description, "notes"), total, done
         self._in_bytes, self._console = in_bytes, console
         # Without a terminal there may be no stderr at all.
         stderr: Any = sys.stderr

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
 from sightline.cli.flags import DATA, given, setting_flags, typed
-from sightline.cli.output import AS_TEXT, OUTPUT, Output, escaped, print_json, print_notes
+from sightline.cli.output import AS_TEXT, OUTPUT, Output, escaped, print_json, print_notes, say
 from sightline.errors import DataError
+from sightline.language import said
+from sightline.language.columns import filled, wrapped
 from sightline.settings.merge import flag_of
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ else:
 
 CHECK = Group("Check", sort_key=1)
 NAMED, WIDEST, NARROWEST = 3, 100, 40
+# The kinds of problems whose notes say what an error found.
+OF_ERRORS = ("unreadable", "unlisted")
 
 
 def check(
@@ -81,20 +84,20 @@ def _show(result: CheckResult, data: str, out: Path | None) -> None:
     for title, wrong in (("Wrong", True), ("Worth knowing", False)):
         chosen = [problem for problem in result.problems if problem.wrong is wrong]
         if chosen:
-            print(f"\n{title}")
+            print(f"\n{said(title)}")
         for problem in chosen:
             print("\n".join(_lines(problem, width)))
     print()
     # A path or a command that is broken over lines could not be copied.
     if out is not None:
-        print(f"Written to {out}: {' and '.join(path.name for path in result.written)}")
+        say(f"Written to {out}: {' and '.join(path.name for path in result.written)}")
     elif result.problems:
-        print(f"Full list, with the pictures: sightline check {data} --out DIR")
+        say(f"Full list, with the pictures: sightline check {data} --out DIR")
     if result.wrong:
         kinds = _things_wrong(result)
-        print("\n".join(wrap(f"{kinds} wrong. Next: work through the list from the top, then check again.", width)))
+        print(filled(said(f"{kinds} wrong. Next: work through the list from the top, then check again."), width))
     else:
-        print(f"Nothing is wrong. Next: sightline train {data}")
+        say(f"Nothing is wrong. Next: sightline train {data}")
 
 
 def _things_wrong(result: CheckResult) -> str:
@@ -103,24 +106,26 @@ def _things_wrong(result: CheckResult) -> str:
 
 
 def _row(name: str, part: PartCounts) -> list[str]:
+    from sightline.cli.tables import between
+
     counts = part.classes.values()
     if not counts:
-        return [name, "0", "0", "-"]
+        return [said(name), "0", "0", "-"]
     low, high = min(counts), max(counts)
-    spread = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-    return [name, f"{part.pictures:,}", f"{len(counts):,}", spread]
+    spread = f"{low:,}" if low == high else between(f"{low:,}", f"{high:,}")
+    return [said(name), f"{part.pictures:,}", f"{len(counts):,}", spread]
 
 
 def _lines(problem: Problem, width: int) -> Iterator[str]:
     """A problem's text, its first cases, and what to do, wrapped."""
-    yield from wrap(f"- {problem.text}", width, initial_indent="  ", subsequent_indent="    ")
+    yield from wrapped("- " + said(problem.text, "notes"), width, initial_indent="  ", subsequent_indent="    ")
     for entry in problem.entries[:NAMED]:
-        line = " = ".join(entry.files) + (f" ({entry.note})" if entry.note else "")
-        yield from wrap(_printable(line), width, initial_indent=" " * 6, subsequent_indent=" " * 8,
-                        break_on_hyphens=False)  # fmt: skip
+        note = said(entry.note, "found" if problem.kind in OF_ERRORS else "notes")
+        line = " = ".join(entry.files) + (f" ({note})" if note else "")
+        yield from wrapped(_printable(line), width, initial_indent=" " * 6, subsequent_indent=" " * 8)
     if problem.count > NAMED:
-        yield f"      and {problem.count - NAMED:,} more"
-    yield from wrap(f"-> {problem.advice}", width, initial_indent=" " * 4, subsequent_indent=" " * 7)
+        yield "      " + said(f"and {problem.count - NAMED:,} more")
+    yield from wrapped("-> " + said(problem.advice, "notes"), width, initial_indent=" " * 4, subsequent_indent=" " * 7)
 
 
 def _printable(text: str) -> str:

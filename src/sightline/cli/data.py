@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from sightline.cli.flags import given, setting_flags
-from sightline.cli.output import AS_TEXT, Output, print_json
+from sightline.cli.output import AS_TEXT, Output, print_json, say
+from sightline.language import said
 
 if TYPE_CHECKING:
     DataDirFlag = Any
@@ -32,12 +33,13 @@ def list_datasets(*, flags: DataDirFlag = NONE_GIVEN, output: Output = AS_TEXT) 
 
     rows: list[list[str]] = []
     for line in found:
-        size = "x".join(map(str, (line.size[2], *line.size[:2]))) if line.size else "any"
-        counts = ["any" if count is None else f"{count:,}" for count in (line.classes, line.train, line.test)]
-        rows.append([line.name, size, *counts, line.found or "not downloaded yet"])
+        size = "x".join(map(str, (line.size[2], *line.size[:2]))) if line.size else said("any")
+        counts = [said("any") if count is None else f"{count:,}" for count in (line.classes, line.train, line.test)]
+        rows.append([line.name, size, *counts, said(line.found or "not downloaded yet")])
     head = ["data", "image", "classes", "train", "test", "where"]
-    table_with_notes(head, rows, [line.title for line in found])
-    print("\nTo train on one: sightline train NAME. On your own folder: sightline train FOLDER")
+    table_with_notes(head, rows, [said(line.title, "titles") for line in found])
+    print()
+    say("To train on one: sightline train NAME. On your own folder: sightline train FOLDER")
 
 
 def get_dataset(
@@ -58,4 +60,4 @@ def get_dataset(
         for path in files.values():
             print(path)
     else:
-        print(f"{name} needs no files")
+        say(f"{name} needs no files")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from sightline.cli.flags import leave_out
+from sightline.language import said
+from sightline.language.columns import filled
 from sightline.settings.merge import flag_of
 
 if TYPE_CHECKING:
@@ -41,14 +42,17 @@ def show_folds(result: CrossValidationResult) -> None:
     groups = "" if result.groups is None else f" in {result.groups:,} groups"
     support = sum(result.confusion_matrix[result.classes.index(result.worst_class)])
     rows = [
-        ("folds", f"{result.folder}, {len(each)} folds of {result.images:,} pictures{groups}"),
-        ("model", f"{result.model} on {result.data}"),
+        ("folds", said(f"{result.folder}, {len(each)} folds of {result.images:,} pictures{groups}")),
+        ("model", said(f"{result.model} on {result.data}")),
         ("accuracy", f"{percent(result.accuracy)}{percent_interval(result.interval)}"),
-        ("per fold", f"{percent(result.mean)} ± {POINTS * result.sd:.2f}: {', '.join(each[:MOST_FOLDS])}{more}"),
-        ("balanced", f"{percent(result.balanced_accuracy)}  (mean over the classes)"),
-        ("worst class", f"{result.worst_class}: recall {percent(result.worst_class_recall)} of {support:,} pictures"),
-        ("mistakes", f"{result.mistakes:,}; {result.answers.name} lists all pictures, the most doubtful label first"),
+        ("per fold", said(f"{percent(result.mean)} ± {POINTS * result.sd:.2f}: {', '.join(each[:MOST_FOLDS])}{more}")),
+        ("balanced", f"{percent(result.balanced_accuracy)}  {said('(mean over the classes)')}"),
+        ("worst class", said(f"{result.worst_class}: recall {percent(result.worst_class_recall)} of {support:,} pictures")),
+        (
+            "mistakes",
+            said(f"{result.mistakes:,}; {result.answers.name} lists all pictures, the most doubtful label first"),
+        ),
     ]
     facts(rows)
     print()
-    print(fill(f"Each picture was classified by a model that never saw it. {MEANING}", Console().width))
+    print(filled(said(f"Each picture was classified by a model that never saw it. {MEANING}"), Console().width))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from sightline.cli.flags import given, setting_flags
-from sightline.cli.output import AS_TEXT, Output, print_json
+from sightline.cli.output import AS_TEXT, Output, print_json, say
+from sightline.language import said
 
 if TYPE_CHECKING:
     from sightline import ForecastResult
@@ -50,33 +51,36 @@ def _show(result: ForecastResult) -> None:
 
     found = result.forecast
     head = ["training images", "", "accuracy", f"{100 * found.confidence:g}% interval", "gain in points", "interval"]
-    rows = [[f"{size.images:,.0f}", "measured", percent(size.accuracy), "", "", ""] for size in found.measured]
-    rows.append([f"{found.now.images:,}", "current number", *_level(found.now), "", ""])
+    rows = [[f"{size.images:,.0f}", said("measured"), percent(size.accuracy), "", "", ""] for size in found.measured]
+    rows.append([f"{found.now.images:,}", said("current number"), *_level(found.now), "", ""])
     for point in found.predictions:
-        what = f"forecast: {point.images / found.images:g} times as many"
+        what = said(f"forecast: {point.images / found.images:g} times as many")
         rows.append(
             [f"{point.images:,}", what, *_level(point), f"{100 * point.gain:+.2f}", _points(point.gain_interval)]
         )
     table(head, rows)
     print()
-    print(
+    say(
         f"Measured on {found.asked:,} training and validation images, with heads fitted to the frozen features of "
         f"{found.weights}. No head was fitted to the images that it was measured on."
     )
     if result.accuracy is not None:
-        print(
+        say(
             f"The run's own network has a validation accuracy of {percent(result.accuracy)}; this head is expected to "
             f"reach {percent(found.now.accuracy)}. Rely on the gain, not on the absolute accuracy."
         )
-    print(f"Written to {', '.join(map(str, result.files))}.")
+    say(f"Written to {', '.join(map(str, result.files))}.")
 
 
 def _level(point: ExpectedAccuracy) -> tuple[str, str]:
-    from sightline.cli.tables import percent
+    from sightline.cli.tables import between, percent
 
     low, high = point.interval
-    return percent(point.accuracy), f"{percent(low)} to {percent(high)}"
+    return percent(point.accuracy), between(percent(low), percent(high))
 
 
 def _points(interval: tuple[float, float]) -> str:
-    return " to ".join(f"{100 * end:+.2f}" for end in interval)
+    from sightline.cli.tables import between
+
+    low, high = interval
+    return between(f"{100 * low:+.2f}", f"{100 * high:+.2f}")

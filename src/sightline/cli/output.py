@@ -8,9 +8,11 @@ import math
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
+
+from sightline.language import said
 
 OUTPUT = Group("Output", sort_key=90)
 
@@ -23,6 +25,10 @@ class Output:
     json: Annotated[
         bool, Parameter(negative="", group=OUTPUT, help="Print the result, and nothing else, as JSON on stdout.")
     ] = False
+    lang: Annotated[
+        Literal["en", "zh"] | None,
+        Parameter(group=OUTPUT, metavar="NAME", help="Language of what is printed: en or zh. [the system's]"),
+    ] = None
     debug: Annotated[bool, Parameter(negative="", group=OUTPUT, help="Show the traceback of an error.")] = False
 
     @contextlib.contextmanager
@@ -44,10 +50,15 @@ def print_json(result: Any) -> None:
     print(escaped(text))
 
 
+def say(text: str) -> None:
+    """Print a line for people on stdout."""
+    print(said(text))
+
+
 def print_notes(notes: Sequence[str]) -> None:
     """Print what people should know besides the result, on stderr."""
     for note in notes:
-        print(escaped(note), file=sys.stderr)
+        print(escaped(said(note, "notes")), file=sys.stderr)
 
 
 def escaped(text: str) -> str:

@@ -117,4 +117,4 @@ def _name_skipped(paths: Sequence[Path], answers: Sequence[Prediction]) -> None:
     answered = {answer.source for answer in answers}
     skipped = [str(path) for path in paths if str(path) not in answered]
     if skipped:
-        print(f"skipped {len(skipped)} unreadable: {', '.join(skipped)}", file=sys.stderr)
+        print_notes([f"skipped {len(skipped)} unreadable: {', '.join(skipped)}"])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Group, Parameter
 
-from sightline.cli.output import AS_TEXT, Output, print_json
+from sightline.cli.output import AS_TEXT, Output, print_json, print_notes
+from sightline.language import asked
 
 REPORT = Group("Report", sort_key=1)
 
@@ -25,24 +25,19 @@ def report(
     markdown: Annotated[
         bool, Parameter(group=REPORT, negative="", help="Also write report.md, with its pictures in a folder.")
     ] = False,
-    lang: Annotated[
-        Literal["en", "zh"],
-        Parameter(group=REPORT, metavar="NAME", help="Language of the report and its plots: en or zh."),
-    ] = "en",
     out: Annotated[
         Path | None, Parameter(group=REPORT, metavar="DIR", help="Folder to write to. [the folder itself]")
     ] = None,
     output: Output = AS_TEXT,
 ) -> None:
-    """Write the report, and print where."""
+    """Write the report, in the language that is spoken, and print where."""
     with output.working():
         import sightline
 
-        found = sightline.report(folder, slides=slides, markdown=markdown, lang=lang, out=out)
+        found = sightline.report(folder, slides=slides, markdown=markdown, lang=asked(), out=out)
     if output.json:
         print_json(found.to_dict())
         return
-    for note in found.notes:
-        print(note, file=sys.stderr)
+    print_notes(found.notes)
     for path in found.files:
         print(path)

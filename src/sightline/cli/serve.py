@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from sightline.cli.flags import given, model_flags, setting_flags, typed
-from sightline.cli.output import AS_TEXT, Output, print_json
+from sightline.cli.output import AS_TEXT, Output, print_json, say
 from sightline.serving.settings import Limits
 
 SERVE = Group("Serve", sort_key=1)
@@ -78,8 +78,8 @@ def serve(
             if output.json:
                 print_json(vars(info))
             else:
-                print(f"{model} is served at {info.url}")
-                print(f"Requests are processed in batches of up to {info.max_batch} pictures. Ctrl-C stops the server.")
+                say(f"{model} is served at {info.url}")
+                say(f"Requests are processed in batches of up to {info.max_batch} pictures. Ctrl-C stops the server.")
         stdout.flush()  # whoever started this waits for the address
 
     with output.working():

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from textwrap import fill
 
 from rich import box
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 
+from sightline.language import said
+from sightline.language.columns import filled, padded
+
 DIGITS = set("0123456789.+-%,")
-NO_NUMBER = ("", "-", "any")
+NO_NUMBER = ("", "-", "any", "任意")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, total: Sequence[str] | None = None) -> None:
-    """Print `rows` under `head`, columns of numbers to the right, and `total` under a line."""
+    """Print `rows` under `head`, columns of numbers to the right, and `total` under a line. The head is translated."""
+    head = [said(title) for title in head]
     columns = Table(box=box.SIMPLE_HEAD, show_edge=False, show_footer=total is not None, pad_edge=False, padding=(0, 1))
     everything = [*rows, *([total] if total else [])]
     for index, title in enumerate(head):
@@ -41,22 +44,21 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, total: Sequence
 
 
 def table_with_notes(head: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]) -> None:
-    """Print `rows` under `head`, and under each row its note, indented and wrapped to the terminal."""
+    """Print `rows` under `head`, and under each row its note, indented and wrapped. The head is translated."""
+    head = [said(title) for title in head]
     widths = _widths(head, rows)
     most = Console().width
     gap = max(1, min(3, (most - sum(widths)) // (len(widths) - 1)))  # narrower where the terminal is
 
     def line(cells: Sequence[str]) -> str:
-        padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(cells, widths, strict=True))
-        return (" " * gap).join(padded).rstrip()
+        return (" " * gap).join(padded(cell, width) for cell, width in zip(cells, widths, strict=True)).rstrip()
 
     print(line(head))
     print("─" * min(sum(widths) + gap * (len(widths) - 1), most))
     for row, note in zip(rows, notes, strict=True):
         print(line(row))
         indent = "    "
-        # A name broken at its hyphen could not be copied.
-        print(fill(note, most, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False))
+        print(filled(note, most, initial_indent=indent, subsequent_indent=indent))
 
 
 def _widths(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
@@ -64,10 +66,11 @@ def _widths(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
 
 
 def facts(rows: Sequence[tuple[str, str]]) -> None:
-    """Print what was found, a name and a value a line."""
-    column = max(len(name) for name, _ in rows) + 2
+    """Print what was found, a name and a value a line. The names are translated."""
+    rows = [(said(name), value) for name, value in rows]
+    column = max(cell_len(name) for name, _ in rows) + 2
     for name, value in rows:
-        print(f"{name:{column}}{value}")
+        print(f"{padded(name, column)}{value}")
 
 
 def percent(value: float | None) -> str:
@@ -80,4 +83,9 @@ def percent_interval(interval: Sequence[float] | None) -> str:
     if not interval:
         return ""
     low, high = interval
-    return f"  (95% interval {percent(low)} to {percent(high)})"
+    return "  " + said(f"(95% interval {percent(low)} to {percent(high)})")
+
+
+def between(low: str, high: str) -> str:
+    """Write a range of two numbers."""
+    return f"{low}{said(' to ')}{high}"

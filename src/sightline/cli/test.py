@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from sightline.cli.flags import DATA, given, setting_flags
-from sightline.cli.output import AS_TEXT, Output, print_json, print_notes
+from sightline.cli.output import AS_TEXT, Output, print_json, print_notes, say
+from sightline.language import said
 
 if TYPE_CHECKING:
     from sightline import TestResult
@@ -79,7 +80,7 @@ def _show(result: TestResult) -> None:
 
     report, worst = result.report, result.report.worst_class
     part = "" if result.n == result.images else f", the first of {result.images:,}"
-    rows = [("images", f"{result.n:,}{part}")]
+    rows = [("images", said(f"{result.n:,}{part}"))]
     if report.step is not None:
         rows.append(("step", f"{report.step:,}"))
     rows.append(("accuracy", f"{percent(result.accuracy)}{percent_interval(result.interval)}"))
@@ -88,7 +89,7 @@ def _show(result: TestResult) -> None:
     rows += [
         (f"top {report.top_k}", percent(report.top_k_accuracy)),
         ("balanced accuracy", percent(report.balanced_accuracy)),
-        *([("worst class", f"{worst.name}, recall {percent(worst.recall)}")] if report.is_unequal else []),
+        *([("worst class", said(f"{worst.name}, recall {percent(worst.recall)}"))] if report.is_unequal else []),
         ("macro F1", percent(report.macro_f1)),
         ("loss", f"{result.loss:.4f}"),
         ("calibration error", percent(report.ece)),
@@ -105,4 +106,5 @@ def _show(result: TestResult) -> None:
         ],
     )
     if result.folder is not None:
-        print(f"\nWritten to {result.folder}: {', '.join(path.name for path in result.files)}")
+        print()
+        say(f"Written to {result.folder}: {', '.join(path.name for path in result.files)}")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from sightline.cli.flags import SECTIONS, given, leave_out, setting_flags, typed
-from sightline.cli.output import AS_TEXT, OUTPUT, Output, print_json
+from sightline.cli.output import AS_TEXT, OUTPUT, Output, print_json, say
 from sightline.cli.seeds import seeds_of
 from sightline.errors import UsageError
+from sightline.language import said
 from sightline.settings.merge import flag_of
 
 if TYPE_CHECKING:
@@ -136,23 +137,24 @@ def _show(result: TuneResult) -> None:
     from sightline.cli.tables import facts, percent, table
 
     counts = ((result.complete, "complete"), (result.pruned, "stopped early"), (result.failed, "failed"))
-    trials = ", ".join(f"{count} {word}" for count, word in counts if count)
+    trials = said(", ").join(said(f"{count} {word}") for count, word in counts if count)
     rows = [("study", str(result.folder)), ("trials", trials)]
-    rows.append(("best", f"trial {result.best_trial}: {percent(result.validation)} on validation"))
+    rows.append(("best", said(f"trial {result.best_trial}: {percent(result.validation)} on validation")))
     if result.validation_before is not None:
-        rows.append(("before", f"{percent(result.validation_before)} on validation"))
+        rows.append(("before", said(f"{percent(result.validation_before)} on validation")))
     facts(rows)
     print()
     if not result.changes:
-        print("The search found nothing better than its start.")
+        say("The search found nothing better than its start.")
         return
     table(["setting", "before", "found", "importance"], _changes(result))
     if result.comparison is not None:
         print()
         show_comparison(result.comparison)
     else:
-        print(
-            "\nThe best trial's validation accuracy is too optimistic, since these images selected it. "
+        print()
+        say(
+            "The best trial's validation accuracy is too optimistic, since these images selected it. "
             "Use --seeds N to compare it on test images."
         )
 
