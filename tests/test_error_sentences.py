@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from helpers.sources import GAP, PARTS, Program, whole_program
 
+from helpers.sources import GAP, PARTS, Program, whole_program
 from sightline.errors import DataError, UsageError, needs, unknown
 from sightline.installation import install_command
 

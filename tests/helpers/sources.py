@@ -43,7 +43,7 @@ class Program:
         self.calls: dict[str, list[tuple[ast.Call, Module, tuple[Function, ...]]]] = defaultdict(list)
         self.definitions: dict[str, int] = defaultdict(int)
         for module in self.modules:
-            for node, scope in _walk(module.tree, ()):
+            for node, scope in walk(module.tree, ()):
                 if isinstance(node, ast.Call):
                     self.calls[_called(node)].append((node, module, scope))
                 elif isinstance(node, Function):
@@ -101,7 +101,7 @@ class Program:
                 return self._named(name, module, scope, depth + 1)
             case ast.Call(func=ast.Name(id=name)) if name in module.functions:
                 function = module.functions[name]
-                results = [inner.value for inner in _own(function) if isinstance(inner, ast.Return) and inner.value]
+                results = [inner.value for inner in own(function) if isinstance(inner, ast.Return) and inner.value]
                 return [text for one in results for text in self.texts(one, module, (function,), depth + 1)] or [GAP]
             case _:
                 return [GAP]
@@ -109,7 +109,7 @@ class Program:
     def _named(self, name: str, module: Module, scope: tuple[Function, ...], depth: int) -> list[str]:
         for place in range(len(scope), 0, -1):
             function, outer = scope[place - 1], scope[:place]
-            values = _assigned(function, name)
+            values = assigned(function, name)
             if _has_parameter(function, name):
                 return self._filled(function, name, module, depth) + self._all(values, module, outer, depth)
             if values:
@@ -157,16 +157,16 @@ def _module(path: str, tree: ast.Module) -> Module:
     return module
 
 
-def _walk(node: ast.AST, scope: tuple[Function, ...]) -> Iterator[tuple[ast.AST, tuple[Function, ...]]]:
+def walk(node: ast.AST, scope: tuple[Function, ...]) -> Iterator[tuple[ast.AST, tuple[Function, ...]]]:
     """Every node, with the functions around it, the outermost first."""
     for child in ast.iter_child_nodes(node):
         yield child, scope
-        yield from _walk(child, (*scope, child) if isinstance(child, Function) else scope)
+        yield from walk(child, (*scope, child) if isinstance(child, Function) else scope)
 
 
-def _own(function: Function) -> Iterator[ast.AST]:
+def own(function: Function) -> Iterator[ast.AST]:
     """Every node of a function that is in no other function inside it."""
-    yield from (node for node, scope in _walk(function, ()) if not scope)
+    yield from (node for node, scope in walk(function, ()) if not scope)
 
 
 def _called(call: ast.Call) -> str:
@@ -179,10 +179,10 @@ def _has_parameter(function: Function, name: str) -> bool:
     return any(argument is not None and argument.arg == name for argument in every)
 
 
-def _assigned(function: Function, name: str) -> list[ast.expr]:
+def assigned(function: Function, name: str) -> list[ast.expr]:
     """What a function gives a name; a loop's or a `with`'s value is unknown, an expression that has no text."""
     known: dict[ast.expr, ast.expr] = {}
-    for node in _own(function):
+    for node in own(function):
         match node:
             case ast.Assign(targets=[ast.Tuple(elts=targets)], value=ast.Tuple(elts=values)):
                 known |= dict(zip(targets, values, strict=True))
@@ -190,7 +190,7 @@ def _assigned(function: Function, name: str) -> list[ast.expr]:
                 known[target] = value
             case _:
                 pass
-    stored = (node for node in _own(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
+    stored = (node for node in own(function) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store))
     return [known.get(node, ast.Constant(None)) for node in stored if node.id == name]
 
 

@@ -9,7 +9,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from helpers.sources import GAP, Function, Module, Program, _own, _walk, whole_program
+from helpers.sources import GAP, Function, Module, Program, assigned, own, walk, whole_program
 
 # Functions whose texts reach people as notes, through what they return or append: file -> functions, () for all.
 NOTES: dict[str, tuple[str, ...]] = {
@@ -36,6 +36,8 @@ NOTES: dict[str, tuple[str, ...]] = {
     "tuning/trials.py": ("_tell",),
     "tuning/tune.py": ("_described",),
 }
+# The same for what is printed as a result.
+RESULTS: dict[str, tuple[str, ...]] = {"cli/compare.py": ("_costs", "_details")}
 NOTE_CALLS = {"note", "tell", "ProgressBar", "print_notes"}
 TEXT = ast.JoinedStr | ast.Constant | ast.BinOp
 NUMBERS = re.compile(r"\[([^\]|]*)\|?([^\]]*)\]")
@@ -69,7 +71,7 @@ def literals() -> set[str]:
     """Every text that the source has, with blanks for what is filled in."""
     found: set[str] = set()
     for module in whole_program().modules:
-        for node, _ in _walk(module.tree, ()):
+        for node, _ in walk(module.tree, ()):
             if isinstance(node, ast.JoinedStr):
                 found.add("".join(v.value if isinstance(v, ast.Constant) else "{}" for v in node.values))
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -78,12 +80,7 @@ def literals() -> set[str]:
 
 
 def _notes(program: Program) -> Iterator[tuple[str, str]]:
-    for module in program.modules:
-        if module.path in NOTES:
-            wanted = NOTES[module.path]
-            for node, _ in _walk(module.tree, ()):
-                if isinstance(node, Function) and (node.name in wanted or not wanted):
-                    yield from ((text, module.path) for text in _texts_in(program, module, node))
+    yield from _listed(program, NOTES)
     for name in NOTE_CALLS:
         for call, module, scope in program.calls[name]:
             if not call.args or not isinstance(call.func, ast.Attribute | ast.Name):
@@ -93,15 +90,28 @@ def _notes(program: Program) -> Iterator[tuple[str, str]]:
                 yield from ((text, module.path) for text in program.texts(one, module, scope) if text != GAP)
 
 
+def _listed(program: Program, functions: dict[str, tuple[str, ...]]) -> Iterator[tuple[str, str]]:
+    for module in program.modules:
+        wanted = functions.get(module.path)
+        for node, _ in walk(module.tree, ()) if wanted is not None else ():
+            if isinstance(node, Function) and (node.name in wanted or not wanted):
+                yield from ((text, module.path) for text in _texts_in(program, module, node))
+
+
 def _texts_in(program: Program, module: Module, function: Function) -> Iterator[str]:
     """The texts with a space in them, except those of errors, and of texts in texts."""
     inside: set[ast.AST] = set()
-    for node in _own(function):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in program.kinds:
-            inside.update(ast.walk(node))
+    for node in own(function):
+        match node:
+            case ast.Call(func=ast.Name(id=name)) if name in program.kinds:
+                inside.update(ast.walk(node))
+            case ast.Assign(targets=[ast.Name(id="advice")]):
+                inside.update(ast.walk(node))
+            case _:
+                pass
     if (document := ast.get_docstring(function, clean=False)) is not None:
         inside.update(n for n in ast.walk(function) if isinstance(n, ast.Constant) and n.value == document)
-    for node in _own(function):
+    for node in own(function):
         if node in inside or not isinstance(node, TEXT):
             continue
         inside.update(ast.walk(node))
@@ -110,6 +120,7 @@ def _texts_in(program: Program, module: Module, function: Function) -> Iterator[
 
 def _results(program: Program) -> Iterator[tuple[str, str]]:
     """What `said` and `say` are given, and the heads and names of tables."""
+    yield from _listed(program, RESULTS)
     for name in ("said", "say"):
         for call, module, scope in program.calls[name]:
             if len(call.args) == 1 and module.path.startswith("cli/"):
@@ -123,6 +134,9 @@ def _results(program: Program) -> Iterator[tuple[str, str]]:
 def _names(program: Program, node: ast.expr, module: Module, scope: tuple[Function, ...]) -> Iterator[str]:
     """The heads of a table, or the names in rows of (name, value)."""
     match node:
+        case ast.Name(id=name) if scope and any(isinstance(v, ast.List) for v in assigned(scope[-1], name)):
+            for value in assigned(scope[-1], name):
+                yield from _names(program, value, module, scope)
         case ast.List(elts=items) if all(not isinstance(item, ast.Tuple) for item in items):
             for item in items:
                 yield from program.texts(item, module, scope)

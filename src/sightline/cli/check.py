@@ -27,8 +27,6 @@ else:
 
 CHECK = Group("Check", sort_key=1)
 NAMED, WIDEST, NARROWEST = 3, 100, 40
-# The kinds of problems whose notes say what an error found.
-OF_ERRORS = ("unreadable", "unlisted")
 
 
 def check(
@@ -120,7 +118,7 @@ def _lines(problem: Problem, width: int) -> Iterator[str]:
     """A problem's text, its first cases, and what to do, wrapped."""
     yield from wrapped("- " + said(problem.text, "notes"), width, initial_indent="  ", subsequent_indent="    ")
     for entry in problem.entries[:NAMED]:
-        note = said(entry.note, "found" if problem.kind in OF_ERRORS else "notes")
+        note = said(entry.note, problem.section)
         line = " = ".join(entry.files) + (f" ({note})" if note else "")
         yield from wrapped(_printable(line), width, initial_indent=" " * 6, subsequent_indent=" " * 8)
     if problem.count > NAMED:

@@ -148,7 +148,9 @@ def show_comparison(result: ComparisonResult) -> None:
     looks = result.looks
     if len(looks) > 1:
         counts = ", ".join(map(str, looks))
-        text = f"The results were looked at with {counts} seeds. Looking and then adding seeds inflates false positives."
+        text = (
+            f"The results were looked at with {counts} seeds. Looking and then adding seeds inflates false positives."
+        )
         print(filled(said(text), width))
     images = f"{result.test_images:,} test images"
     say(f"{images}, the same for every contestant. Written to {result.folder}")

@@ -47,7 +47,10 @@ def show_folds(result: CrossValidationResult) -> None:
         ("accuracy", f"{percent(result.accuracy)}{percent_interval(result.interval)}"),
         ("per fold", said(f"{percent(result.mean)} ± {POINTS * result.sd:.2f}: {', '.join(each[:MOST_FOLDS])}{more}")),
         ("balanced", f"{percent(result.balanced_accuracy)}  {said('(mean over the classes)')}"),
-        ("worst class", said(f"{result.worst_class}: recall {percent(result.worst_class_recall)} of {support:,} pictures")),
+        (
+            "worst class",
+            said(f"{result.worst_class}: recall {percent(result.worst_class_recall)} of {support:,} pictures"),
+        ),
         (
             "mistakes",
             said(f"{result.mistakes:,}; {result.answers.name} lists all pictures, the most doubtful label first"),

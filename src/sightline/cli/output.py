@@ -27,7 +27,9 @@ class Output:
     ] = False
     lang: Annotated[
         Literal["en", "zh"] | None,
-        Parameter(group=OUTPUT, metavar="NAME", help="Language of what is printed: en or zh. [the system's]"),
+        Parameter(
+            group=OUTPUT, metavar="NAME", help="Language of messages, plots and reports: en or zh. [the system's]"
+        ),
     ] = None
     debug: Annotated[bool, Parameter(negative="", group=OUTPUT, help="Show the traceback of an error.")] = False
 

@@ -55,7 +55,10 @@ def _show(everything: Sequence[Recipe]) -> None:
         better, command = recipe.about.get("better"), str(recipe.about.get("command", ""))
         # Where the figures are of other settings than the recipe's own, the command says so.
         flags = command.partition(f"--recipe {recipe.name} ")[2]
-        told = [said(str(recipe.about.get("title", "")), "titles"), *([said(f"measured with {flags}")] if flags else [])]
+        told = [
+            said(str(recipe.about.get("title", "")), "titles"),
+            *([said(f"measured with {flags}")] if flags else []),
+        ]
         notes.append(said("; ").join([*told, *([said(f"better: {better}")] if better else [])]))
     table_with_notes(["recipe", "model", "accuracy", "time"], rows, notes)
     print()

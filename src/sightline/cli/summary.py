@@ -61,7 +61,10 @@ def _show(found: ModelSummary) -> None:
         ],
         total=[said("total"), "", "", f"{found.parameters:,}", f"{found.macs:,}"],
     )
-    rows = [("input", _dimensions(found.input)), ("weights", said(f"{4 * found.parameters / 2**20:.1f} MiB in float32"))]
+    rows = [
+        ("input", _dimensions(found.input)),
+        ("weights", said(f"{4 * found.parameters / 2**20:.1f} MiB in float32")),
+    ]
     idle = sum(part.parameters for part in found.parts if part.output is None)
     if idle:
         rows.append(("auxiliary", said(f"{idle:,} parameters belong to heads that run in training only")))

@@ -82,7 +82,7 @@ class StudyFlags:
     study: Annotated[str | None, Parameter(group=TUNE, metavar="NAME", help="The study's name in --storage.")] = None
     resume: Annotated[
         Path | None,
-        Parameter(group=TUNE, metavar="DIR", help="Continue this study; flags that are not given keep their values."),
+        Parameter(group=TUNE, metavar="DIR", help="Continue this study; flags not given keep their values."),
     ] = None
     studies: Annotated[Path | None, Parameter(group=TUNE, metavar="DIR", help="Folder for studies. [studies]")] = None
     name: Annotated[

@@ -134,9 +134,7 @@ def compare_settings(
     folder = ComparisonFolder.create(comparisons, name)
     folder.write_plan(plan)
     count, several = len(plan.seeds) * len(plan.sides), "" if len(plan.seeds) == 1 else "s"
-    reporter.note(
-        f"{folder.path}: {len(plan.sides)} contestants, {len(plan.seeds)} seed{several}, {count} runs"
-    )
+    reporter.note(f"{folder.path}: {len(plan.sides)} contestants, {len(plan.seeds)} seed{several}, {count} runs")
     return _finish(folder, plan, processes, images, reporter)
 
 

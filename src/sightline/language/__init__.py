@@ -1,4 +1,4 @@
-"""The language in which the command line speaks to people: English, or Chinese from a catalogue of the English texts."""
+"""The language of the command line: English, or Chinese from a catalogue of the English texts."""
 
 from __future__ import annotations
 

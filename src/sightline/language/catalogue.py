@@ -80,7 +80,7 @@ class Section:
     def _clauses(self, english: str, depth: int) -> str | None:
         """Translate clauses that a semicolon joins, each by itself; None unless all are known."""
         clauses = english.split("; ")
-        found = [self.find(clause, depth + 1) for clause in clauses] if 1 < len(clauses) and depth < DEEPEST else [None]
+        found = [self.find(clause, depth + 1) for clause in clauses] if len(clauses) > 1 and depth < DEEPEST else [None]
         return None if None in found else "；".join(filter(None, found))
 
     def match(self, english: str) -> tuple[str, list[str]] | None:

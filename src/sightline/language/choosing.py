@@ -41,7 +41,7 @@ def choose(words: Sequence[str]) -> None:
 
 def reset() -> None:
     """Speak English again, as to whoever calls the package from Python."""
-    global _asked, _spoken  # noqa: PLW0603
+    global _asked, _spoken
     _asked, _spoken = "en", "en"
 
 
