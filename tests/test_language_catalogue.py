@@ -27,7 +27,7 @@ PIECES = {
     "stopped early", "failed ({})", "{} of {}", "the {} class names", "{} operation", "{} operations",
     "no flips, since", "warning: flips as requested, but", "warning: upside down as requested, but",
     "summed over its channels for gray", "divided among three channels for colour", "{} and {} more", "{} {}s",
-    "and", "or", "{} x {}", "to", "{} from {}", "{} thread", "{} threads", "{} interval",
+    "and", "or", "{} x {}", "to", "{} from {}", "cpu, {} thread", "cpu, {} threads", "{} interval",
 }  # fmt: skip
 # Texts whose parts only a run can know: of other programs, or joined from pieces that the source has.
 COMPOSED = {

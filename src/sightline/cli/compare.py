@@ -133,8 +133,8 @@ def show_comparison(result: ComparisonResult) -> None:
     for number, side in enumerate(result.sides, start=1):
         spread = "" if side.sd is None else f" ± {POINTS * side.sd:.2f}"
         interval = side.interval
-        between = between(f"{POINTS * interval[0]:.2f}", f"{POINTS * interval[1]:.2f}") if interval else "-"
-        rows.append([str(number) if numbered else side.name, f"{POINTS * side.mean:.2f}{spread}", between, str(side.n)])
+        ends = between(f"{POINTS * interval[0]:.2f}", f"{POINTS * interval[1]:.2f}") if interval else "-"
+        rows.append([str(number) if numbered else side.name, f"{POINTS * side.mean:.2f}{spread}", ends, str(side.n)])
         notes.append(said(", ").join([side.name] * numbered + [said(cost) for cost in _costs(side)]))
     confidence = f"{POINTS * result.confidence:g}%"
     table_with_notes(["contestant", "test accuracy, %", f"{confidence} interval", "seeds"], rows, notes)

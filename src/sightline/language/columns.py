@@ -49,6 +49,6 @@ def wrapped(
     return [*lines, line.rstrip()]
 
 
-def filled(text: str, cells: int, **options: str) -> str:
+def filled(text: str, cells: int, *, initial_indent: str = "", subsequent_indent: str = "") -> str:
     """Do as `wrapped`, and give the lines as one text."""
-    return "\n".join(wrapped(text, cells, **options))
+    return "\n".join(wrapped(text, cells, initial_indent=initial_indent, subsequent_indent=subsequent_indent))
