@@ -203,6 +203,8 @@ KNOWN = {
         ("a  b y c", None),
         ("empty; x", "空；叉"),
         ("empty; y", None),
+        ("  empty, x,", "  空、叉，"),  # one line of several
+        ("not: a file is not known", None),  # no name ends like that
         ("", None),
     ],
 )

@@ -224,6 +224,12 @@ def test_every_line_is_known(section: str, used: dict[str, set[str]]) -> None:
     assert sorted(set(sections("zh")[section].texts) - used[section]) == []
 
 
+def test_pictures_are_named_with_their_reasons() -> None:
+    found = "3 unreadable pictures: a.png (it is empty), b.png (it is not a file) and 1 more"
+    expected = "有 3 张无法读取的图片：a.png（它是空的）、b.png（它不是文件）等（另有 1 张）"
+    assert sections("zh")["found"].find(found) == expected
+
+
 def test_every_title_is_known() -> None:
     titles = {dataset.title for dataset in DATASETS.values()}
     titles |= {str(recipe.about.get("title", "")) for recipe in sightline.list_recipes()}

@@ -51,7 +51,11 @@ class Pattern:
                 return None
             found.append(text[place:at])
             place = at + len(piece)
-        return [*found, text[place:end]] if place < end else None
+        if place >= end:
+            return None
+        found.append(text[place:end])
+        # What stands before the text's own words is a name or a number, and no beginning of another text.
+        return None if not first and re.search("[:;] ", found[0]) else found
 
 
 class Section:
@@ -72,16 +76,25 @@ class Section:
         """Translate; None for what is not known."""
         match = self.match(english) if depth < DEEPEST else None
         if match is None:
-            return self._clauses(english, depth)
+            return self._joined(english, depth) if depth < DEEPEST else None
         known, blanks = match
         text = self.texts[known]
         return text.format(*(_Blank(blank, self, depth + 1) for blank in blanks)) if blanks else text
 
-    def _clauses(self, english: str, depth: int) -> str | None:
-        """Translate clauses that a semicolon joins, each by itself; None unless all are known."""
-        clauses = english.split("; ")
-        found = [self.find(clause, depth + 1) for clause in clauses] if len(clauses) > 1 and depth < DEEPEST else [None]
-        return None if None in found else "；".join(filter(None, found))
+    def _joined(self, english: str, depth: int) -> str | None:
+        """Translate what semicolons or commas join, each part by itself; None unless all are known.
+
+        It may be a line of several: indented, or with a comma at its end.
+        """
+        core = english.strip(" ").removesuffix(",")
+        before = " " * (len(english) - len(english.lstrip(" ")))
+        after = "，" if english.endswith(",") else ""
+        for mark, chinese in (("; ", "；"), (", ", "、")):
+            parts = core.split(mark)
+            found = [self.find(part, depth + 1) for part in parts if part != english]
+            if found and None not in found:
+                return f"{before}{chinese.join(filter(None, found))}{after}"
+        return None
 
     def match(self, english: str) -> tuple[str, list[str]] | None:
         """Find the catalogue's English text that this one is, and what stands in its blanks."""
