@@ -90,7 +90,7 @@ def translated(text: str) -> str:
     return "".join(
         [
             said(what, "help"),
-            said(f"One of {names}.", "help") if names else "",
+            said(f" One of {names}.", "help") if names else "",
             f" [{said(default, 'help')}]" if default else "",
         ]
     )

@@ -13,7 +13,7 @@ no time. What is not found stays English.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -90,11 +90,20 @@ class Section:
         before = " " * (len(english) - len(english.lstrip(" ")))
         after = "，" if english.endswith(",") else ""
         for mark, chinese in (("; ", "；"), (", ", "、")):
-            parts = core.split(mark)
-            found = [self.find(part, depth + 1) for part in parts if part != english]
-            if found and None not in found:
-                return f"{before}{chinese.join(filter(None, found))}{after}"
+            found = self._each([part for part in core.split(mark) if part != english], depth + 1)
+            if found:
+                return f"{before}{chinese.join(found)}{after}"
         return None
+
+    def _each(self, parts: Sequence[str], depth: int) -> list[str]:
+        """Translate each of `parts`; nothing where one is not known."""
+        found: list[str] = []
+        for part in parts:
+            text = self.find(part, depth)
+            if text is None:
+                return []
+            found.append(text)
+        return found
 
     def match(self, english: str) -> tuple[str, list[str]] | None:
         """Find the catalogue's English text that this one is, and what stands in its blanks."""
