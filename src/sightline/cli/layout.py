@@ -17,7 +17,7 @@ INDENT = 2
 WIDEST_NAME = 26
 WIDEST_PAGE = 100
 # What a setting does, the names that it can have, and its default: each is translated alone.
-PARTS = re.compile(r"(?P<what>.*?)(?: One of (?P<names>[^.]*)\.)?(?: \[(?P<default>[^\[\]]*)\])?", re.DOTALL)
+PARTS = r"(?s)(?P<what>.*?)(?: One of (?P<names>[^.]*)\.)?(?: \[(?P<default>[^\[\]]*)\])?"
 
 
 def section(title: str, rows: Iterable[tuple[str, str]], *, width: int) -> list[str]:
@@ -84,7 +84,7 @@ def _text(entry: HelpEntry) -> str:
 
 def translated(text: str) -> str:
     """Give what a flag does in the language that is spoken."""
-    if (match := PARTS.fullmatch(text)) is None:
+    if (match := re.fullmatch(PARTS, text)) is None:
         return text
     what, names, default = match["what"], match["names"], match["default"]
     return "".join(

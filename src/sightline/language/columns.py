@@ -13,7 +13,7 @@ import unicodedata
 CLOSING = "，。、；：？！）】》”’…"
 OPENING = "（【《“‘"
 # A Latin word with what sticks to it, a wide character with its marks, or a space.
-PIECES = re.compile(rf"[{OPENING}]*(?:[^\s\u2e80-\uffef]+|[^\s])[{CLOSING}]*|\s+")
+PIECES = rf"[{OPENING}]*(?:[^\s\u2e80-\uffef]+|[^\s])[{CLOSING}]*|\s+"  # compiled when Chinese is first wrapped
 
 
 def width(text: str) -> int:
@@ -40,7 +40,7 @@ def wrapped(
         )  # fmt: skip
     lines: list[str] = []
     line = initial_indent
-    for piece in PIECES.findall(" ".join(text.split())):
+    for piece in re.findall(PIECES, " ".join(text.split())):
         if line.strip() and width(line + piece.rstrip()) > cells:
             lines.append(line.rstrip())
             line = subsequent_indent + piece.lstrip()
