@@ -1,1 +1,1 @@
-"""Run folders: file names, the content of each JSON file, the selected epoch, reloading of images, listing, verification."""
+"""Run folders: file names, the content of each JSON file, the selected epoch, reloading of images, lists, checks."""
