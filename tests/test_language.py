@@ -92,7 +92,7 @@ def test_a_terminal_without_chinese_is_spoken_to_in_english(encoding: str, chine
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["foo"], "错误：命令：“foo”不是已知的名称（应为 "),
+        (["foo"], "错误：命令：“foo”不是已知的名称。所有名称见 sightline --help。\n"),
         (["train", "digits", "--lr", "x"], "错误：--lr：实际为“x”（应为数）\n"),
         (["train", "digits", "--lr=-1"], "错误：--lr：实际为“-1”（应为大于 0 的数）\n"),
         (["train", "digits", "--sampler", "odd"], "错误：--sampler：实际为“odd”（应为 'shuffle' 或 'balanced'）\n"),

@@ -13,6 +13,7 @@ import sightline
 from helpers.translations import error_texts, texts_of
 from sightline.cli.app import COMMANDS, GROUPS, run
 from sightline.data.catalog import DATASETS
+from sightline.errors import with_reasons
 from sightline.language import catalogue
 from sightline.language.catalogue import BLANK, sections
 
@@ -27,7 +28,8 @@ PIECES = {
     "stopped early", "failed ({})", "{} of {}", "the {} class names", "{} operation", "{} operations",
     "no flips, since", "warning: flips as requested, but", "warning: upside down as requested, but",
     "summed over its channels for gray", "divided among three channels for colour", "{} and {} more", "{} {}s",
-    "and", "or", "{} x {}", "to", "{} from {}", "cpu, {} thread", "cpu, {} threads", "{} interval",
+    "and", "or", "{} x {}", "to", "{} from {}", "cpu, {} thread", "cpu, {} threads", "{} interval", "a label file",
+    "replace",
 }  # fmt: skip
 # Texts whose parts only a run can know: of other programs, or joined from pieces that the source has.
 COMPOSED = {
@@ -49,6 +51,14 @@ it holds functions, sparse tensors or a training graph
 it needs the operator {}, which is not ONNX's own
 its operator {} holds a graph or a sparse tensor
 it holds 'a', which is a path that leads out of it
+it cannot be read (permission denied)
+it cannot be read (Permission denied)
+it cannot be read (is a directory)
+it cannot be read: input/output error
+it cannot be written (no space left on device)
+the download cannot be written (No space left on device)
+it cannot be written (read-only file system)
+it cannot be written (file name too long)
 """,
     "expected": """
 a dataset's name or the path of pictures
@@ -78,6 +88,11 @@ only the model has {}; only the data has {}
 auto, cpu, mps, cuda or a numbered one such as cuda:0
 """,
     "advice": """
+See {} for all names.
+See {} in Python for all names.
+See the first line of {} for all names.
+See --model in sightline train --help for all names.
+See sightline recipes, or --model in sightline train --help, for all names.
 Run sightline test {}
 """,
     "subject": """
@@ -160,9 +175,19 @@ random pictures, since the run's test images are not at hand ({})
 {} stopped early
 {} ± {}: {}
 no settings.yaml, so no run began in it
+ok
+changed
+missing
+not listed
+{} ok
+{} changed
+{} missing
+{} not listed
 """,
 }
-MARKS = (", ", "; ", ".", " to ")
+MARKS = (", ", "; ", ": ", ".", " to ")
+# What a translation would have where a text of another one's form was taken for it.
+ENGLISH = re.compile(r"(?<![\w'`“])(the|an?|of|on|is|are|has|it|its|that|which|with|than|such|by|more|not|and)(?!\w)")
 
 
 @pytest.fixture
@@ -197,6 +222,7 @@ def unknown(section: str, texts: dict[str, str], skip: Callable[[str], object] =
             missing += [] if text in PIECES or skip(text) else [f"{place}: {text}"]
         else:
             assert all(PROBE.format(number) in translation for number in range(text.count(BLANK))), text
+            assert ENGLISH.search(translation) is None, f"{text}: {translation}"
     return missing
 
 
@@ -225,9 +251,17 @@ def test_every_line_is_known(section: str, used: dict[str, set[str]]) -> None:
 
 
 def test_pictures_are_named_with_their_reasons() -> None:
-    found = "3 unreadable pictures: a.png (it is empty), b.png (it is not a file) and 1 more"
-    expected = "有 3 张无法读取的图片：a.png（它是空的）、b.png（它不是文件）等（另有 1 张）"
-    assert sections("zh")["found"].find(found) == expected
+    reasons = {
+        "a (1).png": "it is empty", "b.png": "it cannot be read (permission denied)", "c.png": "it is odd",
+        **{f"{n}.png": "it is not a file" for n in range(20)}, "d": "it is empty", "e.JPG": "it is empty",
+    }  # fmt: skip
+    found = sections("zh")["found"].find(f"25 unreadable pictures: {with_reasons(list(reasons.items()))}")
+    assert found is not None
+    first = "a (1).png（它是空的）、b.png（无法读取（没有权限））、c.png (it is odd)、0.png（它不是文件）、"
+    assert found.startswith(f"有 25 张无法读取的图片：{first}")
+    assert found.endswith("、16.png（它不是文件）等（另有 5 张：3 张 .png、1 张没有扩展名、1 张 .jpg）")
+    note = sections("zh")["notes"].find("skipped 1 unreadable: a.png (it is empty)")
+    assert note == "跳过了 1 张无法读取的图片：a.png（它是空的）"
 
 
 def test_every_title_is_known() -> None:

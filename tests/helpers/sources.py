@@ -88,7 +88,8 @@ class Program:
             case ast.JoinedStr(values=parts):
                 return _joined([each(part) for part in parts])
             case ast.BinOp(left=left, op=ast.Add(), right=right):
-                return _joined([each(left), each(right)])
+                # A sum of numbers is one gap.
+                return [text if text.strip(GAP) else GAP for text in _joined([each(left), each(right)])]
             case ast.FormattedValue(value=value, conversion=-1, format_spec=None):
                 return each(value)
             case ast.IfExp(body=body, orelse=other):

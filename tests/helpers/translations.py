@@ -17,6 +17,7 @@ NOTES: dict[str, tuple[str, ...]] = {
     "checking/audit.py": ("audit_lines", "_some"),
     "checking/problems.py": (),
     "comparison/sides.py": ("_same_images", "length"),
+    "data/cache.py": ("_ready",),
     "data/folder.py": ("unseen_test", "_divided_groups"),
     "data/image_set.py": ("line",),
     "data/label_file.py": ("find_columns", "_split_column", "read_table"),
@@ -38,6 +39,8 @@ NOTES: dict[str, tuple[str, ...]] = {
 }
 # The same for what is printed as a result.
 RESULTS: dict[str, tuple[str, ...]] = {"cli/compare.py": ("_costs", "_details")}
+# Functions that say what to do about damage, for others' errors.
+ADVICE: dict[str, tuple[str, ...]] = {"runs/folder.py": ("mend_weights", "mend_checkpoint")}
 NOTE_CALLS = {"note", "tell", "ProgressBar", "print_notes"}
 TEXT = ast.JoinedStr | ast.Constant | ast.BinOp
 NUMBERS = re.compile(r"\[([^\]|]*)\|?([^\]]*)\]")
@@ -59,12 +62,24 @@ def texts_of(section: str) -> dict[str, str]:
 def error_texts(part: str) -> dict[str, str]:
     """All texts that a part of an error can be, each with the place that makes it."""
     found: dict[str, str] = {}
-    for place, parts in whole_program().places():
-        for text in parts.get(part, []):
-            plain = " ".join(text.split())
-            if re.search("[A-Za-z]", plain.replace(GAP, "")):
-                found.setdefault(plain.replace(GAP, "{}"), place)
+    program = whole_program()
+    texts = [(text, place) for place, parts in program.places() for text in parts.get(part, [])]
+    for text, place in [*texts, *(_advice(program) if part == "advice" else [])]:
+        plain = " ".join(text.split())
+        # Where a word of a text may be left out, its comma is too.
+        if re.search("[A-Za-z]", plain.replace(GAP, "")) and " ," not in plain:
+            found.setdefault(plain.replace(GAP, "{}"), place)
     return found
+
+
+def _advice(program: Program) -> Iterator[tuple[str, str]]:
+    """What other functions are given as `advice`, and what functions return for it."""
+    yield from _listed(program, ADVICE)
+    for calls in program.calls.values():
+        for call, module, scope in calls:
+            for given in call.keywords:
+                if given.arg == "advice":
+                    yield from ((text, module.path) for text in program.texts(given.value, module, scope))
 
 
 def literals() -> set[str]:
@@ -123,7 +138,9 @@ def _results(program: Program) -> Iterator[tuple[str, str]]:
     yield from _listed(program, RESULTS)
     for name in ("said", "say"):
         for call, module, scope in program.calls[name]:
-            for one in call.args[: 1 if name == "said" and len(call.args) == 1 else 0 if name == "said" else None]:
+            if name == "said" and len(call.args) > 1:  # a text of another section
+                continue
+            for one in call.args:  # `say` takes several lines
                 if module.path.startswith("cli/") and not isinstance(one, ast.Starred):
                     yield from ((text, module.path) for text in program.texts(one, module, scope) if text != GAP)
     for name in ("table", "table_with_notes", "facts"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
-from sightline.cli.output import AS_TEXT, Output, print_exactly, print_json, say
+from sightline.cli.output import AS_TEXT, Output, print_exactly, print_json, say, show
 from sightline.language import said
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def recipes(
         else:
             print_exactly(recipe.text.rstrip())
             say("", f"# To make your own recipe: sightline recipes {name} > mine.yaml, edit it, then")
-            say("# sightline train --recipe mine.yaml")
+            show("# sightline train --recipe mine.yaml")
         return
     everything = sightline.list_recipes()
     if output.json:

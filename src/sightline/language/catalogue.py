@@ -3,7 +3,8 @@
 An English text may have blanks, `{}`, where the source fills something in. Its translation numbers them, since it may
 need them in another order: `{0}` gives a blank as it is, which is right for names, paths and numbers; `{0:text}`
 translates it in turn, `{0:found}` by another section of the catalogue; `{0:list}` writes `a, b or c` as `a、b 或 c`;
-`{0:texts}` and `{0:clauses}` translate each part between commas, or semicolons.
+`{0:texts}` and `{0:clauses}` translate each part between commas, or semicolons; `{0:pictures}` is for a list of
+`errors.with_reasons`.
 
 A text is looked up as it is, then against the texts with blanks, those with the most words of their own first. A blank
 holds one character or more, and each ends at the first place where the text can go on, so that a long file name costs
@@ -26,6 +27,8 @@ WIDE = r"[\u3400-\u9fff]"
 NARROW = r"[!-~]"
 MARKS = {" or ": "或", " and ": "和"}
 DEEPEST = 4
+MORE = r"(?s)(.*) and (\d+) more \(([^()]*)\)"
+"""How `errors.with_reasons` ends where there are many pictures."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +136,28 @@ class _Blank:
                 return "；".join(map(self._known, self._text.split("; ")))
             case "text":
                 return self._known(self._text)
+            case "pictures":
+                return self._pictures()
             case _:
                 return self._section.catalogue[how].text(self._text, self._depth)
+
+    def _pictures(self) -> str:
+        """Translate the reasons in `a.png (it is empty), b.png (it is not a file) and 3 more (3 .jpg)`."""
+        known, more = self._section.catalogue["pictures"], re.fullmatch(MORE, self._text)
+        *first, last = (self._text if more is None else more[1]).split("), ")
+        told = "、".join(map(self._picture, (*(f"{picture})" for picture in first), last)))
+        if more is None:
+            return told
+        endings = "、".join(map(known.text, more[3].split(", ")))
+        return known.texts["{} and {} more ({})"].format(told, more[2], endings)
+
+    def _picture(self, picture: str) -> str:
+        """Translate `NAME (REASON)`, where both may contain brackets."""
+        for bracket in re.finditer(r" \(", picture.removesuffix(")")):
+            reason = self._section.catalogue["found"].find(picture[bracket.end() : -1])
+            if reason is not None:
+                return self._section.catalogue["pictures"].texts["{} ({})"].format(picture[: bracket.start()], reason)
+        return picture
 
     def _known(self, text: str) -> str:
         return self._section.text(text, self._depth)
