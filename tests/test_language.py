@@ -97,7 +97,7 @@ def test_a_terminal_without_chinese_is_spoken_to_in_english(encoding: str, chine
         (["train", "digits", "--lr=-1"], "错误：--lr：实际为“-1”（应为大于 0 的数）\n"),
         (["train", "digits", "--sampler", "odd"], "错误：--sampler：实际为“odd”（应为 'shuffle' 或 'balanced'）\n"),
         (["train", "--add-epochs", "2"], "错误：--add-epochs：没有与 --resume 一起给出。请加上 --resume RUN，"),
-        (["train", "digits", "--model", "resnte"], "错误：--model：“resnte”不是已知的名称。是否指 resnet 或 "),
+        (["train", "digits", "--model", "resnte"], "错误：--model：“resnte”不是已知的名称。是否指 resnet、"),
         (["predict", "no such model", "x.png"], "错误：no such model：没有这个运行文件夹或模型文件\n"),
         (["runs", "no"], "错误：no：没有这个文件夹（应为"),
     ],

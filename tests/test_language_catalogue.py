@@ -59,6 +59,9 @@ it cannot be written (no space left on device)
 the download cannot be written (No space left on device)
 it cannot be written (read-only file system)
 it cannot be written (file name too long)
+it cannot be decoded: image file is truncated
+it cannot be decoded: broken data stream when reading image file
+it cannot be decoded: unrecognized data stream contents when reading image file
 """,
     "expected": """
 a dataset's name or the path of pictures
@@ -147,6 +150,7 @@ validation accuracy reached {}
 test accuracy reached {}
 no better epoch in {}
 validation {} -> {}
+'a' and 'b'
 """,
     "results": """
 then

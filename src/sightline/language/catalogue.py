@@ -134,12 +134,11 @@ class _Blank:
                 return "、".join(map(self._known, self._text.split(", ")))
             case "clauses":
                 return "；".join(map(self._known, self._text.split("; ")))
-            case "text":
-                return self._known(self._text)
             case "pictures":
                 return self._pictures()
             case _:
-                return self._section.catalogue[how].text(self._text, self._depth)
+                section = self._section if how == "text" else self._section.catalogue[how]
+                return section.text(self._text, self._depth)
 
     def _pictures(self) -> str:
         """Translate the reasons in `a.png (it is empty), b.png (it is not a file) and 3 more (3 .jpg)`."""
@@ -164,8 +163,9 @@ class _Blank:
 
     def _list(self) -> str:
         joined, *parts = re.split(r"(, | or | and )", self._text)
-        for mark, name in zip(parts[::2], parts[1::2], strict=True):
-            joined = f"{joined}、{name}" if mark == ", " else closed_up(closed_up(joined, MARKS[mark]), name)
+        for place, mark in enumerate(parts[::2]):
+            name, again = parts[2 * place + 1], mark in parts[2 * place + 2 :: 2]
+            joined = f"{joined}、{name}" if mark == ", " or again else closed_up(closed_up(joined, MARKS[mark]), name)
         return joined
 
 
