@@ -24,6 +24,7 @@ from sightline.runs.records import (
     NetworkPart,
     NetworkSummary,
     Pretrained,
+    SplitPart,
     Splits,
     TestReport,
 )
@@ -118,10 +119,16 @@ def test_a_run_folder_knows_the_file_of_each_record(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"splits\.json: no such file"):
         folder.read(Splits)
     assert not folder.has(Splits) and not folder.forget(Splits)
-    record = Splits(split_seed=3, classes=["a", "b"], parts={}, validation_ids=[])
+    train = SplitPart(2, (8, 8, 1), [1, 1], "1a", "2b")
+    record = Splits(split_seed=3, classes=["a", "b"], parts={"train": train}, validation_ids=[])
     folder.write(record)
     assert json.loads((tmp_path / "splits.json").read_text()) == {
-        "schema": 1, "split_seed": 3, "classes": ["a", "b"], "parts": {}, "validation_ids": [],
+        "schema": 1, "split_seed": 3, "classes": ["a", "b"], "validation_ids": [],
+        "parts": {
+            "train": {
+                "images": 2, "size": [8, 8, 1], "class_counts": [1, 1], "ids_sha256": "1a", "content_sha256": "2b",
+            },
+        },
     }  # fmt: skip
     assert folder.read(Splits) == record
     assert folder.forget(Splits) and not folder.has(Splits)

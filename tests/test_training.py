@@ -166,7 +166,7 @@ def test_weights_that_blow_up_in_an_epochs_last_step_name_run_epoch_and_what_to_
         return 1e30 if last else real(*arguments, **options)
 
     monkeypatch.setattr(loop, "learning_rate", explode)
-    with pytest.raises(sl.NumericError, match=r"NaN or infinite probabilities, first for .*--lr") as error:
+    with pytest.raises(sl.NumericError, match=r"NaN or infinite probabilities, first for .* a lower lr") as error:
         small(tmp_path, momentum=0)
     (run,) = tmp_path.iterdir()
     assert str(error.value).startswith(f"{run}, epoch 2: ")

@@ -340,7 +340,7 @@ def test_a_password_is_in_no_file_and_asked_for_again(tmp_path: Path) -> None:
     assert "s3cret" not in folder.plan_path.read_text()
     with pytest.raises(sl.UsageError, match=r"the password of postgresql://me:\*\*\*@host/db is not recorded"):
         sl.resume_study(folder.path, trials=2, quiet=True)
-    with pytest.raises(sl.UsageError, match=r"--storage: postgresql://me:\*\*\*@other/db found \(expected postgresql:"):
+    with pytest.raises(sl.UsageError, match=r"storage: postgresql://me:\*\*\*@other/db found \(expected postgresql:"):
         sl.resume_study(folder.path, trials=2, storage="postgresql://me:s3cret@other/db", quiet=True)
     with pytest.raises(sl.ResourceError, match=r"^nonsense://me:\*\*\*@host: it cannot be used as storage") as error:
         open_study(folder, replace(folder.plan(), storage="nonsense://me:s3cret@host"), seed=0)

@@ -231,8 +231,8 @@ def compare_runs(
 
 def _damage_of(path: Path) -> FileError | None:
     """Read what a comparison reads of a run, and give the error of a file that is damaged."""
-    run = RunFolder.open(path)
     try:
+        run = RunFolder.open(path)
         run.settings()
         run.results()
         run.read(Splits)
