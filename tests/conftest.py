@@ -15,6 +15,9 @@ from PIL import Image
 from sightline.drawing import canvas
 from sightline.files import atomic
 
+# Tests expect English, whatever language the machine speaks; those of Chinese ask for it.
+os.environ["SIGHTLINE_LANG"] = "en"
+
 # What the tests of reports read; a file's own fixtures of the same names go before.
 pytest_plugins = ["helpers.report_fixtures"]
 

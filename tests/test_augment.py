@@ -236,8 +236,8 @@ def test_lines_are_short_and_say_everything():
     assert resolve_augment(AugmentSettings(), "own", names)[1] == ["augmentation: none"]
     settings = AugmentSettings(mixup=0.2, cutmix=1, **PHOTOGRAPHS)
     assert resolve_augment(settings, "own", ["cat", "dog"])[1] == [
-        "augmentation: random crops of 8 to 100 % of the area, RandAugment with 2 operations of magnitude 9, black",
-        "  edges, upside down at random, saturation by up to 40 %, hue by up to 36 degrees, mixup or cutmix",
+        "augmentation: random crops of 8 to 100 % of the area, RandAugment with 2 operations of magnitude 9,",
+        "  black edges, upside down at random, saturation by up to 40 %, hue by up to 36 degrees, mixup or cutmix",
     ]
     lines = resolve_augment(AugmentSettings(level="light"), "own", ["cat", "dog"])[1]
     assert lines[0].startswith("augmentation, level light: random crops of 50 to 100 % of the area, brightness")

@@ -30,8 +30,9 @@ CASES = [
 def trained(monkeypatch):
     """The settings that `sightline train` would train with; nothing is trained."""
     calls = []
-    monkeypatch.setattr(train, "train_settings", lambda settings, **more: calls.append((settings, more)) or RESULT)
+    # First what imports `train_settings` for itself, or it would keep the false one.
     monkeypatch.setattr(sightline, "resume", lambda path, **more: calls.append((path, more)) or RESULT)
+    monkeypatch.setattr(train, "train_settings", lambda settings, **more: calls.append((settings, more)) or RESULT)
     return calls
 
 

@@ -9,10 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from sightline.cli.app import COMMANDS, GROUPS, run
 
 LOCK = Path(__file__).parent / "help"
+LANGUAGES = {"en": LOCK, "zh": LOCK / "zh"}
 PAGES = {
     "sightline": ["--help"],
     **{command.name.replace(" ", "-"): [*command.name.split(), "--help"] for command in COMMANDS},
@@ -29,39 +31,53 @@ def _eighty_columns(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("page", PAGES)
-def test_help_is_what_the_lock_holds(page, capsys):
-    assert run(PAGES[page]) == 0
+def test_help_is_what_the_lock_holds(page, language, capsys):
+    assert run([*PAGES[page], "--lang", language]) == 0
     text = capsys.readouterr().out
-    lock = LOCK / f"{page}.txt"
+    lock = LANGUAGES[language] / f"{page}.txt"
     if os.environ.get("SIGHTLINE_UPDATE_HELP"):
-        lock.parent.mkdir(exist_ok=True)
+        lock.parent.mkdir(parents=True, exist_ok=True)
         lock.write_text(text, "utf-8")
     assert text == lock.read_text("utf-8"), "the help has changed; if it should have, run: make update-help"
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("page", PAGES)
-def test_help_fits_eighty_columns(page, capsys):
-    run(PAGES[page])
+def test_help_fits_eighty_columns(page, language, capsys):
+    run([*PAGES[page], "--lang", language])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) > 3
-    assert [line for line in lines if len(line) > 80] == []
+    assert [line for line in lines if cell_len(line) > 80] == []
 
 
+def test_chinese_help_has_the_flags_of_the_english_one_and_breaks_none():
+    for page in PAGES:
+        english, chinese = ((folder / f"{page}.txt").read_text("utf-8") for folder in LANGUAGES.values())
+        flags = [re.findall(r"(?m)^  (--\S+|[A-Z]+(?= ))", text) for text in (english, chinese)]
+        assert flags[0] == flags[1]
+        assert not re.search(r"(?m)(--|[a-z0-9]-)$", chinese)
+        assert not re.search(r"(?m)^ *[，。；：、）]", chinese)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("command", [command.name for command in COMMANDS if command.takes_settings])
-def test_help_fits_two_screens_and_all_of_it_has_every_setting(command, capsys):
-    run([command, "--help"])
+def test_help_fits_two_screens_and_all_of_it_has_every_setting(command, language, capsys):
+    run([command, "--help", "--lang", language])
     short = capsys.readouterr().out
     assert len(short.splitlines()) <= 100
-    assert f"A flag for every setting: sightline {command} --help-all" in short
-    run([command, "--help-all"])
+    opening = {"en": "A flag for every setting: ", "zh": "所有设置的参数："}[language]
+    assert f"{opening}sightline {command} --help-all" in short
+    run([command, "--help-all", "--lang", language])
     named, whole = (set(re.findall(r"^  (--\S+)", text, re.MULTILINE)) for text in (short, capsys.readouterr().out))
     assert named < whole
     assert len(whole) > 120
 
 
 def test_no_lock_is_left_of_a_command_that_is_gone():
-    assert {path.stem for path in LOCK.glob("*.txt")} == set(PAGES)
+    for folder in LANGUAGES.values():
+        assert {path.stem for path in folder.glob("*.txt")} == set(PAGES)
 
 
 def test_the_words_alone_show_the_overview(capsys):

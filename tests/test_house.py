@@ -20,7 +20,7 @@ LATER: tuple[str, ...] = ()
 LAZY = ("sightline", "sightline.serving")
 THREADS = "if 'OMP_WAIT_POLICY' not in os.environ:"
 # What the command line may import: the settings that it makes flags of, and how reports write a p-value.
-FOR_COMMANDS = ("sightline.cli", "sightline.errors", "sightline.settings")
+FOR_COMMANDS = ("sightline.cli", "sightline.errors", "sightline.language", "sightline.settings")
 FOR_COMMANDS_ALONE = (
     "sightline", "sightline.installation", "sightline.printable", "sightline.serving.settings",
     "sightline.reporting.numerals",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Self
 
+from sightline.language import said
 from sightline.printable import printable
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class ProgressBar:
         quiet: bool = False,
         console: Console | None = None,
     ) -> None:
-        self._description, self._total, self._done = printable(description), total, done
+        self._description, self._total, self._done = printable(said(description, "notes")), total, done
         self._in_bytes, self._console = in_bytes, console
         # Without a terminal there may be no stderr at all.
         stderr: Any = sys.stderr

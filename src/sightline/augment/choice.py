@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from sightline.data.catalog import DATASETS, MIRRORS_KEEP_CLASS
 from sightline.settings import AugmentSettings
 
-LONGEST_LINE = 110
+LONGEST_LINE, NO_BREAK = 110, "\N{NO-BREAK SPACE}"
 LONGEST_NAME = 24
 DIGIT_WORDS = frozenset({"zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"})
 SIDES = frozenset({"left", "right", "clockwise", "anticlockwise", "counterclockwise"})
@@ -55,14 +55,22 @@ def resolve_augment(
         lines.append(f"warning: with rotations up to {settings.rotate:g} degrees, signs such as 6 and 9 look the same")
     level = "" if settings.level == "none" else f", level {settings.level}"
     done = f"augmentation{level}: " + (", ".join(parts) or "none")
-    return settings, [*textwrap.wrap(done, LONGEST_LINE, subsequent_indent="  "), *lines]
+    return settings, [*_wrapped(done), *lines]
+
+
+def _wrapped(text: str) -> list[str]:
+    """Break a text into lines after commas alone, so that each part stays whole."""
+    unbroken = text.replace(" ", NO_BREAK).replace(f",{NO_BREAK}", ", ")
+    wrapped = textwrap.wrap(unbroken, LONGEST_LINE, subsequent_indent="  ", break_on_hyphens=False)
+    return [line.replace(NO_BREAK, " ") for line in wrapped]
 
 
 def _parts(settings: AugmentSettings) -> list[str]:
     """Say what is done but for flips from left to right."""
     parts: list[str] = []
     if settings.random_crop:
-        parts.append("random crops of {:.3g} to {:.3g} % of the area".format(*(100 * p for p in settings.crop_area)))
+        least, most = settings.crop_area
+        parts.append(f"random crops of {100 * least:.3g} to {100 * most:.3g} % of the area")
     if settings.shift:
         parts.append(f"shift up to {settings.shift} pixel{'s' if settings.shift > 1 else ''}")
     if settings.rotate:
@@ -75,7 +83,8 @@ def _parts(settings: AugmentSettings) -> list[str]:
         count = f"{settings.randaugment} operation{'s' if settings.randaugment > 1 else ''}"
         parts.append(f"RandAugment with {count} of magnitude {settings.randaugment_magnitude:g}")
     if settings.moves_images:
-        parts.append({"zero": "black", "reflect": "reflected", "nearest": "continued"}[settings.fill] + " edges")
+        edges = {"zero": "black edges", "reflect": "reflected edges", "nearest": "continued edges"}
+        parts.append(edges[settings.fill])
     if settings.flip_vertical:
         parts.append("upside down at random")
     if settings.brightness:

@@ -81,19 +81,20 @@ def audit_lines(audit: Audit) -> list[str]:
         for group in same_looking({label for part in audit.parts.values() for label in part.classes})
     ]
     if audit.skipped:
-        skipped = _counted(len(audit.skipped), "unreadable picture")
-        lines.append(f"{skipped} skipped: {_some(list(audit.skipped))}")
+        count = len(audit.skipped)
+        lines.append(f"{count:,} unreadable picture{_s(count)} skipped: {_some(list(audit.skipped))}")
     if audit.ignored_files:
-        lines.append(f"{_counted(audit.ignored_files, 'file')} without a picture's suffix ignored")
+        count = audit.ignored_files
+        lines.append(f"{count:,} file{_s(count)} without a picture's suffix ignored")
     for name, copies in audit.duplicates.inside.items():
         if copies.images:
-            duplicates = _counted(copies.images, "exact duplicate")
-            lines.append(f"{duplicates} inside {name}{_conflicts(copies.other_label)}")
+            count = copies.images
+            lines.append(f"{count:,} exact duplicate{_s(count)} inside {name}{_conflicts(copies.other_label)}")
     across = audit.duplicates.across
     if across.pairs:
         names = _some([" = ".join(pair.images) for pair in across.named], across.pairs)
-        duplicates = _counted(across.pairs, "exact duplicate")
-        lines.append(f"{duplicates} across splits{_conflicts(across.other_label)}: {names}")
+        count = across.pairs
+        lines.append(f"{count:,} exact duplicate{_s(count)} across splits{_conflicts(across.other_label)}: {names}")
     return lines
 
 
@@ -110,8 +111,8 @@ def look_alike(names: Iterable[str]) -> str:
     return " and ".join(map(ascii, names))
 
 
-def _counted(count: int, thing: str) -> str:
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"
 
 
 def _conflicts(count: int) -> str:

@@ -139,6 +139,7 @@ def _imbalance(classes: Mapping[str, int]) -> float | None:
 def _write_sheet(result: CheckResult, path: Path) -> None:
     """Draw the pictures in question; where there are none, an older sheet goes, since it would be believed."""
     from sightline.drawing.contact_sheet import Cell, Group, contact_sheet
+    from sightline.drawing.words import lettered
 
     groups: list[Group] = []
     for problem in result.problems:
@@ -147,9 +148,10 @@ def _write_sheet(result: CheckResult, path: Path) -> None:
         cells: list[Cell] = []
         for entry in problem.entries[:CELLS_A_PROBLEM]:
             pictures = [_picture(result.picture, name) for name in entry.files]
-            cells.append(Cell(pictures, entry.files, entry.note))
+            cells.append(Cell(pictures, entry.files, lettered(entry.note, problem.section)))
         more = problem.count - len(cells)
-        groups.append(Group(problem.text + (f"; {more:,} more in {REPORT}" if more else ""), cells))
+        heading = lettered(problem.text, "notes")
+        groups.append(Group(heading + (lettered(f"; {more:,} more in {REPORT}") if more else ""), cells))
     if groups:
         contact_sheet(groups, path)
     else:

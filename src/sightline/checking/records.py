@@ -58,6 +58,11 @@ class Problem:
         """The number of cases."""
         return len(self.entries)
 
+    @property
+    def section(self) -> str:
+        """The section of the catalogue that has the entries' notes: what errors found, or notes of the check's own."""
+        return "found" if self.kind in ("unreadable", "unlisted") else "notes"
+
     def to_dict(self) -> dict[str, Any]:
         """The problem for JSON."""
         return {

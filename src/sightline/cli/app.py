@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sightline.cli.layout import section
 from sightline.errors import Interrupted, ResourceError, SightlineError, UsageError, unknown
 from sightline.installation import pip_install, version
+from sightline.language import choose, reset, said, told
 
 if TYPE_CHECKING:
     from cyclopts import App
@@ -213,7 +214,7 @@ COMMANDS = (
 NOT_FOR_SERVING = {name: name for name in ("torch", "scipy", "matplotlib", "safetensors")} | {"sklearn": "scikit-learn"}
 
 GROUPS = {"data": "List the datasets, or download one."}
-HELP_ALL = "--help-all"
+HELP_ALL, LANG = "--help-all", "--lang"
 # cyclopts takes a lone hyphen for a flag without a name, and -0 for a number, so they go by these.
 STDIN, NULL = "<stdin>", ("-0", "--null")
 
@@ -222,18 +223,23 @@ def run(words: Sequence[str]) -> int:
     """Run one command line (without the program's name) and return its exit code. Never raises."""
     debug = "--debug" in words
     try:
+        choose(words)
         _dispatch(list(words))
         sys.stdout.flush()
     except (Exception, KeyboardInterrupt) as caught:
         error = _as_sightline_error(caught)
         if debug:
             traceback.print_exception(caught)
-        print(f"error: {error.line()}", file=sys.stderr)
+        print(told(error), file=sys.stderr)
         return error.exit_code
+    finally:
+        reset()
     return 0
 
 
 def _dispatch(words: list[str]) -> None:
+    while words and words[0].split("=")[0] == LANG:  # `choose` has read it
+        del words[: 1 if "=" in words[0] else 2]
     first = words[0] if words else "--help"
     if first in ("--help", "-h"):
         print(overview())
@@ -284,14 +290,14 @@ def build_app(*, everything: bool = False) -> App:
         help_formatter=HelpLayout(),
         suppress_keyboard_interrupt=False,
     )
-    groups = {name: App(name=name, help=about, version_flags=()) for name, about in GROUPS.items()}
+    groups = {name: App(name=name, help=said(about, "help"), version_flags=()) for name, about in GROUPS.items()}
     for command in COMMANDS:
         *group, name = command.name.split()
         (groups[group[0]] if group else app).command(
             command.target,
             name=name,
-            help=command.about,
-            usage=command.usage,
+            help=said(command.about, "help"),
+            usage=said(command.usage, "help"),
             help_epilogue=_epilogue(command, everything) or None,
             help_formatter=HelpLayout(usual_alone=command.takes_settings and not everything),
         )
@@ -301,26 +307,23 @@ def build_app(*, everything: bool = False) -> App:
 
 
 def _epilogue(command: Command, everything: bool) -> str:
+    epilogue = "\n\n".join(said(paragraph, "help") for paragraph in command.epilogue.split("\n\n"))
     if not command.takes_settings or everything:
-        return command.epilogue
-    return f"A flag for every setting: sightline {command.name} {HELP_ALL}\n\n{command.epilogue}"
+        return epilogue
+    return said(f"A flag for every setting: sightline {command.name} {HELP_ALL}", "help") + f"\n\n{epilogue}"
 
 
 def overview() -> str:
     """Write what `sightline --help` prints."""
-    rows = [(command.name, command.about) for command in COMMANDS]
-    return "\n".join(
-        [
-            "Usage: sightline COMMAND ...",
-            "",
-            "Sightline turns labelled images into a classifier that people can trust.",
-            "",
-            *section("Commands", rows, width=80),
-            "",
-            "Flags of a command: sightline COMMAND --help. Version: sightline --version.",
-            "To get started: sightline train digits",
-        ]
-    )
+    rows = [(command.name, said(command.about, "help")) for command in COMMANDS]
+    lines = [
+        "Usage: sightline COMMAND ...",
+        "Sightline turns labelled images into a classifier that people can trust.",
+        "Flags of a command: sightline COMMAND --help. Version: sightline --version.",
+        "To get started: sightline train digits",
+    ]
+    usage, about, *ending = (said(line, "help") for line in lines)
+    return "\n".join([usage, "", about, "", *section(said("Commands", "help"), rows, width=80), "", *ending])
 
 
 def _as_sightline_error(error: BaseException) -> SightlineError:

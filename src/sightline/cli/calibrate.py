@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
 from sightline.cli.flags import given, setting_flags
-from sightline.cli.output import AS_TEXT, Output, print_json, say
+from sightline.cli.output import AS_TEXT, Output, print_json, print_notes, say
+from sightline.language import said
 
 if TYPE_CHECKING:
     from sightline import CalibrationResult
@@ -47,7 +47,7 @@ def calibrate(
     exported = result.outdated_export
     if exported is not None:
         advice = f"write it again with sightline export {run} --force"
-        say(f"warning: {exported} is older and lacks this temperature; {advice}", on=sys.stderr)
+        print_notes([f"warning: {exported} is older and lacks this temperature; {advice}"])
     if output.json:
         print_json(result.to_dict())
     else:
@@ -57,18 +57,18 @@ def calibrate(
 def _show(result: CalibrationResult) -> None:
     from sightline.cli.tables import facts, percent, table
 
-    fitted = "none found"
+    fitted = said("none found")
     if result.temperature is not None and result.interval is not None:
         low, high = result.interval
-        fitted = f"{result.temperature:.3f}  (95% interval {low:.3f} to {high:.3f})"
-    facts([("temperature", fitted), ("fitted on", f"{result.validation.n:,} validation images")])
+        fitted = f"{result.temperature:.3f}  " + said(f"(95% interval {low:.3f} to {high:.3f})")
+    facts([("temperature", fitted), ("fitted on", said(f"{result.validation.n:,} validation images"))])
     say()
     rows: list[list[str]] = []
     for name, effect in (("validation", result.validation), ("test", result.test)):
         for when, summary in (("before", effect.before), ("after", effect.after)) if effect else ():
             if summary:
                 errors = [f"{summary.loss:.4f}", percent(summary.ece), f"{summary.brier:.4f}"]
-                rows.append([name, when, *errors, percent(summary.accuracy)])
+                rows.append([said(name), said(when), *errors, percent(summary.accuracy)])
     table(["images", "", "NLL", "ECE", "Brier", "accuracy"], rows)
     say()
     if result.test and result.temperature is not None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
 from sightline.cli.flags import DATA, given, setting_flags, typed
-from sightline.cli.output import AS_TEXT, OUTPUT, Output, print_json, print_notes, say
+from sightline.cli.output import AS_TEXT, OUTPUT, Output, print_json, print_notes, say, show
 from sightline.errors import DataError
-from sightline.printable import printable
+from sightline.language import said
+from sightline.language.columns import wrapped
 from sightline.settings.merge import flag_of
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _show(result: CheckResult, data: str, out: Path | None) -> None:
         if chosen:
             say("", title)
         for problem in chosen:
-            say(*_lines(problem, width))
+            show(*_lines(problem, width))
     say()
     # A path or a command that is broken over lines could not be copied.
     if out is not None:
@@ -93,7 +93,8 @@ def _show(result: CheckResult, data: str, out: Path | None) -> None:
         say(f"Full list, with the pictures: sightline check {data} --out DIR")
     if result.wrong:
         kinds = _things_wrong(result)
-        say(*wrap(f"{kinds} wrong. Next: work through the list from the top, then check again.", width))
+        ending = said(f"{kinds} wrong. Next: work through the list from the top, then check again.")
+        show(*wrapped(ending, width))
     else:
         say(f"Nothing is wrong. Next: sightline train {data}")
 
@@ -104,21 +105,23 @@ def _things_wrong(result: CheckResult) -> str:
 
 
 def _row(name: str, part: PartCounts) -> list[str]:
+    from sightline.cli.tables import between
+
     counts = part.classes.values()
     if not counts:
-        return [name, "0", "0", "-"]
+        return [said(name), "0", "0", "-"]
     low, high = min(counts), max(counts)
-    spread = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-    return [name, f"{part.pictures:,}", f"{len(counts):,}", spread]
+    spread = f"{low:,}" if low == high else between(f"{low:,}", f"{high:,}")
+    return [said(name), f"{part.pictures:,}", f"{len(counts):,}", spread]
 
 
 def _lines(problem: Problem, width: int) -> Iterator[str]:
     """A problem's text, its first cases, and what to do, wrapped."""
-    yield from wrap(f"- {problem.text}", width, initial_indent="  ", subsequent_indent="    ")
+    yield from wrapped("- " + said(problem.text, "notes"), width, initial_indent="  ", subsequent_indent="    ")
     for entry in problem.entries[:NAMED]:
-        line = " = ".join(entry.files) + (f" ({entry.note})" if entry.note else "")
-        yield from wrap(printable(line), width, initial_indent=" " * 6, subsequent_indent=" " * 8,
-                        break_on_hyphens=False)  # fmt: skip
+        note = said(entry.note, problem.section)
+        line = " = ".join(entry.files) + (f" ({note})" if note else "")
+        yield from wrapped(line, width, initial_indent=" " * 6, subsequent_indent=" " * 8)
     if problem.count > NAMED:
-        yield f"      and {problem.count - NAMED:,} more"
-    yield from wrap(f"-> {problem.advice}", width, initial_indent=" " * 4, subsequent_indent=" " * 7)
+        yield "      " + said(f"and {problem.count - NAMED:,} more")
+    yield from wrapped("-> " + said(problem.advice, "notes"), width, initial_indent=" " * 4, subsequent_indent=" " * 7)

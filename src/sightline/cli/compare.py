@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
 from sightline.cli.flags import SECTIONS, given, leave_out, setting_flags, typed
-from sightline.cli.output import AS_TEXT, OUTPUT, Output, print_json, say
+from sightline.cli.output import AS_TEXT, OUTPUT, Output, print_json, say, show
 from sightline.cli.seeds import seeds_of
+from sightline.language import said
+from sightline.language.columns import wrapped
 from sightline.reporting.numerals import p_value
 from sightline.settings.merge import flag_of
 
@@ -124,7 +125,7 @@ def show_comparison(result: ComparisonResult) -> None:
     """Print the table of the contestants, the verdicts, and the statistics behind them."""
     from rich.console import Console
 
-    from sightline.cli.tables import table_with_notes
+    from sightline.cli.tables import between, table_with_notes
 
     rows: list[list[str]] = []
     notes: list[str] = []
@@ -132,23 +133,25 @@ def show_comparison(result: ComparisonResult) -> None:
     for number, side in enumerate(result.sides, start=1):
         spread = "" if side.sd is None else f" ± {POINTS * side.sd:.2f}"
         interval = side.interval
-        between = f"{POINTS * interval[0]:.2f} to {POINTS * interval[1]:.2f}" if interval else "-"
-        rows.append([str(number) if numbered else side.name, f"{POINTS * side.mean:.2f}{spread}", between, str(side.n)])
-        notes.append(", ".join([side.name] * numbered + _costs(side)))
+        ends = between(f"{POINTS * interval[0]:.2f}", f"{POINTS * interval[1]:.2f}") if interval else "-"
+        rows.append([str(number) if numbered else side.name, f"{POINTS * side.mean:.2f}{spread}", ends, str(side.n)])
+        notes.append(said(", ").join([side.name] * numbered + [said(cost) for cost in _costs(side)]))
     confidence = f"{POINTS * result.confidence:g}%"
     table_with_notes(["contestant", "test accuracy, %", f"{confidence} interval", "seeds"], rows, notes)
     width = Console().width
     say()
     for pair in result.pairs:
-        say(*wrap(f"{pair.verdict}.", width, break_on_hyphens=False, break_long_words=False))
+        show(*wrapped(said(pair.verdict, "notes") + said("."), width, break_long_words=False))
         for line in _details(pair):
-            say(*wrap(line, width, initial_indent="    ", subsequent_indent="      ", break_on_hyphens=False))
+            show(*wrapped(said(line), width, initial_indent="    ", subsequent_indent="      "))
     say()
     looks = result.looks
     if len(looks) > 1:
         counts = ", ".join(map(str, looks))
-        say(*wrap(f"The results were looked at with {counts} seeds. Looking and then adding seeds inflates false "
-                   "positives.", width))  # fmt: skip
+        text = (
+            f"The results were looked at with {counts} seeds. Looking and then adding seeds inflates false positives."
+        )
+        show(*wrapped(said(text), width))
     images = f"{result.test_images:,} test images"
     say(f"{images}, the same for every contestant. Written to {result.folder}")
 
@@ -171,11 +174,13 @@ def _details(pair: PairRecord) -> list[str]:
     lines: list[str] = []
     if pair.p_value is not None and pair.interval is not None:
         low, high = pair.interval
-        text = f"difference {POINTS * pair.difference:+.2f} points, {POINTS * pair.confidence:.3g}% interval "
-        text += f"{POINTS * low:+.2f} to {POINTS * high:+.2f}, p-value {p_value(pair.p_value)}"
-        if pair.adjusted_p_value is not None and pair.adjusted_p_value != pair.p_value:
-            text += f", Holm-adjusted {p_value(pair.adjusted_p_value)}"
-        lines.append(f"{text} ({pair.test} test, n = {' and '.join(map(str, pair.counts))})")
+        adjusted = pair.adjusted_p_value if pair.adjusted_p_value != pair.p_value else None
+        holm = "" if adjusted is None else f", Holm-adjusted {p_value(adjusted)}"
+        lines.append(
+            f"difference {POINTS * pair.difference:+.2f} points, {POINTS * pair.confidence:.3g}% interval "
+            f"{POINTS * low:+.2f} to {POINTS * high:+.2f}, p-value {p_value(pair.p_value)}{holm} "
+            f"({pair.test} test, n = {' and '.join(map(str, pair.counts))})"
+        )
     low, high = POINTS * pair.bootstrap.low, POINTS * pair.bootstrap.high
     lines.append(f"on other images of the same source: {low:+.2f} to {high:+.2f} points (bootstrap)")
     if pair.mcnemar:

@@ -8,6 +8,7 @@ from cyclopts import Group, Parameter
 
 from sightline.cli.flags import given, setting_flags
 from sightline.cli.output import AS_TEXT, Output, print_exactly, print_json, say
+from sightline.language import said
 
 if TYPE_CHECKING:
     DataDirFlag = Any
@@ -32,11 +33,11 @@ def list_datasets(*, flags: DataDirFlag = NONE_GIVEN, output: Output = AS_TEXT) 
 
     rows: list[list[str]] = []
     for line in found:
-        size = "x".join(map(str, (line.size[2], *line.size[:2]))) if line.size else "any"
-        counts = ["any" if count is None else f"{count:,}" for count in (line.classes, line.train, line.test)]
-        rows.append([line.name, size, *counts, line.found or "not downloaded yet"])
+        size = "x".join(map(str, (line.size[2], *line.size[:2]))) if line.size else said("any")
+        counts = [said("any") if count is None else f"{count:,}" for count in (line.classes, line.train, line.test)]
+        rows.append([line.name, size, *counts, said(line.found or "not downloaded yet")])
     head = ["data", "image", "classes", "train", "test", "where"]
-    table_with_notes(head, rows, [line.title for line in found])
+    table_with_notes(head, rows, [said(line.title, "titles") for line in found])
     say("", "To train on one: sightline train NAME. On your own folder: sightline train FOLDER")
 
 

@@ -9,6 +9,7 @@ from cyclopts import Group, Parameter
 
 from sightline.cli.flags import given, setting_flags
 from sightline.cli.output import AS_TEXT, Output, print_json, say
+from sightline.language import said
 
 if TYPE_CHECKING:
     from sightline import ExportResult
@@ -59,15 +60,15 @@ def export(
 def _show(result: ExportResult) -> None:
     from sightline.cli.tables import facts, percent
 
-    accuracy = [] if result.accuracy is None else [("accuracy", f"{percent(result.accuracy)}, of the ONNX file")]
+    accuracy = [] if result.accuracy is None else [("accuracy", said(f"{percent(result.accuracy)}, of the ONNX file"))]
     facts(
         [
-            ("compared on", f"{result.images:,} {result.images_from}"),
-            ("largest difference", f"{result.max_difference:.1e} in a probability"),
+            ("compared on", f"{result.images:,} {said(result.images_from)}"),
+            ("largest difference", said(f"{result.max_difference:.1e} in a probability")),
             ("same predictions", percent(result.top1_agreement)),
             *accuracy,
             ("opset", str(result.opset)),
-            ("size", f"{result.bytes:,} bytes"),
+            ("size", said(f"{result.bytes:,} bytes")),
         ]
     )
     say("", f"Written to {result.path}")

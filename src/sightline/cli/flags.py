@@ -11,6 +11,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, make_dataclass
 from typing import Annotated, Any
 
+import pydantic_core
 from cyclopts import Group, Parameter
 from pydantic import BaseModel
 
@@ -165,7 +166,7 @@ def _default(field: FlatField) -> str:
 
 def _shown(default: Any) -> str:
     match default:
-        case None:
+        case None | pydantic_core.PydanticUndefined:
             return ""
         case bool():
             return "yes" if default else "no"

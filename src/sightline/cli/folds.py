@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from sightline.cli.flags import leave_out
-from sightline.cli.output import say
+from sightline.cli.output import say, show
+from sightline.language import said
+from sightline.language.columns import wrapped
 from sightline.printable import shortened
 from sightline.settings.merge import flag_of
 
@@ -43,17 +44,23 @@ def show_folds(result: CrossValidationResult) -> None:
     groups = "" if result.groups is None else f" in {result.groups:,} groups"
     support = sum(result.confusion_matrix[result.classes.index(result.worst_class)])
     rows = [
-        ("folds", f"{result.folder}, {len(each)} folds of {result.images:,} pictures{groups}"),
-        ("model", f"{result.model} on {result.data}"),
+        ("folds", said(f"{result.folder}, {len(each)} folds of {result.images:,} pictures{groups}")),
+        ("model", said(f"{result.model} on {result.data}")),
         ("accuracy", f"{percent(result.accuracy)}{percent_interval(result.interval)}"),
-        ("per fold", f"{percent(result.mean)} ± {POINTS * result.sd:.2f}: {', '.join(each[:MOST_FOLDS])}{more}"),
-        ("balanced", f"{percent(result.balanced_accuracy)}  (mean over the classes)"),
+        ("per fold", said(f"{percent(result.mean)} ± {POINTS * result.sd:.2f}: {', '.join(each[:MOST_FOLDS])}{more}")),
+        ("balanced", f"{percent(result.balanced_accuracy)}  {said('(mean over the classes)')}"),
         (
             "worst class",
-            f"{shortened(result.worst_class)}: recall {percent(result.worst_class_recall)} of {support:,} pictures",
+            said(
+                f"{shortened(result.worst_class)}: recall {percent(result.worst_class_recall)} of {support:,} pictures"
+            ),
         ),
-        ("mistakes", f"{result.mistakes:,}; {result.answers.name} lists all pictures, the most doubtful label first"),
+        (
+            "mistakes",
+            said(f"{result.mistakes:,}; {result.answers.name} lists all pictures, the most doubtful label first"),
+        ),
     ]
     facts(rows)
     say()
-    say(*wrap(f"Each picture was classified by a model that never saw it. {MEANING}", Console().width))
+    text = said(f"Each picture was classified by a model that never saw it. {MEANING}")
+    show(*wrapped(text, Console().width))

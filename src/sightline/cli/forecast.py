@@ -9,6 +9,7 @@ from cyclopts import Group, Parameter
 
 from sightline.cli.flags import given, setting_flags
 from sightline.cli.output import AS_TEXT, Output, print_json, say
+from sightline.language import said
 
 if TYPE_CHECKING:
     from sightline import ForecastResult
@@ -50,10 +51,10 @@ def _show(result: ForecastResult) -> None:
 
     found = result.forecast
     head = ["training images", "", "accuracy", f"{100 * found.confidence:g}% interval", "gain in points", "interval"]
-    rows = [[f"{size.images:,.0f}", "measured", percent(size.accuracy), "", "", ""] for size in found.measured]
-    rows.append([f"{found.now.images:,}", "current number", *_level(found.now), "", ""])
+    rows = [[f"{size.images:,.0f}", said("measured"), percent(size.accuracy), "", "", ""] for size in found.measured]
+    rows.append([f"{found.now.images:,}", said("current number"), *_level(found.now), "", ""])
     for point in found.predictions:
-        what = f"forecast: {point.images / found.images:g} times as many"
+        what = said(f"forecast: {point.images / found.images:g} times as many")
         rows.append(
             [f"{point.images:,}", what, *_level(point), f"{100 * point.gain:+.2f}", _points(point.gain_interval)]
         )
@@ -72,11 +73,14 @@ def _show(result: ForecastResult) -> None:
 
 
 def _level(point: ExpectedAccuracy) -> tuple[str, str]:
-    from sightline.cli.tables import percent
+    from sightline.cli.tables import between, percent
 
     low, high = point.interval
-    return percent(point.accuracy), f"{percent(low)} to {percent(high)}"
+    return percent(point.accuracy), between(percent(low), percent(high))
 
 
 def _points(interval: tuple[float, float]) -> str:
-    return " to ".join(f"{100 * end:+.2f}" for end in interval)
+    from sightline.cli.tables import between
+
+    low, high = interval
+    return between(f"{100 * low:+.2f}", f"{100 * high:+.2f}")

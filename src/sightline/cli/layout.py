@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
+import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+
+from sightline.language import said
+from sightline.language.columns import padded, wrapped
 
 if TYPE_CHECKING:
     from cyclopts.help import HelpEntry, HelpPanel
@@ -13,6 +16,8 @@ if TYPE_CHECKING:
 INDENT = 2
 WIDEST_NAME = 26
 WIDEST_PAGE = 100
+# What a setting does, the names that it can have, and its default: each is translated alone.
+PARTS = r"(?s)(?P<what>.*?)(?: One of (?P<names>[^.]*)\.)?(?: \[(?P<default>[^\[\]]*)\])?"
 
 
 def section(title: str, rows: Iterable[tuple[str, str]], *, width: int) -> list[str]:
@@ -22,12 +27,12 @@ def section(title: str, rows: Iterable[tuple[str, str]], *, width: int) -> list[
     lines = [title]
     for name, text in rows:
         head = " " * INDENT + name
-        wrapped = textwrap.wrap(text, width - column, break_long_words=False, break_on_hyphens=False) or [""]
+        rest = wrapped(text, width - column, break_long_words=False) or [""]
         if len(head) + 2 > column:
             lines.append(head)
         else:
-            lines.append(f"{head:{column}}{wrapped.pop(0)}".rstrip())
-        lines.extend(" " * column + line for line in wrapped)
+            lines.append((padded(head, column) + rest.pop(0)).rstrip())
+        lines.extend(" " * column + line for line in rest)
     return lines
 
 
@@ -42,7 +47,7 @@ class HelpLayout:
         rows = [(_label(entry), _text(entry)) for entry in panel.entries if self._shows(entry)]
         if not rows:
             return
-        title, *lines = section(str(panel.title), rows, width=min(console.width, WIDEST_PAGE))
+        title, *lines = section(said(str(panel.title), "help"), rows, width=min(console.width, WIDEST_PAGE))
         console.print()
         _print(console, title, style="bold")
         _print(console, "\n".join(lines))
@@ -56,7 +61,7 @@ class HelpLayout:
 
     def render_usage(self, console: Console, options: ConsoleOptions, usage: Any) -> None:  # noqa: ARG002
         """Print the usage line."""
-        _print(console, f"Usage: {str(usage).strip()}")
+        _print(console, said(f"Usage: {str(usage).strip()}", "help"))
 
     def render_description(self, console: Console, options: ConsoleOptions, description: Any) -> None:  # noqa: ARG002
         """Print what the command does."""
@@ -74,7 +79,21 @@ def _label(entry: HelpEntry) -> str:
 
 def _text(entry: HelpEntry) -> str:
     default = f" [{entry.default}]" if entry.default and entry.metavar else ""
-    return _plain(entry.description) + default
+    return translated(_plain(entry.description) + default)
+
+
+def translated(text: str) -> str:
+    """Give what a flag does in the language that is spoken."""
+    if (match := re.fullmatch(PARTS, text)) is None:
+        return text
+    what, names, default = match["what"], match["names"], match["default"]
+    return "".join(
+        [
+            said(what, "help"),
+            said(f" One of {names}.", "help") if names else "",
+            f" [{said(default, 'help')}]" if default else "",
+        ]
+    )
 
 
 def _plain(description: Any) -> str:

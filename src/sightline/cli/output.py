@@ -8,11 +8,12 @@ import math
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any, Literal, TextIO
 
 from cyclopts import Group, Parameter
 
 from sightline.cli.streams import is_utf8
+from sightline.language import said
 from sightline.printable import printable
 
 OUTPUT = Group("Output", sort_key=90)
@@ -26,6 +27,12 @@ class Output:
     json: Annotated[
         bool, Parameter(negative="", group=OUTPUT, help="Print the result, and nothing else, as JSON on stdout.")
     ] = False
+    lang: Annotated[
+        Literal["en", "zh"] | None,
+        Parameter(
+            group=OUTPUT, metavar="NAME", help="Language of messages, plots and reports: en or zh. [the system's]"
+        ),
+    ] = None
     debug: Annotated[bool, Parameter(negative="", group=OUTPUT, help="Show the traceback of an error.")] = False
 
     @contextlib.contextmanager
@@ -51,7 +58,7 @@ def print_json(result: Any) -> None:
 def print_notes(notes: Sequence[str]) -> None:
     """Print what people should know besides the result, on stderr."""
     for note in notes:
-        say(note, on=sys.stderr)
+        show(said(note, "notes"), on=sys.stderr)
 
 
 def print_exactly(text: str) -> None:
@@ -59,8 +66,13 @@ def print_exactly(text: str) -> None:
     print("\n".join(map(printable, text.split("\n"))) if sys.stdout.isatty() else text)
 
 
-def say(*lines: str, on: TextIO | None = None) -> None:
-    """Print lines for people, on stdout or another stream. What a name in them holds is shown, never done."""
+def say(*lines: str) -> None:
+    """Print lines for people, in their language."""
+    show(*map(said, lines))
+
+
+def show(*lines: str, on: TextIO | None = None) -> None:
+    """Print lines as they are, on stdout or another stream. What a name in them holds is shown, never done."""
     for line in lines or ("",):
         print(printable(line), file=on)
 

@@ -16,7 +16,7 @@ from cyclopts import Group, Parameter
 
 from sightline.cli.app import STDIN
 from sightline.cli.flags import given, setting_flags
-from sightline.cli.output import AS_TEXT, Output, finite, print_exactly, print_json, print_notes, say
+from sightline.cli.output import AS_TEXT, Output, finite, print_exactly, print_json, print_notes
 from sightline.cli.streams import read_all
 from sightline.errors import ImageError, UsageError, with_reasons
 from sightline.printable import shortened
@@ -107,7 +107,7 @@ def predict(
         classifier = sightline.load(model, **settings)
         answers = classifier.predict(paths, batch_size=batch_size, skip_bad=skip_bad, on_bad=remember)
     if skip_bad and bad:
-        say(f"skipped {len(bad)} unreadable: {with_reasons(bad)}", on=sys.stderr)
+        print_notes([f"skipped {len(bad)} unreadable: {with_reasons(bad)}"])
     if output.json or show.format == "json":
         print_json([answer.to_dict() for answer in answers])
     elif show.format == "csv":

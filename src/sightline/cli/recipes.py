@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
-from sightline.cli.output import AS_TEXT, Output, print_exactly, print_json, say
+from sightline.cli.output import AS_TEXT, Output, print_exactly, print_json, say, show
+from sightline.language import said
 
 if TYPE_CHECKING:
     from sightline import Recipe
@@ -33,7 +34,7 @@ def recipes(
         else:
             print_exactly(recipe.text.rstrip())
             say("", f"# To make your own recipe: sightline recipes {name} > mine.yaml, edit it, then")
-            say("# sightline train --recipe mine.yaml")
+            show("# sightline train --recipe mine.yaml")
         return
     everything = sightline.list_recipes()
     if output.json:
@@ -48,11 +49,15 @@ def _show(everything: Sequence[Recipe]) -> None:
     rows: list[list[str]] = []
     notes: list[str] = []
     for recipe in everything:
-        rows.append([recipe.name, recipe.model, *(str(recipe.about.get(key, "")) for key in ("accuracy", "time"))])
+        figures = (said(str(recipe.about.get(key, ""))) for key in ("accuracy", "time"))
+        rows.append([recipe.name, recipe.model, *figures])
         better, command = recipe.about.get("better"), str(recipe.about.get("command", ""))
         # Where the figures are of other settings than the recipe's own, the command says so.
         flags = command.partition(f"--recipe {recipe.name} ")[2]
-        told = [str(recipe.about.get("title", "")), *([f"measured with {flags}"] if flags else [])]
-        notes.append("; ".join([*told, *([f"better: {better}"] if better else [])]))
+        told = [
+            said(str(recipe.about.get("title", "")), "titles"),
+            *([said(f"measured with {flags}")] if flags else []),
+        ]
+        notes.append(said("; ").join([*told, *([said(f"better: {better}")] if better else [])]))
     table_with_notes(["recipe", "model", "accuracy", "time"], rows, notes)
     say("", "Run one: sightline train --recipe NAME. Show one: sightline recipes NAME.")

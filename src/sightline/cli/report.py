@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Group, Parameter
 
 from sightline.cli.output import AS_TEXT, Output, print_exactly, print_json, print_notes
+from sightline.language import asked
 
 REPORT = Group("Report", sort_key=1)
 
@@ -24,20 +25,16 @@ def report(
     markdown: Annotated[
         bool, Parameter(group=REPORT, negative="", help="Also write report.md, with its pictures in a folder.")
     ] = False,
-    lang: Annotated[
-        Literal["en", "zh"],
-        Parameter(group=REPORT, metavar="NAME", help="Language of the report and its plots: en or zh."),
-    ] = "en",
     out: Annotated[
         Path | None, Parameter(group=REPORT, metavar="DIR", help="Folder to write to. [the folder itself]")
     ] = None,
     output: Output = AS_TEXT,
 ) -> None:
-    """Write the report, and print where."""
+    """Write the report, in the language that is spoken, and print where."""
     with output.working():
         import sightline
 
-        found = sightline.report(folder, slides=slides, markdown=markdown, lang=lang, out=out)
+        found = sightline.report(folder, slides=slides, markdown=markdown, lang=asked(), out=out)
     if output.json:
         print_json(found.to_dict())
         return

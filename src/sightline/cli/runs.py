@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from textwrap import wrap
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
-from sightline.cli.output import AS_TEXT, Output, print_json, say
+from sightline.cli.output import AS_TEXT, Output, print_json, print_notes, say, show
+from sightline.language import said
+from sightline.language.columns import wrapped
 
 if TYPE_CHECKING:
     from sightline import ListedRun, RunList
@@ -85,10 +86,10 @@ def _show(found: Sequence[ListedRun]) -> None:
         table(head, rows)
         return
     for path, data, model, val, test, progress, time, date in rows:
-        say(path)
-        figures = [f"{name} {value}" for name, value in (("val", val), ("test", test)) if value != "-"]
-        told = ", ".join([data, model, *figures, f"epochs {progress}", time, date])
-        say(*wrap(told, Console().width, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False))
+        show(path)
+        figures = [f"{said(name)} {value}" for name, value in (("val", val), ("test", test)) if value != "-"]
+        told = said(", ").join([data, model, *figures, f"{said('epochs')} {progress}", time, date])
+        show(*wrapped(told, Console().width, initial_indent="    ", subsequent_indent="    "))
 
 
 def _progress(run: ListedRun) -> str:
@@ -96,8 +97,8 @@ def _progress(run: ListedRun) -> str:
     if run.state == "done":
         return str(run.epochs)
     if run.planned_steps is not None:
-        return f"{run.steps}/{run.planned_steps} steps, {run.state}"
-    return f"{run.epochs}/{run.planned_epochs}, {run.state}"
+        return f"{said(f'{run.steps}/{run.planned_steps} steps')}{said(', ')}{said(run.state)}"
+    return f"{run.epochs}/{run.planned_epochs}{said(', ')}{said(run.state)}"
 
 
 def _duration(seconds: float) -> str:
@@ -118,7 +119,7 @@ def _name_left_out(left_out: Mapping[Path, str]) -> None:
     named: list[str] = []
     for reason in dict.fromkeys(left_out.values()):
         paths = [str(path) for path, why in left_out.items() if why == reason]
-        more = f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else ""
-        named.append(f"{', '.join(paths[:MOST_NAMED])}{more} ({reason})")
+        more = " " + said(f"and {len(paths) - MOST_NAMED} more") if len(paths) > MOST_NAMED else ""
+        named.append(f"{', '.join(paths[:MOST_NAMED])}{more} ({said(reason)})")
     count = f"{len(left_out)} folder{'' if len(left_out) == 1 else 's'}"
-    say(f"warning: left out {count}: {'; '.join(named)}", on=sys.stderr)
+    print_notes([f"warning: left out {count}: {'; '.join(named)}"])

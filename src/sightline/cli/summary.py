@@ -8,6 +8,7 @@ from cyclopts import Group, Parameter
 
 from sightline.cli.flags import given, setting_flags
 from sightline.cli.output import AS_TEXT, Output, print_json
+from sightline.language import said
 from sightline.settings import flat_fields
 
 if TYPE_CHECKING:
@@ -58,12 +59,15 @@ def _show(found: ModelSummary) -> None:
             [part.name, part.type, _dimensions(part.output), f"{part.parameters:,}", f"{part.macs:,}"]
             for part in found.parts
         ],
-        total=["total", "", "", f"{found.parameters:,}", f"{found.macs:,}"],
+        total=[said("total"), "", "", f"{found.parameters:,}", f"{found.macs:,}"],
     )
-    rows = [("input", _dimensions(found.input)), ("weights", f"{4 * found.parameters / 2**20:.1f} MiB in float32")]
+    rows = [
+        ("input", _dimensions(found.input)),
+        ("weights", said(f"{4 * found.parameters / 2**20:.1f} MiB in float32")),
+    ]
     idle = sum(part.parameters for part in found.parts if part.output is None)
     if idle:
-        rows.append(("auxiliary", f"{idle:,} parameters belong to heads that run in training only"))
+        rows.append(("auxiliary", said(f"{idle:,} parameters belong to heads that run in training only")))
     facts(rows)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from textwrap import wrap
 
 from rich import box
 from rich.cells import cell_len
@@ -12,17 +11,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sightline.cli.output import say
+from sightline.cli.output import show
 from sightline.cli.streams import is_utf8
+from sightline.language import said
+from sightline.language.columns import padded, wrapped
 from sightline.printable import printable
 
 DIGITS = set("0123456789.+-%,")
-NO_NUMBER = ("", "-", "any")
+NO_NUMBER = ("", "-", "any", "任意")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, total: Sequence[str] | None = None) -> None:
-    """Print `rows` under `head`, columns of numbers to the right, and `total` under a line."""
-    rows = [[printable(cell) for cell in row] for row in rows]
+    """Print `rows` under `head`, columns of numbers to the right, and `total` under a line. The head is translated."""
+    head, rows = [said(title) for title in head], [[printable(cell) for cell in row] for row in rows]
     columns = Table(box=box.SIMPLE_HEAD, show_edge=False, show_footer=total is not None, pad_edge=False, padding=(0, 1))
     everything = [*rows, *([total] if total else [])]
     for index, title in enumerate(head):
@@ -47,22 +48,20 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, total: Sequence
 
 
 def table_with_notes(head: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]) -> None:
-    """Print `rows` under `head`, and under each row its note, indented and wrapped to the terminal."""
-    rows = [[printable(cell) for cell in row] for row in rows]
+    """Print `rows` under `head`, and under each row its note, indented and wrapped. The head is translated."""
+    head, rows = [said(title) for title in head], [[printable(cell) for cell in row] for row in rows]
     widths = _widths(head, rows)
     most = Console().width
     gap = max(1, min(3, (most - sum(widths)) // (len(widths) - 1)))  # narrower where the terminal is
 
     def line(cells: Sequence[str]) -> str:
-        padded = (cell + " " * (width - cell_len(cell)) for cell, width in zip(cells, widths, strict=True))
-        return (" " * gap).join(padded).rstrip()
+        return (" " * gap).join(padded(cell, width) for cell, width in zip(cells, widths, strict=True)).rstrip()
 
     rule = "─" if is_utf8(sys.stdout) else "-"
-    say(line(head), rule * min(sum(widths) + gap * (len(widths) - 1), most))
+    show(line(head), rule * min(sum(widths) + gap * (len(widths) - 1), most))
     for row, note in zip(rows, notes, strict=True):
         indent = "    "
-        # A name broken at its hyphen could not be copied.
-        say(line(row), *wrap(note, most, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False))
+        show(line(row), *wrapped(note, most, initial_indent=indent, subsequent_indent=indent))
 
 
 def _widths(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
@@ -70,10 +69,11 @@ def _widths(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
 
 
 def facts(rows: Sequence[tuple[str, str]]) -> None:
-    """Print what was found, a name and a value a line."""
-    column = max(len(name) for name, _ in rows) + 2
+    """Print what was found, a name and a value a line. The names are translated."""
+    rows = [(said(name), value) for name, value in rows]
+    column = max(cell_len(name) for name, _ in rows) + 2
     for name, value in rows:
-        say(f"{name:{column}}{value}")
+        show(f"{padded(name, column)}{value}")
 
 
 def percent(value: float | None) -> str:
@@ -86,4 +86,9 @@ def percent_interval(interval: Sequence[float] | None) -> str:
     if not interval:
         return ""
     low, high = interval
-    return f"  (95% interval {percent(low)} to {percent(high)})"
+    return "  " + said(f"(95% interval {percent(low)} to {percent(high)})")
+
+
+def between(low: str, high: str) -> str:
+    """Write a range of two numbers."""
+    return f"{low}{said(' to ')}{high}"

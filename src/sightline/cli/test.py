@@ -9,6 +9,7 @@ from cyclopts import Group, Parameter
 
 from sightline.cli.flags import DATA, given, setting_flags
 from sightline.cli.output import AS_TEXT, Output, print_json, print_notes, say
+from sightline.language import said
 from sightline.printable import shortened
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def _show(result: TestResult) -> None:
 
     report, worst = result.report, result.report.worst_class
     part = "" if result.n == result.images else f", the first of {result.images:,}"
-    rows = [("images", f"{result.n:,}{part}")]
+    rows = [("images", said(f"{result.n:,}{part}"))]
     if report.step is not None:
         rows.append(("step", f"{report.step:,}"))
     rows.append(("accuracy", f"{percent(result.accuracy)}{percent_interval(result.interval)}"))
@@ -89,7 +90,11 @@ def _show(result: TestResult) -> None:
     rows += [
         (f"top {report.top_k}", percent(report.top_k_accuracy)),
         ("balanced accuracy", percent(report.balanced_accuracy)),
-        *([("worst class", f"{shortened(worst.name)}, recall {percent(worst.recall)}")] if report.is_unequal else []),
+        *(
+            [("worst class", said(f"{shortened(worst.name)}, recall {percent(worst.recall)}"))]
+            if report.is_unequal
+            else []
+        ),
         ("macro F1", percent(report.macro_f1)),
         ("loss", f"{result.loss:.4f}"),
         ("calibration error", percent(report.ece)),

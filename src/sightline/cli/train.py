@@ -13,6 +13,7 @@ from sightline.cli.flags import SECTIONS, given, leave_out, setting_flags, typed
 from sightline.cli.folds import resume_folds, show_folds
 from sightline.cli.output import AS_TEXT, OUTPUT, Output, print_json, say
 from sightline.errors import UsageError
+from sightline.language import said
 from sightline.printable import shortened
 from sightline.settings import build_settings
 from sightline.settings.merge import flag_of
@@ -139,25 +140,22 @@ def _count(settings: Mapping[str, Any], name: str) -> int | None:
     return getattr(build_settings({}, {name: settings[name]}).training, name) if name in settings else None
 
 
-def _many(count: str, noun: str) -> str:
-    return f"{count} {noun}{'' if count == '1' else 's'}"
-
-
 def _show(result: TrainResult) -> None:
     from sightline.cli.tables import facts, percent, percent_interval
 
-    length = f"{_many(f'{result.epochs:g}', 'epoch')}, {_many(str(result.steps), 'step')}"
-    rows = [("run", str(result.run)), ("model", f"{result.model} on {result.data}")]
-    rows.append(("trained", f"{length}, {result.train_seconds:.1f} s"))
+    epochs = said(f"{result.epochs:g} epoch{'' if result.epochs == 1 else 's'}")
+    steps = said(f"{result.steps} step{'' if result.steps == 1 else 's'}")
+    length = [epochs, steps, said(f"{result.train_seconds:.1f} s")]
+    rows = [("run", str(result.run)), ("model", said(f"{result.model} on {result.data}"))]
+    rows.append(("trained", said(", ").join(length)))
     if result.val_accuracy is not None:
         rows.append(("validation", percent(result.val_accuracy)))
     if result.test_accuracy is not None:
         rows.append(("test", f"{percent(result.test_accuracy)}{percent_interval(result.test_interval)}"))
     if (report := result.test_report) is not None and report.is_unequal:
         worst = report.worst_class
-        rows.append(("balanced", f"{percent(report.balanced_accuracy)}  (mean over the classes)"))
-        rows.append(
-            ("worst class", f"{shortened(worst.name)}: recall {percent(worst.recall)} of {worst.support:,} pictures")
-        )
+        rows.append(("balanced", f"{percent(report.balanced_accuracy)}  {said('(mean over the classes)')}"))
+        told = f"{shortened(worst.name)}: recall {percent(worst.recall)} of {worst.support:,} pictures"
+        rows.append(("worst class", said(told)))
     facts(rows)
     say("", f"Try it: sightline predict {result.run} PICTURE")

@@ -12,6 +12,7 @@ from sightline.cli.flags import SECTIONS, given, leave_out, setting_flags, typed
 from sightline.cli.output import AS_TEXT, OUTPUT, Output, print_json, say
 from sightline.cli.seeds import seeds_of
 from sightline.errors import UsageError
+from sightline.language import said
 from sightline.settings.merge import flag_of
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class StudyFlags:
     study: Annotated[str | None, Parameter(group=TUNE, metavar="NAME", help="The study's name in --storage.")] = None
     resume: Annotated[
         Path | None,
-        Parameter(group=TUNE, metavar="DIR", help="Continue this study; flags that are not given keep their values."),
+        Parameter(group=TUNE, metavar="DIR", help="Continue this study; flags not given keep their values."),
     ] = None
     studies: Annotated[Path | None, Parameter(group=TUNE, metavar="DIR", help="Folder for studies. [studies]")] = None
     name: Annotated[
@@ -136,11 +137,11 @@ def _show(result: TuneResult) -> None:
     from sightline.cli.tables import facts, percent, table
 
     counts = ((result.complete, "complete"), (result.pruned, "stopped early"), (result.failed, "failed"))
-    trials = ", ".join(f"{count} {word}" for count, word in counts if count)
+    trials = said(", ").join(said(f"{count} {word}") for count, word in counts if count)
     rows = [("study", str(result.folder)), ("trials", trials)]
-    rows.append(("best", f"trial {result.best_trial}: {percent(result.validation)} on validation"))
+    rows.append(("best", said(f"trial {result.best_trial}: {percent(result.validation)} on validation")))
     if result.validation_before is not None:
-        rows.append(("before", f"{percent(result.validation_before)} on validation"))
+        rows.append(("before", said(f"{percent(result.validation_before)} on validation")))
     facts(rows)
     say()
     if not result.changes:

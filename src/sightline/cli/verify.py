@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Group, Parameter
 
-from sightline.cli.output import AS_TEXT, Output, print_json, print_notes, say
+from sightline.cli.output import AS_TEXT, Output, print_json, print_notes, show
 from sightline.errors import FileError
+from sightline.language import said
+from sightline.language.columns import padded, width
 
 if TYPE_CHECKING:
     from sightline import VerifyResult
@@ -49,10 +51,12 @@ def verify(
 
 
 def _show(found: VerifyResult) -> None:
+    column = max(width(said(state)) for state in STATES)
     for folder in found.folders:
-        say(str(folder.folder))
+        show(str(folder.folder))
         for name, state in folder.files.items():
-            say(f"  {state:<10}  {name}")
+            show(f"  {padded(said(state), column)}  {name}")
         counts = Counter(folder.files.values())
-        told = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
-        say(f"  {len(folder.files)} file{'' if len(folder.files) == 1 else 's'}: {told}", "")
+        told = said(", ").join(said(f"{counts[state]} {state}") for state in STATES if counts[state])
+        files = said(f"{len(folder.files)} file{'' if len(folder.files) == 1 else 's'}")
+        show(f"  {files}{said(': ')}{told}", "")

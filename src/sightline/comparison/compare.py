@@ -137,13 +137,9 @@ def compare_settings(
     plan = ComparisonPlan(tuple(sides), tuple(seeds), confidence, seconds)
     folder = ComparisonFolder.create(comparisons, name)
     folder.write_plan(plan)
-    count = len(plan.seeds) * len(plan.sides)
-    reporter.note(f"{folder.path}: {len(plan.sides)} contestants, {_many(len(plan.seeds), 'seed')}, {count} runs")
+    count, several = len(plan.seeds) * len(plan.sides), "" if len(plan.seeds) == 1 else "s"
+    reporter.note(f"{folder.path}: {len(plan.sides)} contestants, {len(plan.seeds)} seed{several}, {count} runs")
     return _finish(folder, plan, processes, images, reporter)
-
-
-def _many(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def seeds_of(path: Path, sides: Sequence[Side]) -> tuple[int, ...] | None:

@@ -30,6 +30,8 @@ from sightline.data.parallel import CHUNK, map_in_order
 from sightline.data.preprocessing import Preprocessing, unit_preprocessing
 from sightline.errors import DataError, ImageError, ResourceError, with_reasons
 from sightline.files.atomic import TEMPORARY_PREFIX, write_json, write_with
+from sightline.language import said
+from sightline.printable import printable
 from sightline.progress import ProgressBar
 from sightline.settings.data import Resizing
 
@@ -153,7 +155,8 @@ def _ready(path: Path, request: Request, skip_bad: bool, *, quiet: bool) -> Deco
         pixels = _load(path, mapped.nbytes, request)
         if not _is_whole(pixels, facts):
             if not quiet:
-                print(f"{path}: the decoded pictures are damaged, so they are decoded anew", file=sys.stderr)
+                found = f"{path}: the decoded pictures are damaged, so they are decoded anew"
+                print(printable(said(found, "notes")), file=sys.stderr)
             return None
     except (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError, EOFError):
         return None

@@ -87,8 +87,8 @@ def _refuse_blanks(table: Table, columns: Columns) -> None:
     for place, what in ((columns.image, "picture"), (columns.label, "label")):
         blank = [] if place is None else [row for row, cell in enumerate(table.cells(place)) if not cell]
         if blank:
-            rows = f"{len(blank):,} of its {len(table.rows):,} rows" if len(blank) > 1 else "one of its rows"
-            found = f"{rows} {'have' if len(blank) > 1 else 'has'} no {what}, the first in line {table.lines[blank[0]]}"
+            rows = f"{len(blank):,} of its {len(table.rows):,} rows have" if len(blank) > 1 else "one of its rows has"
+            found = f"{rows} no {what}, the first in line {table.lines[blank[0]]}"
             raise DataError(str(table.path), found, f"a {what} in each", "Fill it in, or remove the row.")
 
 
@@ -243,9 +243,10 @@ def refuse_missing(labelled: Labelled) -> None:
     """Raise DataError, naming the first, where pictures are not there."""
     missing = labelled.missing
     if missing:
-        verb = "is" if len(missing) == 1 else "are"
-        found = f"{len(missing):,} of its {len(labelled.rows):,} pictures {verb} missing, {missing[0].id} in line"
-        found += f" {missing[0].line}{' first' if len(missing) > 1 else ''}"
+        all_of_them, first = f"{len(labelled.rows):,} pictures", f"{missing[0].id} in line {missing[0].line}"
+        found = f"1 of its {all_of_them} is missing, {first}"
+        if len(missing) > 1:
+            found = f"{len(missing):,} of its {all_of_them} are missing, {first} first"
         expected = "paths relative to the folder of the pictures"
         raise DataError(str(labelled.path), found, expected, "Correct them, or leave them out with --skip-bad.")
 

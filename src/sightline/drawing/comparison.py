@@ -12,7 +12,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from sightline.drawing import canvas
 from sightline.drawing.lettering import shortened
-from sightline.drawing.words import ENGLISH, Words
+from sightline.drawing.words import Words, spoken
 
 COLOUR, SURE = "#0072B2", "#D55E00"
 LONGEST_NAME = 44
@@ -20,12 +20,13 @@ ROW_INCHES = 0.42
 
 
 def draw(sides: Sequence[Mapping[str, Any]], pairs: Sequence[Mapping[str, Any]], path: Path,
-         words: Words = ENGLISH) -> None:  # fmt: skip
+         words: Words | None = None) -> None:  # fmt: skip
     """Draw `sides` and `pairs` as results.json has them: above the accuracies, below the differences a - b, if any.
 
     A point is a seed; a bar is the interval of the mean, or of the difference; a difference that the verdict rests on
     is marked by its colour. Raises atomic's errors where `path` cannot be written.
     """
+    words = words or spoken()
 
     def figure() -> Figure:
         rows = [len(part) + 1 for part in (sides, pairs) if part]

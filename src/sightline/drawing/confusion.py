@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sightline.drawing import canvas
 from sightline.drawing.lettering import shortened
-from sightline.drawing.words import ENGLISH, Words
+from sightline.drawing.words import Words, spoken
 from sightline.printable import columns
 
 MOST_NUMBERED_CLASSES = 20
@@ -24,7 +24,7 @@ LONGEST_NAME = 28
 
 
 def draw(
-    matrix: NDArray[np.int64], class_names: Sequence[str], path: Path, *, title: str = "", words: Words = ENGLISH
+    matrix: NDArray[np.int64], class_names: Sequence[str], path: Path, *, title: str = "", words: Words | None = None
 ) -> None:
     """Draw a confusion matrix of counts, int64 (K, K), rows true and columns predicted, shaded by share of the row.
 
@@ -32,6 +32,7 @@ def draw(
     classes at most, every name for 100 at most; longer names are shortened. Raises atomic's errors where `path` cannot
     be written.
     """
+    words = words or spoken()
     classes = len(class_names)
     assert matrix.shape == (classes, classes)
     images = matrix.sum(axis=1, keepdims=True)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sightline.drawing import canvas
 from sightline.drawing.canvas import GREY
 from sightline.drawing.gallery import PAPER, put_picture
+from sightline.drawing.words import lettered
 
 Pixels = NDArray[np.uint8]
 
@@ -70,7 +71,7 @@ def contact_sheet(groups: Sequence[Group], path: Path) -> None:
                     put_picture(sheet, picture, cell_top, left + place * (SIDE + GAP), SIDE)
                     if picture is None:
                         middle = left + place * (SIDE + GAP) + SIDE // 2
-                        text(middle, cell_top + SIDE // 2, "no picture", SIDE, ha="center", color=GREY)
+                        text(middle, cell_top + SIDE // 2, lettered("no picture"), SIDE, ha="center", color=GREY)
                 for number, line in enumerate(line for line in (*cell.paths, cell.say) if line):
                     colour = GREY if number >= len(cell.paths) else "black"
                     text(left, cell_top + SIDE + 5 + number * LINE, line, CELL, color=colour)

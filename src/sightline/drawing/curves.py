@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from sightline.drawing import canvas
 from sightline.drawing.lettering import shortened
-from sightline.drawing.words import ENGLISH, Words
+from sightline.drawing.words import Words, spoken
 from sightline.errors import DataError
 
 LONGEST_CURVE_WITH_MARKERS = 30
@@ -36,7 +36,7 @@ def draw(
     *,
     selected_epoch: int | None = None,
     title: str = "",
-    words: Words = ENGLISH,
+    words: Words | None = None,
 ) -> None:
     """Draw accuracy (left) and loss (right) by epoch, for training and, where they are known, validation and test.
 
@@ -44,6 +44,7 @@ def draw(
     numbers or text; a missing, empty or non-finite one is a gap. `selected_epoch` is marked. Raises DataError where
     there is no row, and atomic's errors where `path` cannot be written.
     """
+    words = words or spoken()
     if not rows:
         raise DataError("curves", "no epoch was finished", "one or more")
 
@@ -92,13 +93,16 @@ def _curve(axes: Axes, rows: Sequence[Mapping[str, Any]], kind: str, selected: i
         axes.yaxis.set_major_formatter(PercentFormatter(1))
 
 
-def bands(sides: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]], path: Path, *, words: Words = ENGLISH) -> None:
+def bands(
+    sides: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]], path: Path, *, words: Words | None = None
+) -> None:
     """Draw validation accuracy (left) and training loss (right) by epoch: means over seeds, and bands over all seeds.
 
     `sides`: name -> the rows of results.csv of each of its seeds. A band goes from the lowest to the highest seed.
     Where a side has no validation, its training accuracy is drawn, dotted. Raises DataError where no epoch was
     finished, and atomic's errors.
     """
+    words = words or spoken()
     if not any(rows for runs in sides.values() for rows in runs):
         raise DataError("curves", "no epoch was finished", "one or more")
 

@@ -9,17 +9,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, NullLocator, PercentFormatter, StrMethodFormatter
 
 from sightline.drawing import canvas
-from sightline.drawing.words import ENGLISH, Words
+from sightline.drawing.words import Words, spoken
 from sightline.runs.records import Forecast
 
 CURVE, MEASURED, PREDICTED = "#0072B2", "#222222", "#D55E00"
 
 
-def draw(found: Forecast, path: Path, *, words: Words = ENGLISH) -> None:
+def draw(found: Forecast, path: Path, *, words: Words | None = None) -> None:
     """Draw the measured sizes, the curve with its interval, and the predictions, over a logarithmic number of images.
 
     Raises atomic's errors where `path` cannot be written.
     """
+    words = words or spoken()
 
     def figure() -> Figure:
         drawn = Figure(figsize=(7, 4.2), dpi=canvas.DPI, layout="constrained")

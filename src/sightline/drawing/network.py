@@ -13,7 +13,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from sightline.drawing import canvas
 from sightline.drawing.lettering import shortened
-from sightline.drawing.words import ENGLISH, Words
+from sightline.drawing.words import Words, spoken
 from sightline.runs.records import NetworkPart, NetworkSummary
 
 ACROSS = 6
@@ -47,12 +47,13 @@ class Box:
         ]
 
 
-def draw(network: NetworkSummary, classes: int, path: Path, *, words: Words = ENGLISH) -> None:
+def draw(network: NetworkSummary, classes: int, path: Path, *, words: Words | None = None) -> None:
     """Draw what network.json holds, row by row; rows are read from left to right.
 
     Parts in a row that are alike but for their number are one box. Parts that run in training only are left out, and
     what is more than 48 boxes, from the middle. Raises atomic's errors where `path` cannot be written.
     """
+    words = words or spoken()
     boxes = boxes_of(network, classes, words)
 
     def figure() -> Figure:
@@ -121,8 +122,9 @@ def _arrow(start: tuple[float, float], end: tuple[float, float], style: str) -> 
     )
 
 
-def boxes_of(network: NetworkSummary, classes: int, words: Words = ENGLISH) -> list[Box]:
+def boxes_of(network: NetworkSummary, classes: int, words: Words | None = None) -> list[Box]:
     """Give the boxes of a network, the image first and the answer last."""
+    words = words or spoken()
     _, channels, height, width = network.input
     boxes: list[Box] = []
     parts = [part for part in network.parts if part.output is not None]

@@ -10,19 +10,20 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from sightline.drawing import canvas
-from sightline.drawing.words import ENGLISH, Words
+from sightline.drawing.words import Words, spoken
 from sightline.runs.records import ConfidenceBin
 
 BAR, GAP = "#56B4E9", "#D55E00"
 
 
-def draw(bins: Sequence[ConfidenceBin], ece: float, path: Path, *, title: str = "", words: Words = ENGLISH) -> None:
+def draw(bins: Sequence[ConfidenceBin], ece: float, path: Path, *, title: str = "", words: Words | None = None) -> None:
     """Draw a reliability diagram (arXiv 1706.04599, figure 1), and under it how many images each bin has.
 
     `bins` and `ece` are what metrics.json holds as `reliability` and `ece`. A bar is as high as the bin's accuracy; the
     hatched part reaches from there to the bin's mean confidence: above the bar the classifier is too sure, inside it
     not sure enough. Raises atomic's errors where `path` cannot be written.
     """
+    words = words or spoken()
     filled = [part for part in bins if part.n]
 
     def figure() -> Figure:

@@ -18,7 +18,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, PercentFor
 
 from sightline.drawing import canvas
 from sightline.drawing.lettering import shortened
-from sightline.drawing.words import ENGLISH, Words
+from sightline.drawing.words import Words, spoken
 
 COLOUR, BEST = "#0072B2", "#D55E00"
 ACROSS = 3
@@ -27,8 +27,9 @@ LONGEST_CHOICE = 12
 Trial = Mapping[str, Any]
 
 
-def history(trials: Sequence[Trial], path: Path, words: Words = ENGLISH) -> None:
+def history(trials: Sequence[Trial], path: Path, words: Words | None = None) -> None:
     """Draw each complete trial's validation accuracy and the best so far; ticks below mark those given up or failed."""
+    words = words or spoken()
     complete = _complete(trials)
 
     def figure() -> Figure:
@@ -51,8 +52,9 @@ def history(trials: Sequence[Trial], path: Path, words: Words = ENGLISH) -> None
     canvas.write(path, figure)
 
 
-def importance(found: Mapping[str, float], path: Path, words: Words = ENGLISH) -> None:
+def importance(found: Mapping[str, float], path: Path, words: Words | None = None) -> None:
     """Draw how much of the difference between trials each setting explains: name -> part, the parts add up to 1."""
+    words = words or spoken()
 
     def figure() -> Figure:
         ranked = sorted(found.items(), key=lambda item: item[1])
@@ -69,8 +71,9 @@ def importance(found: Mapping[str, float], path: Path, words: Words = ENGLISH) -
     canvas.write(path, figure)
 
 
-def slices(trials: Sequence[Trial], logarithmic: Container[str], path: Path, words: Words = ENGLISH) -> None:
+def slices(trials: Sequence[Trial], logarithmic: Container[str], path: Path, words: Words | None = None) -> None:
     """Draw the validation accuracy of complete trials over each setting; those of `logarithmic` on such an axis."""
+    words = words or spoken()
     complete = _complete(trials)
     names = list(dict.fromkeys(name for trial in complete for name in trial["params"]))
 

@@ -1,8 +1,11 @@
-"""The English words in the plots; other languages replace them."""
+"""The words in the plots: English, or those of the catalogue in the language that the command line speaks."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+
+from sightline.language import asked
+from sightline.language.catalogue import sections
 
 
 @dataclass(frozen=True)
@@ -43,3 +46,27 @@ class Words:
 
 
 ENGLISH = Words()
+
+
+def words_in(language: str) -> Words:
+    """Give the words of `en` or `zh`; English without a font for them."""
+    if not _draws(language):
+        return ENGLISH
+    known = sections(language)["plots"]
+    return Words(**{name: known.text(text) for name, text in asdict(ENGLISH).items()})
+
+
+def spoken() -> Words:
+    """Give the words of the language that the command line was asked to speak; English to everybody else."""
+    return words_in(asked())
+
+
+def lettered(text: str, section: str = "plots") -> str:
+    """Give another text for a picture, of a section of the catalogue, in that language."""
+    return sections(asked())[section].text(text) if _draws(asked()) else text
+
+
+def _draws(language: str) -> bool:
+    from sightline.drawing import canvas
+
+    return language != "en" and canvas.draws_chinese()

@@ -238,13 +238,15 @@ def forget_explanations(folder: TestFolder) -> None:
 
 def mistake_captions(predictions: Predictions, rows: NDArray[np.int64]) -> list[tuple[str, str]]:
     """Say of each image what it is, what was answered and with what confidence: two lines."""
-    predicted, names = predictions.predicted(), predictions.class_names
+    from sightline.drawing.words import spoken
+
+    predicted, names, words = predictions.predicted(), predictions.class_names, spoken()
     captions: list[tuple[str, str]] = []
     for row in rows:
         label, answer = predictions.labels[row], predicted[row]
         confidence = f"{100 * predictions.probabilities[row, answer]:.1f}%"
-        judged = "right" if label == answer else f"not {names[answer]}"
-        captions.append((names[label], f"{judged}, {confidence}"))
+        judged = words.right_answer if label == answer else words.not_answer
+        captions.append((names[label], judged.format(answer=names[answer], confidence=confidence)))
     return captions
 
 

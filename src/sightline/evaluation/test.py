@@ -166,6 +166,7 @@ def _store_explanations(
         forget_explanations(folder)
         return
     from sightline.drawing import gallery
+    from sightline.drawing.words import lettered
     from sightline.evaluation.grad_cam import grad_cam
 
     surest_last = np.argsort(predictions.probabilities.max(axis=1), kind="stable")
@@ -175,7 +176,7 @@ def _store_explanations(
     arrays.save(folder.path / EXPLANATIONS, rows=rows, pixels=pixels, answers=answers, maps=maps)
     captions = mistake_captions(predictions, rows)
     picture = folder.path / EXPLANATIONS_PICTURE
-    gallery.draw(pixels, captions, picture, heat=maps, title="what spoke for the answer (Grad-CAM)")
+    gallery.draw(pixels, captions, picture, heat=maps, title=lettered("what spoke for the answer (Grad-CAM)"))
 
 
 def _source(settings: DataSettings) -> str:

@@ -10,9 +10,8 @@ from typing import Any
 
 import yaml
 
-from sightline.drawing import canvas
-from sightline.drawing.words import ENGLISH
 from sightline.drawing.words import Words as DrawnWords
+from sightline.drawing.words import words_in
 from sightline.errors import unknown
 
 LANGUAGES = {"en": "en", "zh": "zh-Hans"}
@@ -64,9 +63,7 @@ def words(language: str) -> Words:
     if language not in LANGUAGES:
         raise unknown("--lang", language, LANGUAGES)
     catalogue = _catalogue(language)
-    drawn = language == "en" or canvas.draws_chinese()
-    plots = DrawnWords(**catalogue["plots"]) if drawn else ENGLISH
-    return Words(language, catalogue["report"], plots, catalogue.get("names", {}))
+    return Words(language, catalogue["report"], words_in(language), catalogue.get("names", {}))
 
 
 @cache

@@ -57,7 +57,7 @@ class Plan:
 
     def line(self) -> str:
         """One line for people."""
-        return f"{self.epochs} epoch{'s' * (self.epochs != 1)} fit into {self.budget.seconds:g} s"
+        return f"{self.epochs} epoch{'' if self.epochs == 1 else 's'} fit into {self.budget.seconds:g} s"
 
     def hand_over(self, trainer: Trainer) -> None:
         """Give the run's trainer the features that were computed already, and the end."""

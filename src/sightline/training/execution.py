@@ -106,7 +106,7 @@ def _obstacle(settings: Settings, compute: Compute, order: BatchOrder) -> str | 
     if len(order.indices(0)) != order.batch_size:
         return "no batch has the full size"
     if settings.model is None and settings.device.execution != "graph":
-        return 'a module of your own may ask the host; execution="graph" tries'
+        return 'a module of your own may ask the host (execution="graph" tries)'
     return None
 
 

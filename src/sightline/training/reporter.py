@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, TextIO, cast
 
 from rich.console import Console
 
+from sightline.language import said
 from sightline.printable import printable
 from sightline.progress import ProgressBar
 
@@ -67,7 +68,7 @@ class Lines(Silence):
 
     def note(self, text: str) -> None:
         """Print it. Where nobody can read it any more, training goes on all the same."""
-        text = printable(text)
+        text = printable(said(text, "notes"))
         with contextlib.suppress(OSError, ValueError):
             try:
                 print(text, file=self._stream, flush=True)
@@ -102,7 +103,7 @@ class Live:
 
     def note(self, text: str) -> None:
         """Print it above the bar."""
-        self._console.print(printable(text), markup=False, highlight=False)
+        self._console.print(printable(said(text, "notes")), markup=False, highlight=False)
 
     def begin(self, *, step: int, total_steps: int, steps_per_epoch: int, counts_steps: bool = False) -> None:
         """Show the bar."""
@@ -118,7 +119,8 @@ class Live:
             return
         self._bar.update(completed=step + 1, description=self._place(step))
         if loss is not None and accuracy is not None:
-            self._bar.update(metrics=f"loss {loss:.4f}  accuracy {accuracy:.4f}  {images_per_second:,.0f} images/s")
+            figures = (f"loss {loss:.4f}", f"accuracy {accuracy:.4f}", f"{images_per_second:,.0f} images/s")
+            self._bar.update(metrics=_columns(figures))
 
     def log(self, row: Mapping[str, Any]) -> None:
         """Print the steps' line above the bar where the run is counted in steps."""
@@ -136,13 +138,14 @@ class Live:
             self._bar = None
 
     def _place(self, step: int) -> str:
-        return f"epoch {step // self._steps_per_epoch + 1}/{self._epochs}"
+        return said(f"epoch {step // self._steps_per_epoch + 1}/{self._epochs}", "notes")
 
 
 def step_line(row: Mapping[str, Any], steps: int) -> str:
     """One row of steps.csv in one line: step, loss, speed."""
     width = len(str(steps))
-    return f"step {row['step']:>{width}}/{steps}  loss {row['loss']:.4f}  {row['images_per_second']:,.0f} images/s"
+    speed = f"{row['images_per_second']:,.0f} images/s"
+    return _columns((f"step {row['step']:>{width}}/{steps}", f"loss {row['loss']:.4f}", speed))
 
 
 def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
@@ -156,7 +159,11 @@ def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
             parts.append(f"{part} {value:.4f}")
     if not fitted:
         parts += [f"{row['images_per_second']:,.0f} images/s", f"{row['seconds']:.1f} s"]
-    return "  ".join(parts)
+    return _columns(parts)
+
+
+def _columns(parts: Iterable[str]) -> str:
+    return "  ".join(said(part, "notes") for part in parts)
 
 
 def make_reporter(*, quiet: bool = False, stream: TextIO | None = None) -> Reporter:

@@ -197,7 +197,7 @@ def _opening_line(trainer: Trainer) -> str:
     name = model_name(trainer.settings.model, type(network).__name__)
     where = str(compute.device)
     if compute.device.type == "cpu":
-        where += f", {threads} thread{'s' if threads > 1 else ''}"
+        where = f"cpu, {threads} thread{'s' if threads > 1 else ''}"
     return (
         f"{name}, {parameters:,} parameters, images {channels}x{height}x{width}; {where}, {compute.precision};"
         f" {trainer.length.total_steps} steps; {trainer.folder.path}"
@@ -240,16 +240,17 @@ def finish(trainer: Trainer, *, draws: bool = True) -> TrainResult:
 
 def _draw(trainer: Trainer, rows: list[dict[str, Any]]) -> None:
     from sightline.drawing import augmentation, curves
+    from sightline.drawing.words import lettered
 
     folder = trainer.folder
     selected = None if trainer.settings.training.select == "last" else trainer.state.best_epoch
     curves.draw(rows, folder.curves_path, selected_epoch=selected, title=folder.path.name)
     originals, augmented = trainer.sample_images(PICTURES_SHOWN)
     if trainer.settings.augment.changes_images:
-        title = "above: the image, below: what the network sees"
+        title = lettered("above: the image, below: what the network sees")
         augmentation.draw(augmented, folder.augmentation_path, originals=originals, title=title)
     else:
-        augmentation.draw(augmented, folder.augmentation_path, title="what the network sees")
+        augmentation.draw(augmented, folder.augmentation_path, title=lettered("what the network sees"))
 
 
 def _numbers(row: Mapping[str, str]) -> dict[str, Any]:

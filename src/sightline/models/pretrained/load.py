@@ -31,7 +31,8 @@ class PretrainedReport(Pretrained):
     def line(self) -> str:
         """One line for people."""
         loaded = sum(not name.endswith(COUNTER) for name in self.loaded)
-        parts = [f"weights from {self.file} (sha256 {self.sha256[:8]}): {loaded} of {loaded + len(self.fresh)} tensors"]
+        everything = loaded + len(self.fresh)
+        parts = [f"weights from {self.file} (sha256 {self.sha256[:8]}): {loaded} of {everything} tensors"]
         if "head.dense.weight" in self.fresh:
             there, here = self.classes
             parts.append(f"the last layer starts fresh ({there or 'no'} classes there, {here} here)")
