@@ -141,7 +141,7 @@ def test_formats_that_are_not_read_are_counted_and_named(tmp_path, capsys):
     assert load_test(root)[1][0] == "1 picture is left out, because its format is not read: 1 RAW (.nef)"
     told = []
     assert len(sl.find_pictures(root / "train", tell=told.append)) == 10
-    assert told == [f"{root / 'train'}: 6 pictures are left out, because their formats are not read: 6 JPEG XL (.jxl)"]
+    assert told == ["6 pictures are left out, because their formats are not read: 6 JPEG XL (.jxl)"]
     done = sl.train(root, recipe="none", model="cnn", steps=1, image_size=8, threads=1, runs=tmp_path / "runs")
     assert "6 JPEG XL (.jxl)" in capsys.readouterr().err
     left_out = RunFolder(done.run).read(Audit).left_out

@@ -171,7 +171,7 @@ def _class_problems(survey: Survey) -> Iterator[Problem]:
         "one_class", [Entry((names[0],))] if len(names) == 1 else [], "there is only one class",
         "add another one, for example of pictures that do not show the first", wrong=True,
     )  # fmt: skip
-    needed = {name for part, name in used} | {
+    needed = {name for _, name in used} | {
         name for part, classes in parts if part_of(part) not in ("val", "test") for name in classes
     }
     absent = [

@@ -86,8 +86,10 @@ def part_of(name: str) -> PartName | None:
     if len(kept) != 1:
         return None
     shorter = [kept[0].removesuffix(filler) for filler in FILLERS]
-    known = (PLAIN_NAMES.get(word) or OTHER_NAMES.get(word) for word in (kept[0], *shorter))
-    return next((part for part in known if part is not None), None)
+    for word in (kept[0], *shorter):
+        if (part := PLAIN_NAMES.get(word) or OTHER_NAMES.get(word)) is not None:
+            return part
+    return None
 
 
 # What is in a folder

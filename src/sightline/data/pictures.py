@@ -57,5 +57,5 @@ def find_pictures(
             found = f"it has no pictures but those of formats that are not read: {formats}"
         raise DataError(str(path), found, expected)
     if unread and tell is not None:
-        tell(f"{path}: {unread_line(unread)}")
+        tell(unread_line(unread))
     return pictures
