@@ -74,6 +74,7 @@ def test_parts_that_hide_in_folders_of_their_own_names(tmp_path):
     assert loaded.notes == (
         "seg_train/: its classes are taken from seg_train/seg_train/",
         "seg_test/: its classes are taken from seg_test/seg_test/",
+        "beside the splits and not used: seg_pred/",
     )
     assert {name: part.pictures for name, part in check(root, quiet=True).parts.items()} == {
         "seg_train": 12,

@@ -12,7 +12,16 @@ from sightline.data.duplicates import exact_copies, pixel_digest
 from sightline.data.folder import FolderData
 from sightline.data.image_set import ImageData, ImageSet
 from sightline.data.split import Splits
-from sightline.runs.records import UNEQUAL, Audit, AuditPart, CopiesAcross, CopiesInside, Duplicates, EqualPair
+from sightline.runs.records import (
+    UNEQUAL,
+    Audit,
+    AuditPart,
+    CopiesAcross,
+    CopiesInside,
+    Duplicates,
+    EqualPair,
+    LeftOutPictures,
+)
 
 CHUNK_BYTES = 1 << 26
 NAMED_PAIRS = 20
@@ -31,8 +40,17 @@ def audit(splits: Splits, data: ImageData) -> Audit:
         imbalance=round(float(counts.max() / counts.min()), 3) if counts.min() else None,
         skipped=dict(data.skipped),
         ignored_files=data.ignored if isinstance(data, FolderData) else 0,
+        left_out=_left_out(data),
         duplicates=_duplicates(parts),
     )
+
+
+def _left_out(data: ImageData) -> LeftOutPictures | None:
+    left_out = data.left_out if isinstance(data, FolderData) else None
+    if left_out is None or not (left_out.unread or left_out.loose or left_out.shrunk):
+        return None
+    classes = {place: count for place, (count, _) in left_out.shrunk.items()}
+    return LeftOutPictures(dict(left_out.unread), left_out.loose, classes)
 
 
 def _duplicates(parts: dict[str, ImageSet]) -> Duplicates:

@@ -8,8 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from sightline.data.formats import is_picture, is_unread
 from sightline.data.labelled import Labelled, Row, read_labelled, sorted_classes
-from sightline.data.layout import LAYOUT, PARTS, class_root, is_folder, is_picture, part_folders, part_of, visible
+from sightline.data.layout import (
+    LAYOUT,
+    PARTS,
+    class_root,
+    is_folder,
+    part_folders,
+    part_of,
+    shared_subfolders,
+    visible,
+)
 from sightline.data.source import Source, find_source
 from sightline.errors import DataError
 from sightline.settings.data import DataSettings
@@ -31,17 +41,21 @@ class Listing:
     """All of a folder, or all that a label file names.
 
     `classes`: each part's class folders, in order, those without a picture too. `ignored`: files that are no pictures
-    by their suffix; `loose`: pictures outside of any class's folder; `unlisted`: folders, and links that may lead to
-    one, that the system does not let us see, with its reason; `from_file`: a label file names them, and `twice` are
-    its rows that repeat an earlier one, with that; `notes`: what people should know of where the pictures were found.
+    by their suffix; `unread`: pictures of formats that are not read; `loose`: pictures outside of any class's folder;
+    `unlisted`: folders, and links that may lead to one, that the system does not let us see, with its reason;
+    `subfolders`: those that all classes of a part have, where these look like the classes; `from_file`: a label file
+    names the pictures, and `twice` are its rows that repeat an earlier one, with that; `notes`: what people should know
+    of where the pictures were found.
     """
 
     root: Path
     classes: Mapping[str, list[str]]
     files: list[Listed] = field(default_factory=list[Listed])
     ignored: list[str] = field(default_factory=list[str])
+    unread: list[str] = field(default_factory=list[str])
     loose: list[str] = field(default_factory=list[str])
     unlisted: dict[str, str] = field(default_factory=dict[str, str])
+    subfolders: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     from_file: bool = False
     twice: list[tuple[Row, Row]] = field(default_factory=list[tuple[Row, Row]])
     notes: tuple[str, ...] = ()
@@ -105,7 +119,10 @@ def list_folder(source: Source) -> Listing:
             elif is_picture(entry.name):
                 listing.loose.append(_id(entry, root))
             else:
-                listing.ignored.append(_id(entry, root))
+                _leave_out(entry, listing)
+        start = len(folder.relative_to(root).parts)
+        inside = ((file.label, file.id.split("/", start + 1)[-1]) for file in listing.files if file.part == part)
+        listing.subfolders[part] = shared_subfolders(inside)
     if not parted and not listing.classes[WHOLE]:
         raise DataError(str(root), "no class folders in it", LAYOUT)
     return listing
@@ -118,7 +135,11 @@ def _list_class(folder: Path, listing: Listing, part: str, label: str) -> None:
         elif is_picture(entry.name):
             listing.files.append(Listed(_id(entry, listing.root), part, label))
         else:
-            listing.ignored.append(_id(entry, listing.root))
+            _leave_out(entry, listing)
+
+
+def _leave_out(entry: os.DirEntry[str], listing: Listing) -> None:
+    (listing.unread if is_unread(entry.name) else listing.ignored).append(_id(entry, listing.root))
 
 
 def _entries(folder: Path, listing: Listing) -> list[os.DirEntry[str]]:

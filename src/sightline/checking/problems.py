@@ -12,19 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline.checking.audit import IMBALANCE_WORTH_TELLING, look_alike, same_looking
-from sightline.checking.listing import WHOLE
+from sightline.checking.listing import WHOLE, Listing
 from sightline.checking.records import Entry, Problem
 from sightline.checking.survey import Pair, Survey
 from sightline.data.duplicates import flat
-from sightline.data.layout import PartName, is_utf8, part_of
+from sightline.data.formats import count_formats
+from sightline.data.layout import PLAIN_NAMES, PartName, is_utf8, part_of
 
 FEW_PICTURES = 10
 SIZE_FACTOR, LONGEST_ASPECT = 4.0, 3.0
 SMALLEST_SIDE = 8
 WITHOUT_PICTURES = frozenset({
     "missing_class", "empty_class", "class_names", "not_utf8", "one_class", "no_train", "no_classes", "several_val",
-    "several_parts",
-    "unlisted", "ignored", "few", "imbalance",
+    "several_parts", "other_names", "same_subfolders", "untested_class",
+    "unlisted", "ignored", "unread", "few", "imbalance",
 })  # fmt: skip
 """The kinds whose entries name folders, or files that are no pictures."""
 
@@ -106,6 +107,16 @@ def _file_problems(survey: Survey) -> Iterator[Problem]:
         "{n} file[s] [holds|hold] several pictures, of which only the first is used",
         "save the picture that you need as a single file", wrong=False,
     )  # fmt: skip
+    yield from _left_out_problems(listing)
+
+
+def _left_out_problems(listing: Listing) -> Iterator[Problem]:
+    formats = ", ".join(f"{count:,} {name}" for name, count in count_formats(listing.unread).items())
+    yield _problem(
+        "unread", (Entry((name,)) for name in listing.unread),
+        "{n} picture[s] [has|have] a format that is not read", "save them as JPEG or PNG to use them", wrong=False,
+        more=f" ({formats})",
+    )  # fmt: skip
     kinds = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in listing.ignored)
     most = ", ".join(f"{count:,} {suffix}" for suffix, count in kinds.most_common(3))
     yield _problem(
@@ -137,6 +148,19 @@ def _part_problems(survey: Survey) -> Iterator[Problem]:
         "several_parts", (Entry((part,), f"a {kind} folder") for part, kind in several if kind != "val"),
         "there are {n} folders for the same split", "training uses only one per split: remove the others", wrong=True,
     )  # fmt: skip
+    guessed = [(part, kind) for kind, parts_ in named.items() if kind for part in parts_ if part not in PLAIN_NAMES]
+    yield _problem(
+        "other_names", (Entry((part,), f"taken as {kind}") for part, kind in guessed if survey.listing is not None),
+        "{n} folder[s] [is|are] taken as [a split|splits] by [its|their] name[s]",
+        "rename them to train, val and test if that is right, so that nothing is guessed", wrong=True,
+    )  # fmt: skip
+    subfolders = {} if survey.listing is None else survey.listing.subfolders
+    yield _problem(
+        "same_subfolders", (Entry((part,), ", ".join(names)) for part, names in subfolders.items()
+                            if names and part_of(part) in (None, "train")),
+        "every class has the same subfolders, so the subfolders may be the classes",
+        "put the classes first; if they are first, pass --group parent to train", wrong=True,
+    )  # fmt: skip
 
 
 def _class_problems(survey: Survey) -> Iterator[Problem]:
@@ -147,21 +171,26 @@ def _class_problems(survey: Survey) -> Iterator[Problem]:
         "one_class", [Entry((names[0],))] if len(names) == 1 else [], "there is only one class",
         "add another one, for example of pictures that do not show the first", wrong=True,
     )  # fmt: skip
-    # A label file may have pictures of some classes only for validation or for a test.
-    whole = survey.listing is None or not survey.listing.from_file
+    needed = {name for _, name in used} | {
+        name for part, classes in parts if part_of(part) not in ("val", "test") for name in classes
+    }
     absent = [
-        (part, name)
-        for part, classes in parts
-        if classes and (whole or part == "train")
-        for name in names
-        if name not in classes
+        (part, name) for part, classes in parts if classes for name in names if name in needed and name not in classes
     ]
     yield _problem(
-        "missing_class", (Entry((f"{part}/{name}",), f"no {name} in {part}") for part, name in absent),
-        "{n} class[es] [is|are] missing from a split", "every split needs the same classes: add pictures, or remove "
+        "missing_class", (Entry((f"{part}/{name}",), f"no {name} in {part}") for part, name in absent
+                          if part_of(part) == "train"),
+        "{n} class[es] [is|are] missing from a split", "the training split needs every class: add pictures, or remove "
         "the class from all splits", wrong=True,
     )  # fmt: skip
     empty = [(part, name) for part, classes in parts for name in classes if (part, name) not in used]
+    tested = [(part, name) for part, name in (*absent, *empty) if part_of(part) in ("val", "test")]
+    yield _problem(
+        "untested_class", (Entry((f"{part}/{name}",), f"no {name} in {part}") for part, name in tested),
+        "{n} class[es] [has|have] no picture in a split", "add pictures; without them, the metrics of that split "
+        "leave the class out", wrong=False,
+    )  # fmt: skip
+    empty = [place for place in empty if place not in tested]
     yield _problem(
         "empty_class", (Entry((name if part == WHOLE else f"{part}/{name}",)) for part, name in empty),
         "{n} class[es] [has|have] no readable picture", "add pictures, or remove the class", wrong=True,

@@ -108,9 +108,7 @@ def _show(result: TestResult) -> None:
         [
             [
                 shortened(scores.name),
-                percent(scores.precision),
-                percent(scores.recall),
-                percent(scores.f1),
+                *(percent(value if scores.support else None) for value in (scores.precision, scores.recall, scores.f1)),
                 f"{scores.support:,}",
             ]
             for scores in result.per_class

@@ -19,6 +19,7 @@ from sightline.data.decoder import probe
 from sightline.data.groups import grouped
 from sightline.data.image_set import ImageData, ImageSet
 from sightline.data.layout import Part, PartName, some
+from sightline.data.left_out import LeftOut
 from sightline.data.preprocessing import Preprocessing
 from sightline.data.source import Source, find_source, list_source, list_test_part
 from sightline.data.split import hold_out
@@ -34,6 +35,7 @@ class FolderData(ImageData):
     """A folder as it was read. `ignored` counts the files that are no pictures by their suffix."""
 
     ignored: int = 0
+    left_out: LeftOut | None = None
 
 
 def load_folder(settings: DataSettings, *, quiet: bool = False, pool: bool = False) -> FolderData:
@@ -44,9 +46,9 @@ def load_folder(settings: DataSettings, *, quiet: bool = False, pool: bool = Fal
     gray, else 3. Where there is no test part, a stratified `test_fraction` is held out by `split_seed`.
     With `pool` all pictures but those of a test part, which are not read, come as `train`, for folds to be made of.
 
-    Raises DataError for no or one class, an empty class folder, parts with different classes, and unreadable pictures
-    unless `skip_bad`, and as `find_source` and `read_labelled` do; ResourceError where neither disk nor memory holds
-    the decoded pictures.
+    Raises DataError for no or one class, an empty class folder in `train`, classes that only another part has, and
+    unreadable pictures unless `skip_bad`, and as `find_source` and `read_labelled` do; ResourceError where neither disk
+    nor memory holds the decoded pictures.
     """
     source = find_source(settings, quiet=quiet)
     with source.called_by_name():
@@ -62,7 +64,7 @@ def _load(source: Source, settings: DataSettings, *, quiet: bool, pool: bool) ->
     if len(names) == 1:
         raise DataError(parts["train"].subject, f"it has only one class, {names[0]}", "two classes or more")
     for part in parts.values():
-        same_classes(part.subject, part.class_names, names, "train/", all_of_them=source.table is None)
+        refuse_extra_classes(part.subject, part.class_names, names, "train/")
     pictures = [picture for part in parts.values() for picture in part.pictures]
     side = settings.image_size
     # Where larger ones are trained on, these are looked at a few times only.
@@ -81,7 +83,8 @@ def _load(source: Source, settings: DataSettings, *, quiet: bool, pool: bool) ->
     for name, part in parts.items():
         sets[name] = _image_set(result, part, start, names, groups)
         start += len(part.pictures)
-    notes = listed.notes if pool else (*listed.notes, *_divided_groups(sets))
+    left_out = LeftOut.of(parts, {pictures[row].id for row in result.bad})
+    notes = (*listed.notes, *left_out.lines, *(() if pool else _divided_groups(sets)))
     trained = parts["train"].pictures
     if pool and "val" in sets:
         trained = pictures
@@ -104,6 +107,7 @@ def _load(source: Source, settings: DataSettings, *, quiet: bool, pool: bool) ->
         grouping,
         notes,
         sum(part.ignored for part in parts.values()),
+        left_out,
     )
 
 
@@ -140,9 +144,9 @@ def load_test_folder(
 ) -> tuple[ImageSet, tuple[str, ...]]:
     """Read the test images of pictures of one's own as a model wants them, and give what people should know of them.
 
-    They are the test part, or all where there are no parts. Labels follow the model's order of classes. Raises
-    DataError when the classes are not the model's, when there is a `train/` without a `test/`, and as `load_folder`
-    does.
+    They are the test part, or all where there are no parts. Labels follow the model's order of classes, of which some
+    may have no image. Raises DataError for a class that the model does not have, when there is a `train/` without a
+    `test/`, and as `load_folder` does.
     """
     source = find_source(settings, quiet=quiet)
     channels: Literal[1, 3] = preprocessing.channels
@@ -150,24 +154,19 @@ def load_test_folder(
     resizing = preprocessing.resizing
     with source.called_by_name():
         part, notes = list_test_part(source, settings)
-        same_classes(part.subject, part.class_names, class_names, "the model", all_of_them=source.table is None)
+        refuse_extra_classes(part.subject, part.class_names, class_names)
         request = Request(source.root, part.pictures, "test", height, width, channels, resizing, source.owner)
         result = decoded(request, lambda: (height, width, channels), skip_bad=settings.skip_bad, quiet=quiet)
-        return _image_set(result, part, 0, class_names, _groups([part])), notes
+        left_out = LeftOut.of({"test": part}, {part.pictures[row].id for row in result.bad})
+        return _image_set(result, part, 0, class_names, _groups([part])), (*notes, *left_out.lines)
 
 
-def same_classes(
-    subject: str, found: Sequence[str], expected: Sequence[str], whose: str = "the model", *, all_of_them: bool = True
-) -> None:
-    """Check that a part has the classes of another, in whatever order. Raises DataError naming the differences.
-
-    It may lack some unless `all_of_them` must be there.
-    """
-    missing = [name for name in expected if name not in set(found)] if all_of_them else []
+def refuse_extra_classes(subject: str, found: Sequence[str], expected: Sequence[str], whose: str = "the model") -> None:
+    """Check that a part has no other classes than `expected`, some of which it may lack. Raises DataError."""
     extra = [name for name in found if name not in set(expected)]
-    if missing or extra:
-        parts = [f"class {some(missing)} is missing"] * bool(missing) + [f"class {some(extra)} is extra"] * bool(extra)
-        raise DataError(subject, " and ".join(parts), f"the classes of {whose}")
+    if extra:
+        problem = f"class {some(extra)} is extra: its classes are {some(found)}"
+        raise DataError(subject, problem, f"the classes of {whose}: {some(expected)}")
 
 
 def _choose_size(root: Path, pictures: Sequence[Picture], side: int | None, channels: Literal[1, 3] | None) -> Size:

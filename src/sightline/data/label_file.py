@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sightline.data.layout import is_picture, part_of, some
+from sightline.data.formats import is_picture
+from sightline.data.layout import part_of, some
 from sightline.errors import DataError, unknown
 from sightline.files.reading import parse_json, refuse_no_file
 from sightline.settings.data import LABEL_FILES, DataSettings, has_suffix

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sightline.data.cache import Picture
+from sightline.data.formats import is_picture
 from sightline.data.label_file import Columns, Table, find_columns, read_table
-from sightline.data.layout import PARTS, Part, PartName, is_picture, is_utf8, is_visible, part_of
+from sightline.data.layout import PARTS, Part, PartName, is_utf8, is_visible, part_of
 from sightline.errors import DataError
 from sightline.settings.data import DataSettings
 

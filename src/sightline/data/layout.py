@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
 from sightline.data.cache import Picture
-from sightline.data.decoder import SUFFIXES
+from sightline.data.formats import count_formats, is_picture, is_unread
 from sightline.errors import DataError
 
 PartName = Literal["train", "val", "test"]
@@ -31,22 +31,31 @@ PLAIN_NAMES: Mapping[str, PartName] = {
 """Where a folder has one of these, its parts by other names are left alone."""
 OTHER_NAMES: Mapping[str, PartName] = {
     "training": "train",
-    "trainset": "train",
-    "trainingset": "train",
+    "trn": "train",
+    "训练": "train",
+    "训练集": "train",
     "testing": "test",
-    "testset": "test",
-    "testingset": "test",
-    "valset": "val",
-    "validset": "val",
-    "validationset": "val",
+    "tst": "test",
+    "holdout": "test",
+    "测试": "test",
+    "测试集": "test",
     "eval": "val",
     "evaluation": "val",
+    "validate": "val",
     "dev": "val",
-    "devset": "val",
+    "验证": "val",
+    "验证集": "val",
 }
 FILLERS = frozenset(("set", "seg", "data", "dataset", "folder", "image", "images", "img", "imgs", "pictures", "split"))
-"""What stands beside a part's name, as in test_set or seg_train."""
-LEFT_ALONE = frozenset(("__macosx", "thumbs.db", "desktop.ini"))
+"""What stands beside a part's name, as in test_set, testset or seg_train."""
+LEFT_ALONE = frozenset((
+    "__macosx", "network trash folder", "temporary items", "icon\r",  # macOS
+    "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "picasa.ini",  # Windows
+    "$recycle.bin", "system volume information",
+    "lost+found",  # Linux
+    "@eadir", "@tmp", "@recycle", "@__thumb", "#recycle", "#snapshot",  # network disks of Synology and QNAP
+))  # fmt: skip
+"""What systems leave in folders, in lower case; hidden files are left alone anyway."""
 DEEPEST = 3
 
 
@@ -54,7 +63,10 @@ DEEPEST = 3
 class Part:
     """The pictures of one part, sorted by class and name, and what messages call it.
 
-    `groups` names what each picture belongs to, "" for nothing; None where nothing tells.
+    `groups` names what each picture belongs to, "" for nothing; None where nothing tells. Left out are `ignored` other
+    files, `loose` pictures beside the class folders, and the paths of pictures whose formats are not read, `unread`,
+    each with its class, "" for a loose one. `subfolders`: those that all classes have, where all their pictures are in
+    them.
     """
 
     subject: str
@@ -62,13 +74,22 @@ class Part:
     pictures: Sequence[Picture]
     ignored: int = 0
     groups: Sequence[str] | None = None
+    loose: int = 0
+    unread: Sequence[tuple[str, str]] = ()
+    subfolders: tuple[str, ...] = ()
 
 
 def part_of(name: str) -> PartName | None:
     """Tell which part is meant by a folder's name, or by a word in a column, in whatever case; None for another."""
     words = [word for word in re.split(r"[\W_]+", name.lower()) if word]
     kept = [word for word in words if word not in FILLERS] if len(words) > 1 else words
-    return PLAIN_NAMES.get(kept[0]) or OTHER_NAMES.get(kept[0]) if len(kept) == 1 else None
+    if len(kept) != 1:
+        return None
+    shorter = [kept[0].removesuffix(filler) for filler in FILLERS]
+    for word in (kept[0], *shorter):
+        if (part := PLAIN_NAMES.get(word) or OTHER_NAMES.get(word)) is not None:
+            return part
+    return None
 
 
 # What is in a folder
@@ -102,21 +123,18 @@ def is_visible(name: str) -> bool:
     return not name.startswith(".") and name.lower() not in LEFT_ALONE
 
 
-def is_picture(name: str) -> bool:
-    """Tell by its suffix whether a file should be a picture."""
-    return os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122 (a Path per file costs seconds)
-
-
-def pictures_below(folder: Path) -> Iterator[Path]:
+def pictures_below(folder: Path, unread: list[str]) -> Iterator[Path]:
     """Give the pictures in a folder and in those inside it, sorted, as training takes those of a class.
 
-    Raises DataError where a folder cannot be listed.
+    Those of formats that are not read go to `unread`. Raises DataError where a folder cannot be listed.
     """
     for entry in _entries(folder):
         if entry.is_dir(follow_symlinks=False):
-            yield from pictures_below(Path(entry.path))
+            yield from pictures_below(Path(entry.path), unread)
         elif is_picture(entry.name):
             yield Path(entry.path)
+        elif is_unread(entry.name):
+            unread.append(entry.path)
 
 
 def is_utf8(name: str) -> bool:
@@ -188,15 +206,25 @@ def has_parts(root: Path) -> bool:
 
 def has_classes(folder: Path) -> bool:
     """Tell whether there are two folders or more with pictures in them."""
-    with_pictures = (inside for inside in folders_in(folder) if _has_picture(inside))
+    with_pictures = (inside for inside in folders_in(folder) if has_picture(inside))
     return next(with_pictures, None) is not None and next(with_pictures, None) is not None
 
 
-def _has_picture(folder: Path) -> bool:
+def has_picture(folder: Path) -> bool:
+    """Tell whether there is a picture in a folder, or in one inside it."""
     entries = peek(folder)
     if any(is_picture(entry.name) for entry in entries):
         return True
-    return any(_has_picture(Path(entry.path)) for entry in entries if entry.is_dir(follow_symlinks=False))
+    return any(has_picture(Path(entry.path)) for entry in entries if entry.is_dir(follow_symlinks=False))
+
+
+def beside_parts(root: Path) -> list[str]:
+    """Name what lies beside the parts of a folder that has some and is not used: folders of pictures, and pictures."""
+    if not has_parts(root):
+        return []
+    used = {folder for folders in part_folders(root).values() for folder in folders}
+    folders = [f"{folder.name}/" for folder in folders_in(root) if folder not in used and has_picture(folder)]
+    return [*folders, *(entry.name for entry in peek(root) if is_picture(entry.name) or is_unread(entry.name))]
 
 
 def only_folder(folder: Path) -> Path | None:
@@ -243,70 +271,119 @@ def list_parts(root: Path) -> dict[PartName, Part]:
     for named in brought.values():
         if len(named) > 1:
             raise DataError(str(root), f"it has {' and '.join(f'{folder.name}/' for folder in named)}", "one of them")
-    return {part: list_part(root, class_root(named[0])) for part, named in brought.items()}
+    return {part: list_part(root, class_root(named[0]), whole=part == "train") for part, named in brought.items()}
 
 
 def list_test(root: Path) -> Part:
     """List the pictures of the test folder, or of the class folders where there are no parts.
 
-    Raises DataError where there is a folder for training but none for the test, and as `list_parts` does.
+    Some classes may be missing, or empty. Raises DataError where there is a folder for training but none for the test,
+    and as `list_parts` does.
     """
     folders = part_folders(root, is_folder)
     tests = [folder for folder in folders.get("test", []) if folders_in(folder)]
     if len(tests) > 1:
         raise DataError(str(root), f"it has {' and '.join(f'{test.name}/' for test in tests)}", "one of them")
     if tests:
-        return list_part(root, class_root(tests[0]))
+        return list_part(root, class_root(tests[0]), whole=False)
     for train in folders.get("train", []):
         if folders_in(train):
             raise DataError(str(root), f"it has {train.name}/ but no test/", "a test/ with a folder per class")
-    return list_part(root, root)
+    return list_part(root, root, whole=False)
 
 
-def list_part(root: Path, folder: Path) -> Part:
-    """List the class folders in a folder of `root`. Raises DataError as `list_parts` does."""
-    pictures: list[Picture] = []
+def list_part(root: Path, folder: Path, *, whole: bool = True) -> Part:
+    """List the class folders in a folder of `root`. Unless it must be `whole`, it may have one class, and empty ones.
+
+    Raises DataError as `list_parts` does.
+    """
+    found = _Found([], [])
     classes: list[str] = []
     empty: list[str] = []
-    ignored = 0
     prefix = folder.relative_to(root).as_posix()
     prefix = "" if prefix == "." else f"{prefix}/"
     for entry in _entries(folder):
         if not is_folder(entry):
-            ignored += 1
+            found.beside(entry.name, f"{prefix}{entry.name}")
             continue
         if not is_utf8(entry.name):
-            found = f"the name of the class folder '{as_text(entry.name)}' is not UTF-8, so no model file can hold it"
-            raise DataError(str(folder), found, advice="Rename it.")
-        before = len(pictures)
-        ignored += _list_class(Path(entry.path), f"{prefix}{entry.name}/", len(classes), pictures)
-        classes.append(entry.name)
-        if len(pictures) == before:
-            empty.append(entry.name)
-    if not classes:
+            problem = f"the name of the class folder '{as_text(entry.name)}' is not UTF-8, so no model file can hold it"
+            raise DataError(str(folder), problem, advice="Rename it.")
+        before = len(found.pictures)
+        found.add_class(Path(entry.path), f"{prefix}{entry.name}/", len(classes), entry.name)
+        (classes if len(found.pictures) > before else empty).append(entry.name)
+    if not classes and not empty:
         raise DataError(str(folder), "it has no class folders", LAYOUT)
-    if empty:
-        raise DataError(
-            str(folder), f"it has no pictures in class {some(empty)}", "at least one in each", "Fill it, or remove it."
-        )
-    if len(classes) == 1:
+    if empty and (whole or not classes):
+        _refuse_empty(folder, empty, found.unread)
+    if len(classes) == 1 and whole:
         raise DataError(str(folder), f"it has only one class, {classes[0]}", "two classes or more")
-    return Part(str(folder), tuple(classes), pictures, ignored)
+    inside = [
+        (classes[picture.label], picture.id[len(prefix) + len(classes[picture.label]) + 1 :])
+        for picture in found.pictures
+    ]
+    return Part(
+        str(folder), tuple(classes), found.pictures, found.ignored, None, found.loose, found.unread,
+        shared_subfolders(inside),
+    )  # fmt: skip
 
 
-def _list_class(folder: Path, prefix: str, label: int, pictures: list[Picture]) -> int:
-    """Append the pictures under a folder, count the other files. Links to folders are not followed: they may loop."""
-    ignored = 0
-    for entry in _entries(folder):
-        if entry.is_dir(follow_symlinks=False):
-            ignored += _list_class(Path(entry.path), f"{prefix}{entry.name}/", label, pictures)
-        elif is_picture(entry.name):
-            try:
-                facts = entry.stat()
-                size, mtime_ns = facts.st_size, facts.st_mtime_ns
-            except OSError:  # a link that leads nowhere, say: decoding will name it
-                size, mtime_ns = -1, 0
-            pictures.append(Picture(f"{prefix}{entry.name}", label, size, mtime_ns))
+def _refuse_empty(folder: Path, empty: Sequence[str], unread: Sequence[tuple[str, str]]) -> NoReturn:
+    left_out = [name for name, label in unread if label in empty]
+    found = f"it has no pictures in class {some(empty)}"
+    if left_out:
+        formats = ", ".join(f"{count:,} {name}" for name, count in count_formats(left_out).items())
+        advice = "Save them as JPEG or PNG."
+        raise DataError(
+            str(folder), f"{found} but those of formats that are not read: {formats}", "at least one in each", advice
+        )
+    raise DataError(str(folder), found, "at least one in each", "Fill it, or remove it.")
+
+
+def shared_subfolders(inside: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """Give the subfolders that two classes or more all have, where there are several and no picture is beside them.
+
+    `inside`: the class of each picture, and its path in the class's folder.
+    """
+    folders: dict[str, set[str]] = {}
+    for label, path in inside:
+        folders.setdefault(label, set()).add(path.partition("/")[0] if "/" in path else "")
+    first = next(iter(folders.values()), set[str]())
+    same = len(folders) > 1 and len(first) > 1 and "" not in first and all(names == first for names in folders.values())
+    return tuple(sorted(first)) if same else ()
+
+
+@dataclass
+class _Found:
+    """What is found in the class folders of a part."""
+
+    pictures: list[Picture]
+    unread: list[tuple[str, str]]
+    ignored: int = 0
+    loose: int = 0
+
+    def beside(self, name: str, path: str) -> None:
+        """Count a file beside the class folders."""
+        if is_picture(name):
+            self.loose += 1
+        elif is_unread(name):
+            self.unread.append((path, ""))
         else:
-            ignored += 1
-    return ignored
+            self.ignored += 1
+
+    def add_class(self, folder: Path, prefix: str, label: int, name: str) -> None:
+        """Add the pictures under a folder. Links to folders are not followed: they may loop."""
+        for entry in _entries(folder):
+            if entry.is_dir(follow_symlinks=False):
+                self.add_class(Path(entry.path), f"{prefix}{entry.name}/", label, name)
+            elif is_picture(entry.name):
+                try:
+                    facts = entry.stat()
+                    size, mtime_ns = facts.st_size, facts.st_mtime_ns
+                except OSError:  # a link that leads nowhere, say: decoding will name it
+                    size, mtime_ns = -1, 0
+                self.pictures.append(Picture(f"{prefix}{entry.name}", label, size, mtime_ns))
+            elif is_unread(entry.name):
+                self.unread.append((f"{prefix}{entry.name}", name))
+            else:
+                self.ignored += 1

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sightline.data.decoder import fit_images
-from sightline.data.folder import load_folder, load_test_folder, same_classes, unseen_test
+from sightline.data.folder import load_folder, load_test_folder, refuse_extra_classes, unseen_test
 from sightline.data.folds import fold_numbers, fold_of
 from sightline.data.image_set import ImageData, ImageSet
 from sightline.data.preprocessing import Preprocessing
@@ -60,8 +60,8 @@ def load_test(
 
     A folder with `test/` gives that, one with a folder per class all of it; labels follow `class_names`, the model's.
     The test part that a run held out of such a folder for itself is another thing: `load` and `split` give it.
-    `tell` is given what people should know of where the images were found. Raises DataError, naming them, when classes
-    are missing or extra, and as `load` does.
+    `tell` is given what people should know of where the images were found, and of what is left out. Some classes may
+    have no image. Raises DataError for classes that the model does not have, and as `load` does.
     """
     reader = READERS.get(settings.name)
     if reader is None:
@@ -75,7 +75,7 @@ def load_test(
         settings = settings.replace(image_size=max(height, width), channels=channels)
     test = reader(settings, quiet=quiet).test
     assert test is not None, "every dataset with a name has test images"
-    same_classes(settings.name, test.class_names, class_names)
+    refuse_extra_classes(settings.name, test.class_names, class_names)
     order = np.array([class_names.index(name) for name in test.class_names], np.int64)
     pixels = fit_images(test.images(), (height, width, channels), preprocessing.resizing)
     return ImageSet.from_arrays(pixels, order[test.labels], test.ids, class_names)

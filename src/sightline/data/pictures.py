@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sightline.data.archives import unpacked
 from sightline.data.decoder import SUFFIXES
+from sightline.data.formats import count_formats, unread_line
 from sightline.data.labelled import read_labelled, refuse_missing
 from sightline.data.layout import pictures_below
 from sightline.errors import DataError
@@ -25,8 +26,9 @@ def find_pictures(
 
     A label file (.csv, .tsv, .jsonl) names its pictures in the column `image_column`. Any other path is returned as it
     is. In a folder, pictures are recognized by their suffixes; no file is opened. `tell` receives messages about how a
-    label file was read. Raises DataError for a folder without pictures, for one that cannot be listed, for a damaged
-    archive, and for a label file with missing pictures unless `skip_bad`; UsageError for a column that does not exist.
+    label file was read, and about pictures of formats that are not read. Raises DataError for a folder without
+    pictures, for one that cannot be listed, for a damaged archive, and for a label file with missing pictures unless
+    `skip_bad`; UsageError for a column that does not exist.
     """
     is_file = os.path.isfile(path)  # noqa: PTH113 (Path.is_file raises where one may not look; decoding will name it)
     if is_file and has_suffix(str(path), LABEL_FILES):
@@ -45,7 +47,15 @@ def find_pictures(
         return [Path(path)]
     else:
         folder = Path(path)
-    pictures = list(pictures_below(folder))
+    unread: list[str] = []
+    pictures = list(pictures_below(folder, unread))
     if not pictures:
-        raise DataError(str(path), "it has no pictures", f"files ending in {', '.join(sorted(SUFFIXES))}")
+        expected = f"files ending in {', '.join(sorted(SUFFIXES))}"
+        found = "it has no pictures"
+        if unread:
+            formats = ", ".join(f"{count:,} {name}" for name, count in count_formats(unread).items())
+            found = f"it has no pictures but those of formats that are not read: {formats}"
+        raise DataError(str(path), found, expected)
+    if unread and tell is not None:
+        tell(unread_line(unread))
     return pictures

@@ -14,9 +14,11 @@ from sightline.data.label_file import is_label_file
 from sightline.data.labelled import labelled_parts, read_labelled, refuse_wrong
 from sightline.data.layout import (
     DEEPEST,
+    LAYOUT,
     Part,
     PartName,
     as_text,
+    beside_parts,
     class_root,
     has_classes,
     has_parts,
@@ -144,7 +146,7 @@ def _taken(top: Path, name: str, labels: str | None) -> tuple[Path, Path | None,
     folder = top
     for _ in range(DEEPEST + 1):
         if _has_class_folders(folder):
-            return folder, None, (*_told(folder, top, name), *_unwrapped(folder), *_tables_left_alone(folder))
+            return folder, None, _notes(folder, top, name)
         if (table := _only_table(folder)) is not None:
             return folder, table, _told(folder, top, name)
         deeper = only_folder(folder)
@@ -152,6 +154,16 @@ def _taken(top: Path, name: str, labels: str | None) -> tuple[Path, Path | None,
             break
         folder = deeper
     return top, None, ()
+
+
+def _notes(folder: Path, top: Path, name: str) -> tuple[str, ...]:
+    """Say what people should know of the folder that was chosen."""
+    return (*_told(folder, top, name), *_unwrapped(folder), *_beside(folder), *_tables_left_alone(folder))
+
+
+def _beside(folder: Path) -> list[str]:
+    names = beside_parts(folder)
+    return [f"beside the splits and not used: {some(names)}"] if names else []
 
 
 def _has_class_folders(folder: Path) -> bool:
@@ -199,11 +211,28 @@ def _tables_left_alone(folder: Path) -> list[str]:
 def list_source(source: Source, settings: DataSettings) -> Listed:
     """List the pictures by part, each with its class. Raises DataError for what training cannot use."""
     if source.table is None:
-        return Listed(list_parts(source.root), source.notes)
+        parts = list_parts(source.root)
+        if settings.group is None:
+            _refuse_same_subfolders(parts["train"])
+        return Listed(parts, source.notes)
     labelled = read_labelled(source.table, source.root, settings, inside=source.inside)
     refuse_wrong(labelled, skip_bad=settings.skip_bad)
     notes = (*source.notes, *labelled.columns.notes)
     return Listed(labelled_parts(labelled), notes, is_whole=labelled.columns.split is None)
+
+
+def _refuse_same_subfolders(part: Part) -> None:
+    """Refuse class folders that are none, as far as can be seen: in each of them lie the same subfolders.
+
+    Who names what groups the pictures knows about them.
+    """
+    if not part.subfolders:
+        return
+    first, second, *_ = part.class_names
+    folders = f"its {len(part.class_names)} folders, {some(part.class_names)}, all have the same subfolders"
+    found = f"{folders}, {some(part.subfolders)}, which looks like classes inside splits or sources"
+    advice = f"Put the classes first, or pass --group parent if {first} and {second} are classes."
+    raise DataError(part.subject, found, LAYOUT, advice)
 
 
 def list_test_part(source: Source, settings: DataSettings) -> tuple[Part, tuple[str, ...]]:

@@ -148,6 +148,7 @@ def compute(labels: Labels, probabilities: Probabilities, class_names: Sequence[
     bins = confidence_bins(labels, probabilities)
     ece, mce = calibration_errors(bins)
     rows = zip(class_names, *precision_recall_f1(matrix), matrix.sum(axis=1), strict=True)
+    missing = tuple(name for name, images in zip(class_names, matrix.sum(axis=1), strict=True) if not images)
     return TestReport(
         accuracy=accuracy(labels, probabilities),
         interval=wilson_interval(int(np.trace(matrix)), len(labels)),
@@ -164,6 +165,7 @@ def compute(labels: Labels, probabilities: Probabilities, class_names: Sequence[
         reliability=bins,
         per_class=tuple(ClassScores(name, float(p), float(r), float(f), int(n)) for name, p, r, f, n in rows),
         confusion_matrix=matrix.tolist(),
+        missing_classes=missing or None,
     )
 
 

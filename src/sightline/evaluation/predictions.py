@@ -34,6 +34,8 @@ BATCH_SIZE = 1024
 BLOWN_UP = "Train again with a lower --lr, with --clip-norm or --warmup-epochs, or with --precision fp32."
 """What to do where the outputs of a network are not finite."""
 MISTAKES_KEPT = 24
+ROUNDING = 1e-4
+"""By how much the probabilities of the same answers may differ, on another device say."""
 KIND = "predictions written by Sightline"
 # Array -> its kind of values in NumPy's letters, and its number of axes.
 ARRAYS = {"ids": ("U", 1), "labels": ("i", 1), "probabilities": ("f", 2), "class_names": ("U", 1)}
@@ -231,9 +233,26 @@ def _store_mistakes(predictions: Predictions, folder: TestFolder, images: ImageS
     gallery.draw(pixels, mistake_captions(predictions, rows), folder.path / MISTAKES_PICTURE)
 
 
-def forget_explanations(folder: TestFolder) -> None:
-    """Remove maps of where a network looked: they are of other answers than those of now."""
+def forget_explanations(folder: TestFolder) -> bool:
+    """Remove maps of where a network looked, of other answers than those of now. Tells whether there were some."""
+    known = (folder.path / EXPLANATIONS).is_file()
     folder.forget(EXPLANATIONS, EXPLANATIONS_PICTURE)
+    return known
+
+
+def answers_stay(predictions: Predictions, folder: TestFolder) -> bool:
+    """Tell whether the predictions stored in `folder` are these, but for rounding."""
+    try:
+        stored = Predictions.load(folder.predictions_path)
+    except FileError:
+        return False
+    same = stored.ids == predictions.ids and stored.class_names == predictions.class_names
+    return (
+        same
+        and np.array_equal(stored.labels, predictions.labels)
+        and np.array_equal(stored.predicted(), predictions.predicted())
+        and np.allclose(stored.probabilities, predictions.probabilities, rtol=0, atol=ROUNDING)
+    )
 
 
 def mistake_captions(predictions: Predictions, rows: NDArray[np.int64]) -> list[tuple[str, str]]:

@@ -12,11 +12,13 @@ import numpy as np
 from sightline import data as data_room
 from sightline.classifier import Classifier, load
 from sightline.classifier.images import images_to_test
+from sightline.data.layout import some
 from sightline.data.readers import READERS
 from sightline.errors import UsageError
 from sightline.evaluation.predictions import (
     AveragedViews,
     Predictions,
+    answers_stay,
     blamed_on,
     evaluate,
     forget_explanations,
@@ -42,7 +44,8 @@ class TestResult:
     """The result of a test. `report` has the content of metrics.json.
 
     `folder` has the files, and is None if none were written. `images` is the number of test images, of which the first
-    `n` were tested. `notes` describe where data other than the run's own were found.
+    `n` were tested. `notes` describe where data other than the run's own were found, what was left out of them, and
+    which classes have no test image.
     """
 
     __test__ = False
@@ -94,8 +97,8 @@ class TestResult:
         return [] if self.folder is None else TestFolder(self.folder).files()
 
     def to_dict(self) -> dict[str, Any]:
-        """The report for JSON."""
-        return to_json(self.report)
+        """The report for JSON, with the notes if there are some."""
+        return {**to_json(self.report), **({"notes": list(self.notes)} if self.notes else {})}
 
 
 def test(
@@ -110,7 +113,7 @@ def test(
     device: str = "auto",
     **settings: Any,
 ) -> TestResult:
-    """Test a run or a model file in float32, on its own test images or on other data with the same classes.
+    """Test a run or a model file in float32, on its own test images or on other data with the same classes, or fewer.
 
     A run's own test images must be unchanged since training. Files go to `out`, or to the run's test/ folder. For other
     data, which `data` in the report names, they go to test-NAME/, or to test-NAME-002/ and so on if another folder with
@@ -119,11 +122,12 @@ def test(
     variants of each image, shifted or mirrored like the training images; `tta` of the result has its accuracy, and
     everything else is without it. The report of a calibrated model has its `temperature`. `explain` stores Grad-CAM
     maps of that many of the worst mistakes, or of the least certain predictions if there are no mistakes (needs the
-    extra `explain`). `settings`: data settings by name, e.g. `data_dir`, `skip_bad`.
+    extra `explain`); earlier maps stay as long as the predictions do. `settings`: data settings by name, e.g.
+    `data_dir`, `skip_bad`.
 
-    Raises DataError if there are no test images, or if their classes or bytes do not match the model; UsageError for a
-    model file without data, or with `steps` or `tta`, for `tta` if the run neither shifted nor mirrored, and for
-    `explain` if no files are written; FileError for anything but a run or a model file.
+    Raises DataError if there are no test images, if the model lacks one of their classes, or if a run's own images have
+    changed; UsageError for a model file without data, or with `steps` or `tta`, for `tta` if the run neither shifted
+    nor mirrored, and for `explain` if no files are written; FileError for anything but a run or a model file.
     """
     path, folder = Path(path), None if out is None else TestFolder(Path(out))
     named, changes = build_data_settings({**settings, "data": data})
@@ -146,6 +150,7 @@ def test(
     with blamed_on(str(path)):
         predictions = evaluate(classifier, images)
     report = report_of(predictions, step, classifier.temperature)
+    notes += _missing(report)
     if named is not None:
         report = replace(report, data=_source(named))
     if views is not None:
@@ -153,18 +158,37 @@ def test(
         report = replace(report, tta=AveragedAccuracy(views.count, averaged.accuracy, averaged.interval))
     if folder is not None:
         with folder.rewriting():
-            store_test(predictions, folder, report, images)
-            _store_explanations(classifier, predictions, images, explain, folder)
+            notes += _store(classifier, predictions, report, images, explain, folder)
     return TestResult(report, predictions, None if folder is None else folder.path, total, tuple(notes))
 
 
+def _missing(report: TestReport) -> list[str]:
+    missing = report.missing_classes
+    return [f"no test image is of class {some(missing)}: the metrics are over the other classes"] if missing else []
+
+
+def _store(
+    classifier: Classifier,
+    predictions: Predictions,
+    report: TestReport,
+    images: ImageSet,
+    explain: int | None,
+    folder: TestFolder,
+) -> list[str]:
+    """Write a test, and explain as many answers as asked for; explanations of other predictions go, which it says."""
+    stay = answers_stay(predictions, folder)
+    store_test(predictions, folder, report, images)
+    if explain is not None:
+        _store_explanations(classifier, predictions, images, explain, folder)
+    elif not stay and forget_explanations(folder):
+        return ["the explanations were removed, because they belong to other predictions"]
+    return []
+
+
 def _store_explanations(
-    classifier: Classifier, predictions: Predictions, images: ImageSet, count: int | None, folder: TestFolder
+    classifier: Classifier, predictions: Predictions, images: ImageSet, count: int, folder: TestFolder
 ) -> None:
-    """Write where the network looked in `count` pictures; without a count remove maps of other answers than these."""
-    if count is None:
-        forget_explanations(folder)
-        return
+    """Write where the network looked in `count` pictures."""
     from sightline.drawing import gallery
     from sightline.drawing.words import lettered
     from sightline.evaluation.grad_cam import grad_cam

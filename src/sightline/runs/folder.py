@@ -4,7 +4,7 @@ settings.yaml  environment.json  splits.json  audit.json     before step 1; sett
 network.json  samples.npz                                     the network part by part; a few training images a class
 pretrained.json                                               what came from which file, where weights did
 calibration.json                                              the temperature of the weights, where they have one
-forecast.json  forecast.png                                   what more pictures would bring, on request
+forecast.json  forecast.png  failure.json     what more pictures would bring, on request; why training diverged
 results.csv  steps.csv  probabilities.csv                     a row an epoch; a row every log_steps; on request
 tensorboard/                                                  the same as events, on request
 weights/best.safetensors  weights/last.safetensors  checkpoints/step-000400.safetensors
@@ -39,6 +39,7 @@ from sightline.runs.records import (
     Audit,
     Calibration,
     Environment,
+    Failure,
     Forecast,
     NetworkSummary,
     Pretrained,
@@ -52,7 +53,7 @@ from sightline.settings import Settings, model_name, settings_from_yaml, setting
 SCHEMA_VERSION = 1
 SETTINGS = "settings.yaml"
 ENVIRONMENT, SPLITS, AUDIT, NETWORK = "environment.json", "splits.json", "audit.json", "network.json"
-PRETRAINED, CALIBRATION, FORECAST = "pretrained.json", "calibration.json", "forecast.json"
+PRETRAINED, CALIBRATION, FORECAST, FAILURE = "pretrained.json", "calibration.json", "forecast.json", "failure.json"
 RESULTS, STEPS, PROBABILITIES = "results.csv", "steps.csv", "probabilities.csv"
 SAMPLES, ONNX, CURVES, AUGMENTATION, LOCK = "samples.npz", "model.onnx", "curves.png", "augmentation.png", ".lock"
 WEIGHTS, BEST, LAST = "weights", "best.safetensors", "last.safetensors"
@@ -69,7 +70,7 @@ SHOWN = (METRICS, PREDICTIONS, CONFUSION_PICTURE, RELIABILITY_PICTURE, MISTAKES_
 TESTED = (*SHOWN, MISTAKES, EXPLANATIONS)
 TRAINED = (
     *TABLES, f"{WEIGHTS}/{BEST}", f"{WEIGHTS}/{LAST}", f"{CHECKPOINTS}/{CHECKPOINT}*",
-    f"{EVENTS}/*", CURVES, AUGMENTATION, CALIBRATION, *(f"{TEST}/{name}" for name in TESTED),
+    f"{EVENTS}/*", CURVES, AUGMENTATION, CALIBRATION, FAILURE, *(f"{TEST}/{name}" for name in TESTED),
 )  # fmt: skip
 ADVICE = "Restore a copy of it, or train again."
 LOCK_SECONDS = 5
@@ -83,8 +84,9 @@ _RECORDS: Mapping[type, str] = {
     Pretrained: PRETRAINED,
     Calibration: CALIBRATION,
     Forecast: FORECAST,
+    Failure: FAILURE,
 }
-Record = Environment | Splits | Audit | NetworkSummary | Pretrained | Calibration | Forecast
+Record = Environment | Splits | Audit | NetworkSummary | Pretrained | Calibration | Forecast | Failure
 
 
 @dataclass(frozen=True)

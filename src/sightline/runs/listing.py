@@ -15,11 +15,11 @@ from typing import Any, Literal
 
 from sightline.errors import FileError, UsageError, unknown
 from sightline.runs.folder import RESULTS, SETTINGS, RunFolder
-from sightline.runs.records import Splits
+from sightline.runs.records import Failure, Splits
 from sightline.runs.selection import selected_row
 from sightline.settings import data_name
 
-State = Literal["done", "running", "interrupted"]
+State = Literal["done", "running", "interrupted", "diverged"]
 DEFAULT_FOLDER = "runs"
 EVERYWHERE = (DEFAULT_FOLDER, "comparisons", "folds", "studies")
 # Where comparisons, cross-validations and studies keep their runs.
@@ -32,11 +32,11 @@ ORDERS = ("date", "name", "accuracy")
 class ListedRun:
     """A run, as described by its folder.
 
-    `state`: done (and tested, if there are test images), running in a process on this machine, or interrupted. `epochs`
-    and `steps` are the finished ones, `planned_epochs` or `planned_steps` the planned length, whichever the run uses.
-    `val_accuracy` is that of the selected epoch, `test_accuracy` that of the finished run, with its 95 % interval, as
-    fractions; None if there is none (yet). `train_seconds`: training and validation. `date`: of the last result, local
-    time.
+    `state`: done (and tested, if there are test images), running in a process on this machine, interrupted, or
+    diverged (its loss or probabilities were not finite). `epochs` and `steps` are the finished ones, `planned_epochs`
+    or `planned_steps` the planned length, whichever the run uses. `val_accuracy` is that of the selected epoch,
+    `test_accuracy` that of the finished run, with its 95 % interval, as fractions; None if there is none (yet).
+    `train_seconds`: training and validation. `date`: of the last result, local time.
     """
 
     run: Path
@@ -165,6 +165,8 @@ def _listed(folder: RunFolder) -> ListedRun:
 def _state(folder: RunFolder) -> State:
     if folder.is_in_work():
         return "running"
+    if folder.has(Failure):
+        return "diverged"
     if not folder.is_finished():
         return "interrupted"
     untested = not folder.test_folder.metrics_path.is_file() and "test" in folder.read(Splits).parts

@@ -105,12 +105,21 @@ class Duplicates:
 
 
 @dataclass(frozen=True)
+class LeftOutPictures:
+    """How many pictures of each format that is not read were left out, outside of class folders, and of each class."""
+
+    unread: dict[str, int]
+    loose: int
+    classes: dict[str, int]
+
+
+@dataclass(frozen=True)
 class Audit:
     """audit.json: what was found wrong with the images before training.
 
     `imbalance`: images of the largest training class divided by those of the smallest, None where one has no image.
     `skipped`: pictures that were left out, with the reason. `ignored_files`: files of a folder that are no pictures by
-    their suffix.
+    their suffix. `left_out`: pictures that were not used, None where all were.
     """
 
     parts: dict[str, AuditPart]
@@ -118,6 +127,15 @@ class Audit:
     skipped: dict[str, str]
     ignored_files: int
     duplicates: Duplicates
+    left_out: LeftOutPictures | None = field(default=None, metadata=OMIT_NONE)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """failure.json: why training ended before its end, in the words of its error, and after which step."""
+
+    reason: str
+    step: int
 
 
 @dataclass(frozen=True)
@@ -320,7 +338,8 @@ class TestReport:
     1. `top_k` is 5, or with five classes or fewer one less than there are: the largest that still leaves a class out.
     `ece` and `mce` are the expected and the maximum calibration error over the bins of `reliability`.
     `confusion_matrix`: K rows of true classes, K columns of predicted ones. `data`: the dataset's name or folder, where
-    it is not the run's own. `tta`: test-time augmentation, where it was asked for.
+    it is not the run's own. `tta`: test-time augmentation, where it was asked for. `missing_classes`: those without an
+    image, where there are some; balanced accuracy leaves them out, and macro F1 unless one was predicted.
 
     The test of an older version may lack the calibration errors, the Brier score and the bins.
     """
@@ -346,6 +365,7 @@ class TestReport:
     confusion_matrix: list[list[int]]
     data: str | None = field(default=None, metadata=OMIT_NONE)
     tta: AveragedAccuracy | None = field(default=None, metadata=OMIT_NONE)
+    missing_classes: tuple[str, ...] | None = field(default=None, metadata=OMIT_NONE)
 
     @property
     def worst_class(self) -> ClassScores:

@@ -18,7 +18,7 @@ from sightline.settings import Settings
 from sightline.training.prepare import RunData, prepare_resume
 from sightline.training.reporter import Reporter, make_reporter
 from sightline.training.tracking import check_tracking
-from sightline.training.train import TrainResult, finish, train_settings
+from sightline.training.train import TrainResult, run_to_end, train_settings
 from sightline.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -87,8 +87,7 @@ def resume(
             with folder.rewriting(SETTINGS):
                 folder.write_settings(settings)
         reporter.note(f"{run}: continues from step {trainer.state.step} of {trainer.length.total_steps}")
-        trainer.run()
-        return finish(trainer)
+        return run_to_end(trainer)
 
 
 def begin_or_resume(runs: NamedRuns, name: str, settings: Settings, data: ImageData, reporter: Reporter) -> TrainResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -12,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from sightline.checking.audit import audit, audit_lines
 from sightline.data import ImageData
 from sightline.data.in_memory import ARRAYS, from_arrays
-from sightline.errors import UsageError
+from sightline.errors import NumericError, UsageError
 from sightline.evaluation.predictions import blamed_on, evaluate, report_of, store_test
 from sightline.files.json_records import to_json
 from sightline.recipes import NO_RECIPE, default_recipe, resolve, why_folder_recipe
 from sightline.runs.folder import RECORDED, RESULTS, TRAINED, RunFolder
 from sightline.runs.images import record
-from sightline.runs.records import TestReport
+from sightline.runs.records import Failure, TestReport
 from sightline.runs.selection import selected_row
 from sightline.settings import Settings, data_name, model_name
 from sightline.training.reporter import Reporter, Silence, make_reporter
@@ -121,7 +122,8 @@ def train_settings(
 
     `module` is a network of the user's own, float (N, C, H, W) to logits (N, K), instead of settings.model; `data` a
     dataset already loaded, instead of settings.data.name; `draws`: whether curves and augmentation are drawn. Raises
-    DataError, UsageError, NumericError, ResourceError or Interrupted; what was reached is kept in the folder.
+    DataError, UsageError, NumericError, ResourceError or Interrupted. What was reached is kept in the folder; one that
+    no step was taken in is removed.
     """
     began = time.monotonic()  # before torch is imported, which takes a while
     from sightline import device as device_room
@@ -139,6 +141,8 @@ def train_settings(
         check_rules(settings, images.splits)
         run = prepare_run(settings, images, compute, module)
         folder = RunFolder.create(runs, name or run_name(run.settings, run.network))
+        refused = held.enter_context(contextlib.ExitStack())
+        refused.callback(shutil.rmtree, folder.path, ignore_errors=True)
         held.enter_context(folder.in_work())
         held.enter_context(folder.rewriting(*TRAINED))
         seconds = run.settings.training.time
@@ -153,8 +157,20 @@ def train_settings(
             plan.hand_over(trainer)
         trainer.state.seconds = run.seconds
         reporter.note(_opening_line(trainer))
+        refused.pop_all()  # from here on there is something to keep
+        return run_to_end(trainer, draws=draws)
+
+
+def run_to_end(trainer: Trainer, *, draws: bool = True) -> TrainResult:
+    """Train, save, test and draw. Where the network diverges, the folder says so until training goes on."""
+    folder = trainer.folder
+    folder.forget(Failure)
+    try:
         trainer.run()
         return finish(trainer, draws=draws)
+    except NumericError as error:
+        folder.write(Failure(error.found, trainer.state.step))
+        raise
 
 
 def run_name(settings: Settings, network: nn.Module | None = None) -> str:

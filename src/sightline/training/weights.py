@@ -57,7 +57,8 @@ class RunWeights:
         """
         temperature = _temperature_of(path, tensors)
         if temperature is None:
-            forget_explanations(self._folder.test_folder)
+            if forget_explanations(self._folder.test_folder):
+                self._reporter.note("the explanations were removed, because they belong to other predictions")
             if self._folder.forget(Calibration):
                 self._reporter.note(
                     "the temperature was removed, because it belongs to the former weights; calibrate again"

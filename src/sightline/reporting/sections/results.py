@@ -43,6 +43,9 @@ def of_run(run: Run, drawn: Drawn, words: Words) -> Section:
     table, confused = _classes(run, metrics, words), _confused(run, metrics, words)
     confusion = drawn.confusion(run, words("confusion_run"))
     blocks: list[Block] = [Figures(figures), table]
+    if missing := metrics.missing_classes:
+        named = words("comma").join(missing)
+        blocks.append(Paragraph(run.metric("missing_classes", words("missing_classes", classes=named))))
     if len(metrics.per_class) > MOST_CLASS_ROWS:
         blocks.append(Paragraph.of(words("worst_classes", count=MOST_CLASS_ROWS)))
     blocks += [*([confusion] if confusion is not None else []), Paragraph(confused)]
@@ -58,13 +61,14 @@ def _classes(run: Run, metrics: TestReport, words: Words) -> Table:
     """Every class in its order, or where there are many the worst by F1."""
     every = list(enumerate(metrics.per_class))
     if len(every) > MOST_CLASS_ROWS:
-        every = sorted(every, key=lambda item: item[1].f1)[:MOST_CLASS_ROWS]
+        every = sorted(every, key=lambda item: (not item[1].support, item[1].f1))[:MOST_CLASS_ROWS]
     rows = [
         [
             Cell(scores.name),
-            run.metric(f"per_class.{place}.precision", percent(scores.precision)),
-            run.metric(f"per_class.{place}.recall", percent(scores.recall)),
-            run.metric(f"per_class.{place}.f1", percent(scores.f1)),
+            *(
+                run.metric(f"per_class.{place}.{name}", percent(value) if scores.support else "-")
+                for name, value in (("precision", scores.precision), ("recall", scores.recall), ("f1", scores.f1))
+            ),
             run.metric(f"per_class.{place}.support", whole(scores.support)),
         ]
         for place, scores in every
