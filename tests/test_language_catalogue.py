@@ -125,6 +125,8 @@ equal, {} and {}
 {}% similar, {} and {}
 no suffix
 {} no suffix
+{} pictures have a format that is not read ({})
+{} picture has a format that is not read ({})
 {} files do not have the suffix of a picture ({})
 {} file does not have the suffix of a picture ({})
 eagerly
@@ -161,6 +163,7 @@ test
 done
 running
 interrupted
+diverged
 Wrong
 before
 Worth knowing
