@@ -36,9 +36,6 @@ COMPOSED = {
     "found": """
 '{}' is not known
 arrays and an ImageData have parts of their own
-class {} is missing
-class {} is extra
-class {} is missing and class {} is extra
 it lacks {}
 it has the extra {}
 {} is {} instead of {}
