@@ -224,7 +224,7 @@ def test_a_table_with_an_open_quote_is_read_in_a_moment(whole, tmp_path):
         stream.write('"' + "1,2,3\n" * 300_000)
     begun = time.perf_counter()
     assert len(RunFolder(copied).results()) == 2
-    assert time.perf_counter() - begun < 2
+    assert time.perf_counter() - begun < 8
 
 
 def test_a_comparison_goes_on_without_a_damaged_run_as_long_as_two_sides_are_left(whole, tmp_path, capsys):

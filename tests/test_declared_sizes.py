@@ -24,7 +24,7 @@ from sightline.files import arrays
 from sightline.files.reading import parse_json, parse_yaml
 from sightline.files.sums import SUM_KEY
 
-QUICK, MEMORY = 1.0, 200 << 20
+QUICK, MEMORY = 4.0, 200 << 20
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,8 @@ from sightline.data import gif, jpeg, png, tiff
 from sightline.data.decoder import decode_raw, probe
 from sightline.errors import ImageError
 
-QUICK = 1.0
+QUICK = 4.0
+"""Seconds, on a machine that does other work too; undetected, such files take half a minute."""
 
 
 def refused(content, said):
@@ -220,7 +221,7 @@ def test_a_bomb_among_pictures_is_named_by_every_command(tmp_path, capsys, monke
     assert "more scans" in str(sl.check(root, quiet=True).to_dict())
     assert run(["train", str(root), "--runs", str(tmp_path / "runs"), "--quiet"]) == 3
     assert "bomb.jpg" in "".join(capsys.readouterr())
-    assert time.perf_counter() - begun < 10 * QUICK
+    assert time.perf_counter() - begun < 5 * QUICK
 
 
 def test_ordinary_files_of_every_format_pass_with_the_same_pixels():
